@@ -1,0 +1,131 @@
+"""GP310-GP345: model families, configs against them, tensors against a config."""
+
+from __future__ import annotations
+
+from growplan.diagnostics.codes import Code
+
+CODES = {
+    "GP310": Code(
+        "No family describes this `model_type`.",
+        "A family file says which axes, weights and operations a model has; without one nothing can be proved.",
+        "Use a model of one of the families in `growplan families`, or describe yours in a family file "
+        "and pass it by `--family FILE`.",
+    ),
+    "GP311": Code(
+        "The family does not have the transformers class named in `architectures`.",
+        "The class decides which head sits on the model and which tensors are stored.",
+        "Save the model as one of the classes the message lists, or add the class to a family file of your own.",
+    ),
+    "GP312": Code(
+        "config.json has a key that the family does not know.",
+        "A key that is silently ignored may change what the model computes, and the proof would be about "
+        "another model.",
+        "Remove the key if it is a leftover; if it does not change what the model computes, list it under "
+        "`carried` in a copy of the family file and use `--family FILE`.",
+    ),
+    "GP313": Code(
+        "A config value selects a variant of the model that the family does not handle.",
+        "The rules that prove growth are written for the variants listed in the family file.",
+        "Use a value the message lists; quantized or pruned models must be converted first.",
+    ),
+    "GP314": Code(
+        "config.json lacks a key that gives the size of an axis.",
+        "transformers would fill in the default of its config class, which is rarely the size of this checkpoint.",
+        "Write the key into config.json with the size that the checkpoint has.",
+    ),
+    "GP315": Code(
+        "A config value is not usable as a size.",
+        "Sizes are whole numbers of at least 1; JSON strings, booleans and fractions are not.",
+        "Correct the value; the message gives the range.",
+    ),
+    "GP316": Code(
+        "Two sizes of the config do not divide as the family needs.",
+        "For example every head has hidden / heads units, and every kv head serves heads / kv_heads query heads.",
+        "Correct the sizes in config.json.",
+    ),
+    "GP317": Code(
+        "An equation between sizes does not hold in the source.",
+        "The stored weights cannot have these sizes, or the model would load cleanly and compute something else.",
+        "Correct the sizes in config.json.",
+    ),
+    "GP318": Code(
+        "The rotary positions of this config are not handled.",
+        "Only the `default` type, rotating whole heads, has a proved rule.",
+        "Set `rope_parameters` to the default type if the model was trained with it.",
+    ),
+    "GP319": Code(
+        "The epsilon of a norm is missing or not a number from 0 to 1.",
+        "Growth changes the epsilon by an exact factor, so it must be known.",
+        "Write the value the model was trained with into config.json.",
+    ),
+    "GP320": Code(
+        "`dtype` (or the older `torch_dtype`) is not a float type.",
+        "The checkpoint is grown and written in this type.",
+        "Use float32, bfloat16, float16 or float64.",
+    ),
+    "GP321": Code(
+        "Two config keys give one axis different sizes.",
+        "Which one a library reads differs between versions.",
+        "Remove the key that does not belong to this family.",
+    ),
+    "GP330": Code(
+        "Tensors that the config calls for are not in the checkpoint.",
+        "transformers would fill them with random numbers and only warn.",
+        "Use the complete checkpoint, or correct config.json (often the number of layers, or the class).",
+    ),
+    "GP331": Code(
+        "The checkpoint has tensors that the config has no place for.",
+        "transformers would drop them and only warn; growth must not lose weights silently.",
+        "Correct config.json, or load and save the model with transformers to drop what it does not use.",
+    ),
+    "GP332": Code(
+        "A stored tensor does not have the shape that the config gives it.",
+        "The config and the checkpoint describe different models.",
+        "Correct config.json; the note shows both shapes and the axes.",
+    ),
+    "GP333": Code(
+        "A weight is stored in a type that growth cannot compute in.",
+        "Integer and 8-bit weights are quantized: their values are not the numbers stored.",
+        "Dequantize the model and save it in float32, bfloat16 or float16.",
+    ),
+    "GP334": Code(
+        "The weights are stored in more than one float type.",
+        "The type decides the tolerance of every assertion and the type that is written.",
+        "Save the model in one type with transformers.",
+    ),
+    "GP335": Code(
+        "The head is tied to the embedding, and its tensor is stored as well.",
+        "transformers ties the two only where they are equal; where they differ it loads the model untied.",
+        "Set `tie_word_embeddings` to false if they differ, else load and save the model with transformers.",
+    ),
+    "GP340": Code(
+        "A family file cannot be found or read.",
+        "`--family` takes the name of a family or the path of a family file.",
+        "Check the path; `growplan families` lists the names.",
+    ),
+    "GP341": Code(
+        "A family file is not YAML.",
+        "The message is the YAML parser's own, at the place where it stopped.",
+        "Correct the syntax; text with `: ` or `#` in it needs quotes.",
+    ),
+    "GP342": Code(
+        "A section of a family file is missing, unknown, given twice or of the wrong form.",
+        "Unknown sections are refused: a misspelt one would be ignored.",
+        "Compare with a family that ships, for example `growplan/families/data/gpt2.yaml`.",
+    ),
+    "GP343": Code(
+        "A line of a family file cannot be read.",
+        "Modules, sizes and statements have small languages of their own, read without running anything.",
+        "The message shows the form; families that ship are examples.",
+    ),
+    "GP344": Code(
+        "A family file uses an axis, module, value or operation that is not there, or leaves a module unused.",
+        "Every module must be written by one place of the graph, or its weights would never be typed.",
+        "Correct the name.",
+    ),
+    "GP345": Code(
+        "A statement of a family file puts the wrong axis into a module or operation.",
+        "The axes are checked through the whole graph before any config is read.",
+        "Correct the axes of the module or the statement.",
+    ),
+}

@@ -1,0 +1,117 @@
+"""The first type check of a family file: axis expressions through its statements.
+
+This catches a family file that does not hang together, before any config is read: a module
+fed the wrong axis, a residual sum of two widths, a fused projection cut in the wrong parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from growplan.diagnostics import Span
+from growplan.families.model import Assign, AxisExpr, Family, Module
+from growplan.families.ops import INPUTS
+from growplan.families.problems import Problems
+from growplan.families.walk import run
+
+Located = list[tuple[Assign, Span]]
+STREAM = AxisExpr((("hidden",),))
+INDEX: Mapping[str, str] = {"ids": "vocab", "positions": "positions", "types": "types"}
+
+
+class AxisError(Exception):
+    """A statement whose axes do not fit."""
+
+
+class _Axes:
+    """`walk.Ops` over axis expressions."""
+
+    def module(self, module: Module, x: AxisExpr) -> AxisExpr:
+        wanted = module.outs if module.ins is None else module.ins
+        if x != wanted:
+            raise AxisError(f"`{module.name}` reads {wanted}, given {x}")
+        return module.outs
+
+    def op(self, name: str, args: Sequence[AxisExpr | Module], kwargs: Mapping[str, Any]) -> AxisExpr:
+        if name == "tied":
+            embedding, x = args
+            assert isinstance(embedding, Module) and isinstance(x, AxisExpr) and embedding.ins is not None
+            if x != embedding.outs:
+                raise AxisError(f"`tied` reads {embedding.outs}, given {x}")
+            return embedding.ins
+        values = [arg for arg in args if isinstance(arg, AxisExpr)]
+        if name == "attention":
+            return _attention(*values)
+        if name == "rope":
+            _heads(values[0], "rope")
+        return values[0]
+
+    def add(self, a: AxisExpr, b: AxisExpr) -> AxisExpr:
+        return _same(a, b, "+")
+
+    def mul(self, a: AxisExpr, b: AxisExpr) -> AxisExpr:
+        return _same(a, b, "*")
+
+    def split(self, x: AxisExpr, module: Module, parts: int) -> Sequence[AxisExpr]:
+        if len(x.terms) != parts:
+            raise AxisError(f"`{module.name}` has {len(x.terms)} parts, {parts} names given")
+        return x.split()
+
+
+def _same(a: AxisExpr, b: AxisExpr, sign: str) -> AxisExpr:
+    if a != b:
+        raise AxisError(f"`{sign}` of {a} and {b}")
+    return a
+
+
+def _heads(x: AxisExpr, op: str) -> tuple[str | int, str | int]:
+    if len(x.terms) != 1 or len(x.terms[0]) != 2:
+        raise AxisError(f"`{op}` reads heads * head_dim, given {x}")
+    outer, inner = x.terms[0]
+    return outer, inner
+
+
+def _attention(q: AxisExpr, k: AxisExpr, v: AxisExpr) -> AxisExpr:
+    (_, q_dim), (k_heads, k_dim) = _heads(q, "attention"), _heads(k, "attention")
+    if k != v or q_dim != k_dim or (k_heads not in ("heads", "kv_heads")):
+        raise AxisError(f"`attention` of q {q}, k {k}, v {v}")
+    return q
+
+
+def check_axes(
+    family: Family, embed: Located, block: Located, heads: Mapping[str, Located], problems: Problems
+) -> None:
+    """Report every statement that does not type (GP345)."""
+    modules = {m.name: m for m in family.modules}
+    axes = {rule.axis for rule in family.sizes}
+    inputs = {name: AxisExpr(((INDEX[name],),)) for name in INPUTS if INDEX[name] in axes}
+    end = _run(embed, inputs, modules, problems)
+    _ends_in_stream(end, embed, "embed", problems)
+    end = _run(block, {"x": STREAM}, modules, problems)
+    _ends_in_stream(end, block, "block", problems)
+    for statements in heads.values():
+        _run(statements, {"x": STREAM}, modules, problems)
+
+
+def _run(
+    statements: Located, env: dict[str, AxisExpr], modules: Mapping[str, Module], problems: Problems
+) -> dict[str, AxisExpr] | None:
+    for statement, span in statements:
+        try:
+            env = run([statement], env, modules, _Axes())
+        except AxisError as error:
+            problems.add("GP345", str(error), span)
+            return None
+        except KeyError as error:
+            problems.add("GP344", f"`{error.args[0]}` has no value here", span)
+            return None
+    return env
+
+
+def _ends_in_stream(
+    env: dict[str, AxisExpr] | None, statements: Located, section: str, problems: Problems
+) -> None:
+    if env is not None and env.get("x") != STREAM:
+        span = statements[-1][1] if statements else None
+        problems.add("GP345", f"`{section}` must leave the stream in `x`: hidden, not {env.get('x')}", span)

@@ -1,0 +1,181 @@
+"""One-line notations of a family file: modules and sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import get_args
+
+from growplan.families.expr import ExpressionError, parse_axes, size_names
+from growplan.families.model import AxisExpr, Module, ModuleKind, SizeRule
+from growplan.families.problems import Problems, close_to
+from growplan.families.text import Text
+
+KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
+_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_0-9]\w*)*\Z")
+_KEY = re.compile(r"[A-Za-z_][\w.]*\Z")
+_LENGTH = re.compile(r"len\(\s*([A-Za-z_][\w.]*)\s*\)\Z")
+
+
+class Lines:
+    """Reads module and size lines against the axes and layer prefixes of one file."""
+
+    def __init__(self, axes: Collection[str], layers: Mapping[str, str], problems: Problems) -> None:
+        self.axes = axes
+        self.layers = layers
+        self.problems = problems
+
+    # modules --------------------------------------------------------------------------------
+
+    def module(self, name: Text, line: Text) -> Module | None:
+        """`h.ln_1: layernorm hidden, eps layer_norm_epsilon`."""
+        if not _NAME.match(name.value):
+            self.problems.add("GP343", f"`{name.value}` is not a module name", name.span)
+            return None
+        parts = line.value.split(",")
+        kind, _, axes = parts[0].strip().partition(" ")
+        if kind not in KINDS:
+            help = (*close_to(kind, KINDS), f"kinds: {', '.join(KINDS)}")
+            self.problems.add("GP343", f"`{kind}` is not a kind of module", line.span, help=help)
+            return None
+        shape = self._shape(kind, axes, line)
+        if shape is None:
+            return None
+        flags = self._flags(kind, parts[1:], line)
+        if flags is None:
+            return None
+        disk, in_layer = self._disk(name.value)
+        ins, outs = shape
+        return Module(
+            name.value,
+            kind,
+            ins,
+            outs,
+            bias=kind == "layernorm" or "bias" in flags,
+            stored="in-out" if flags.get("stored") == "in-out" else "out-in",
+            eps=flags.get("eps"),
+            in_layer=in_layer,
+            disk=disk,
+            bias_when=flags.get("bias") or None,
+            when=_condition(flags.get("when")),
+        )
+
+    def _shape(self, kind: str, axes: str, line: Text) -> tuple[AxisExpr | None, AxisExpr] | None:
+        reads = kind in ("linear", "embedding")
+        left, arrow, right = axes.replace("→", "->").partition("->")
+        if bool(arrow) != reads:
+            example = f"{kind} hidden -> ffn" if reads else f"{kind} hidden"
+            self.problems.add("GP343", f"a {kind} is written `{example}`", line.span)
+            return None
+        outs = self.axis(right if reads else left, line)
+        ins = self.axis(left, line) if reads else None
+        if outs is None or (reads and ins is None):
+            return None
+        return ins, outs
+
+    def axis(self, text: str, line: Text) -> AxisExpr | None:
+        """An axis expression over known axes."""
+        try:
+            axis = parse_axes(text.strip())
+        except ExpressionError as error:
+            self.problems.add("GP343", f"`{text.strip()}` is not an axis expression: {error}", line.span)
+            return None
+        for name in sorted(axis.axes - set(self.axes)):
+            help = (*close_to(name, self.axes), f"axes here: {', '.join(self.axes)}")
+            self.problems.add("GP344", f"there is no axis `{name}`", line.span, help=help)
+        return axis if axis.axes <= set(self.axes) else None
+
+    def _flags(self, kind: str, parts: list[str], line: Text) -> dict[str, str] | None:
+        allowed = {
+            "linear": {"bias", "stored", "when"},
+            "embedding": {"when"},
+            "layernorm": {"eps", "when"},
+            "rmsnorm": {"eps", "when"},
+            "bias": {"when"},
+        }[kind]
+        flags: dict[str, str] = {}
+        for part in parts:
+            word, _, value = part.strip().partition(" ")
+            value = value.strip()
+            if word not in allowed or word in flags or not _flag_value_ok(word, value):
+                wanted = ", ".join(_FLAGS[flag] for flag in sorted(allowed))
+                self.problems.add(
+                    "GP343", f"a {kind} does not take `{part.strip()}`", line.span, help=f"flags: {wanted}"
+                )
+                return None
+            flags[word] = value
+        if "eps" in allowed and "eps" not in flags:
+            self.problems.add(
+                "GP343", f"a {kind} names the config key of its epsilon", line.span, help="`, eps KEY`"
+            )
+            return None
+        if "when" in flags and kind in ("linear", "embedding"):
+            message = f"only a module that can be the identity has `when`, not a {kind}"
+            self.problems.add("GP343", message, line.span)
+            return None
+        return flags
+
+    def _disk(self, name: str) -> tuple[str, bool]:
+        for word, disk in self.layers.items():
+            if name.startswith(word + "."):
+                return disk + name[len(word) :], True
+        return name, False
+
+    # sizes ----------------------------------------------------------------------------------
+
+    def size(self, axis: Text, line: Text) -> SizeRule | None:
+        """`n_inner ?? 4*hidden`, `= hidden // heads`, `len(id2label) ?? num_labels ?? 2`."""
+        if line.value.startswith("="):
+            default = self.formula(line.value[1:], line)
+            return None if default is None else SizeRule(axis.value, None, default)
+        first, *rest = (part.strip() for part in line.value.split("??"))
+        length = _LENGTH.match(first)
+        key = length[1] if length else first
+        also = tuple(rest[:-1])
+        if not all(_KEY.match(word) for word in (key, *also)):
+            message = "a size is `KEY`, `KEY ?? default`, `len(KEY) ?? KEY ?? default` or `= formula`"
+            self.problems.add("GP343", message, line.span)
+            return None
+        default = self.formula(rest[-1], line) if rest else None
+        return SizeRule(axis.value, key, default, also, length=bool(length))
+
+    def formula(self, text: str, line: Text) -> str | None:
+        """A size expression over known axes, as text."""
+        text = text.strip()
+        try:
+            names = size_names(text)
+        except ExpressionError as error:
+            self.problems.add("GP343", f"`{text}` is not a size: {error}", line.span)
+            return None
+        unknown = sorted(names - set(self.axes))
+        if unknown:
+            help = (*close_to(unknown[0], self.axes), f"axes here: {', '.join(self.axes)}")
+            self.problems.add("GP344", f"there is no axis `{unknown[0]}`", line.span, help=help)
+            return None
+        return text
+
+
+_FLAGS = {
+    "bias": "`bias` or `bias KEY`",
+    "stored": "`stored in-out`",
+    "when": "`when KEY` or `when not KEY`",
+    "eps": "`eps KEY`",
+}
+
+
+def _flag_value_ok(word: str, value: str) -> bool:
+    match word:
+        case "stored":
+            return value in ("in-out", "out-in")
+        case "bias":
+            return not value or bool(_KEY.match(value))
+        case "when":
+            return bool(_KEY.match(value.removeprefix("not ").strip()))
+    return bool(_KEY.match(value))
+
+
+def _condition(text: str | None) -> tuple[str, bool] | None:
+    if text is None:
+        return None
+    wanted = not text.startswith("not ")
+    return text.removeprefix("not ").strip(), wanted

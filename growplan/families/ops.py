@@ -1,0 +1,47 @@
+"""The operations of the block language: how they are called.
+
+What an operation does to types is `growplan.check.rules`, to tensors
+`growplan.backend.interpreter`. Modules are called like operations, by their own names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Signature:
+    """`args` positional values; the first is a module where `on_module`; `flags` are booleans."""
+
+    args: int
+    flags: tuple[str, ...] = ()
+    on_module: bool = False
+
+
+OPS: Mapping[str, Signature] = {
+    "gelu": Signature(1),  # x Phi(x), by erf
+    "gelu_new": Signature(1),  # the tanh approximation
+    "silu": Signature(1),
+    "relu": Signature(1),
+    "tanh": Signature(1),
+    "attention": Signature(3, ("causal",)),  # q, k, v; query head j reads kv head floor(j KV / H)
+    "rope": Signature(1),  # rotary positions, halves of a head rotated
+    "tied": Signature(2, on_module=True),  # x times the transposed embedding
+    "first": Signature(1),  # the first token
+    "last": Signature(1),  # the last token that is not padding
+}
+
+# config value of an activation key -> operation (transformers.activations.ACT2CLS)
+ACTIVATIONS: Mapping[str, str] = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_new",
+    "gelu_pytorch_tanh": "gelu_new",
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+    "tanh": "tanh",
+}
+
+INPUTS = ("ids", "positions", "types")  # values that `embed` starts from

@@ -1,0 +1,146 @@
+"""Family files as marked text: YAML nodes with the place of every word.
+
+Only the node tree is read. Nothing is constructed from tags, and values are
+interpreted here, not by YAML 1.1 (`off` is a word, `1e-12` a number).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from growplan.diagnostics import Source, Span, fail
+from growplan.families.problems import Problems
+
+MAX_BYTES = 1 << 20
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
+_WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A scalar and where it stands; `lines` start at `starts` in the source."""
+
+    value: str
+    plain: bool
+    span: Span
+
+    def typed(self) -> Any:
+        """The scalar as null, bool, int, float or str; quoted scalars are always str."""
+        if not self.plain:
+            return self.value
+        if self.value in _WORDS:
+            return _WORDS[self.value]
+        if _INT.match(self.value):
+            return int(self.value[:64]) if len(self.value) <= 64 else self.value
+        return float(self.value) if _FLOAT.match(self.value) else self.value
+
+    def at(self, line: int, start: int, end: int) -> Span:
+        """The span of columns start:end in a 0-based line of the value."""
+        source, first = self.span.source, self.span.line
+        body = self.value.split("\n")[line] if line < self.value.count("\n") + 1 else ""
+        block = source.text[self.span.start : self.span.start + 1] in ("|", ">")
+        if not block:
+            offset = self.span.start + (0 if self.plain else 1)
+            return Span(source, offset + start, offset + end)
+        row = source.line(first + 1 + line)
+        indent = len(row) - len(row.lstrip()) - (len(body) - len(body.lstrip()))
+        begin = _line_start(source, first + 1 + line) + indent
+        return Span(source, begin + start, begin + end)
+
+
+def _line_start(source: Source, number: int) -> int:
+    return source._line_starts[number - 1]
+
+
+def read_source(path: str | Path) -> Source:
+    """The text of a family file; GP340 where it cannot be read."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        fail("GP340", f"cannot read the family file `{path}`: {error.strerror or error}")
+    if len(data) > MAX_BYTES:
+        fail("GP340", f"the family file `{path}` is larger than {MAX_BYTES} bytes")
+    try:
+        return Source(str(path), data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        fail("GP340", f"the family file `{path}` is not UTF-8 (byte {error.start})")
+
+
+class Tree:
+    """The nodes of one file; every accessor reports a wrong shape and gives something empty."""
+
+    def __init__(self, source: Source, problems: Problems) -> None:
+        self.source = source
+        self.problems = problems
+        self._seen: set[int] = set()
+
+    def compose(self) -> Any:
+        """The root node; a syntax error stops at once with its place."""
+        try:
+            node = yaml.compose(self.source.text, Loader=_LOADER)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            at = mark.index if mark else 0
+            fail("GP341", f"not YAML: {error.problem or error}", Span(self.source, at, at + 1))
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            fail("GP341", f"not YAML: {error}", Span(self.source, 0, 0))
+        if not isinstance(node, yaml.MappingNode):
+            fail("GP342", "a family file is a mapping", Span(self.source, 0, 0))
+        return node
+
+    def span(self, node: Any) -> Span:
+        return Span(self.source, node.start_mark.index, node.end_mark.index)
+
+    def mapping(self, node: Any, what: str) -> dict[str, tuple[Text, Any]]:
+        """key -> (key text, value node), duplicates refused."""
+        out: dict[str, tuple[Text, Any]] = {}
+        if not self._fresh(node) or not isinstance(node, yaml.MappingNode):
+            self.problems.add("GP342", f"{what} is a mapping", self.span(node))
+            return out
+        for key, value in node.value:
+            text = self.text(key, f"a key of {what}")
+            if text is None:
+                continue
+            if text.value in out:
+                self.problems.add("GP342", f"`{text.value}` is given twice in {what}", text.span)
+                continue
+            out[text.value] = (text, value)
+        return out
+
+    def items(self, node: Any, what: str) -> Iterator[Any]:
+        """The nodes of a list, or the one node that stands for a list of one."""
+        if not self._fresh(node):
+            self.problems.add("GP342", f"{what} repeats an alias", self.span(node))
+        elif isinstance(node, yaml.SequenceNode):
+            yield from node.value
+        else:
+            yield node
+
+    def text(self, node: Any, what: str) -> Text | None:
+        """A scalar, or None after a report."""
+        if not isinstance(node, yaml.ScalarNode) or not node.tag.startswith("tag:yaml.org,2002:"):
+            self.problems.add("GP342", f"{what} is a word or a line of text", self.span(node))
+            return None
+        return Text(str(node.value), not node.style, self.span(node))
+
+    def texts(self, node: Any, what: str) -> list[Text]:
+        """A list of scalars."""
+        found = (self.text(item, f"an entry of {what}") for item in self.items(node, what))
+        return [text for text in found if text is not None]
+
+    def _fresh(self, node: Any) -> bool:
+        """False for a node met before: an alias, refused so that files stay small."""
+        if isinstance(node, yaml.ScalarNode):
+            return True
+        if id(node) in self._seen:
+            return False
+        self._seen.add(id(node))
+        return True
