@@ -1,0 +1,140 @@
+"""README.md of a grown checkpoint: what it is made of, by which plan, and the certificate."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from growplan.checkpoint.files import is_regular, read_bytes, write_bytes
+from growplan.checkpoint.growth import Growth, StepRecord
+
+CARD = "README.md"
+_KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag", "library_name", "datasets")
+_KEY = re.compile(r"([A-Za-z_][\w-]*):(?=\s|$)")
+
+
+def base_model_name(source: Path) -> str:
+    """`org/name` for a snapshot in a hub cache, else the directory's own name."""
+    real = Path(os.path.realpath(source))
+    repo = real.parent.parent.name
+    if real.parent.name == "snapshots" and repo.startswith("models--"):
+        return repo.removeprefix("models--").replace("--", "/", 1)
+    return re.sub(r"[^\w.-]+", "-", real.name).strip("-.") or "source"
+
+
+def front_matter(text: str) -> dict[str, str]:
+    """The top-level blocks of a card's YAML front matter, each as its raw lines; empty without one."""
+    lines = text.splitlines()
+    if not lines or lines[0].strip() != "---":
+        return {}
+    try:
+        end = next(i for i, line in enumerate(lines[1:], 1) if line.strip() == "---")
+    except StopIteration:
+        return {}
+    blocks: dict[str, str] = {}
+    key = ""
+    for line in lines[1:end]:
+        match = _KEY.match(line)
+        if match:
+            key = match.group(1)
+            blocks[key] = line.rstrip()
+        elif key:
+            blocks[key] += "\n" + line.rstrip()
+    return blocks
+
+
+def _tags(block: str | None) -> list[str]:
+    """The tags of a block or flow list; anything cleverer is left out."""
+    if block is None:
+        return []
+    first, *rest = block.splitlines()
+    inline = first.split(":", 1)[1].strip()
+    words = (
+        inline.strip("[]").split(",")
+        if inline.startswith("[")
+        else [line.strip().removeprefix("- ") for line in rest]
+    )
+    clean = (word.strip().strip("'\"") for word in words)
+    return [word for word in clean if re.fullmatch(r"[\w.:/+-]+", word)]
+
+
+def card_text(growth: Growth, source: Path, *, title: str, plan_text: str | None = None) -> str:
+    """The card. `plan_text` is the plan as the user wrote it (default: its canonical text)."""
+    blocks = _source_front_matter(source)
+    head = ["---"]
+    head += [block for key in _KEPT if (block := blocks.get(key)) is not None]
+    if "library_name" not in blocks:
+        head.append("library_name: transformers")
+    head += ["base_model:", f"- {base_model_name(source)}"]
+    tags = [*(t for t in _tags(blocks.get("tags")) if t != "growplan"), "growplan"]
+    head += ["tags:", *(f"- {_quoted(tag)}" for tag in tags), "---"]
+    return "\n".join([*head, "", *_body(growth, source, title, plan_text or growth.plan)]) + "\n"
+
+
+def _quoted(tag: str) -> str:
+    """A tag as a YAML string: words that YAML would read as something else are quoted."""
+    plain = re.fullmatch(r"[A-Za-z][\w./+-]*", tag) and tag.lower() not in {
+        "yes",
+        "no",
+        "on",
+        "off",
+        "true",
+        "false",
+        "null",
+        "y",
+        "n",
+    }
+    return tag if plain else f'"{tag}"'
+
+
+def _source_front_matter(source: Path) -> dict[str, str]:
+    own = next((source / name for name in ("README.source.md", CARD) if is_regular(source / name)), None)
+    if own is None:
+        return {}
+    return front_matter(read_bytes(own).decode("utf-8", "replace"))
+
+
+def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[str]:
+    yield f"# {title}"
+    yield ""
+    yield (
+        f"Grown from `{base_model_name(source)}` with growplan. As a whole the plan is **{growth.claim}**: "
+        f"{_MEANING.get(growth.claim.split()[0] if growth.claim else '', 'see the certificate')}."
+    )
+    yield from ("", "## Plan", "", "```", *plan_text.rstrip("\n").splitlines(), "```")
+    yield from ("", "## Certificate", "", "| step | claim | proof | measured |", "|---|---|---|---|")
+    yield from (_row(step) for step in growth.steps)
+    if growth.hint is not None:
+        yield from ("", "## Training on", "")
+        yield (
+            f"Start at {growth.hint.lr_scale:g}× the usual peak learning rate with "
+            f"{growth.hint.warmup_steps} warm-up steps: {growth.hint.why}."
+        )
+    yield from (
+        "",
+        "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` checks them.",
+    )
+    if is_regular(source / CARD):
+        yield "The card of the source is kept as `README.source.md`."
+
+
+_MEANING = {
+    "exact": "it computes what its source computes, up to rounding",
+    "approximate": "it computes nearly what its source computes",
+    "none": "nothing is promised about what it computes before it is trained",
+}
+
+
+def _row(step: StepRecord) -> str:
+    measured = ", ".join(f"{name} {value:.2g}" for name, value in step.measured.items())
+    cells = (f"`{step.text}`", step.claim, step.proof, measured or "not measured")
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def write_card(directory: Path, text: str) -> Path:
+    """Write `directory`/README.md; returns its path."""
+    path = directory / CARD
+    write_bytes(path, text.encode())
+    return path

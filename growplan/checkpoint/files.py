@@ -1,0 +1,128 @@
+"""Small, careful file access: every OSError becomes a diagnostic that names the file."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from growplan.diagnostics import fail
+
+TEXT_LIMIT = 16 * 1024 * 1024  # config.json, an index, growth.json
+CHUNK = 8 * 1024 * 1024
+
+Buffer = bytes | bytearray | memoryview
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def guard(path: Path | str, doing: str) -> Iterator[None]:
+    """Turn an OSError into a diagnostic: `cannot DOING PATH: reason`.
+
+    Raises GP430 (disk full or quota), GP431 (permission, read-only), GP432 (anything else).
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"cannot {doing} {path}: {reason}"
+        if error.errno in _FULL:
+            fail("GP430", message, help="free some space, or choose another place with `--out`")
+        if error.errno in _DENIED:
+            fail("GP431", message, help="check who owns the path, or choose another place with `--out`")
+        if error.errno == errno.EFBIG:
+            fail(
+                "GP432", message, help="lower the shard size: this file system limits how large a file may be"
+            )
+        fail("GP432", message)
+
+
+def flat(buffer: Buffer) -> memoryview:
+    """A contiguous buffer as one row of bytes, empty ones included."""
+    view = memoryview(buffer)
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def is_regular(path: Path) -> bool:
+    """True for a file, links followed; False for anything else, a pipe or a missing path included."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_directory(path: Path) -> bool:
+    """True for a directory, links followed; False where nothing can be said."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def path_exists(path: Path) -> bool:
+    """True when there is anything, links followed; False where nothing can be said."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def read_bytes(path: Path, limit: int = TEXT_LIMIT) -> bytes:
+    """A small file whole. GP432 when it is no regular file or larger than `limit`."""
+    with guard(path, "read"):
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):
+            fail("GP432", f"cannot read {path}: it is not a regular file")
+        if info.st_size > limit:
+            fail("GP432", f"cannot read {path}: {info.st_size:,} bytes, more than the {limit:,} it may have")
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """A small file, written and fsynced."""
+    with guard(path, "write"), path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the directory's entries durable; where a file system cannot, nothing is done."""
+    with guard(path, "open"):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            with guard(path, "sync"):
+                raise
+    finally:
+        os.close(fd)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, hex."""
+    digest = hashlib.sha256()
+    with guard(path, "read"), path.open("rb", buffering=0) as file:
+        buffer = memoryview(bytearray(CHUNK))
+        while n := file.readinto(buffer):
+            digest.update(buffer[:n])
+    return digest.hexdigest()
+
+
+def human_bytes(n: int) -> str:
+    """`12.3 GB`: decimal units, as disks and hubs count."""
+    size = float(n)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{n} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

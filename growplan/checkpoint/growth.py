@@ -1,0 +1,103 @@
+"""growth.json: what was done to make a checkpoint, in full, so that it can be checked and repeated."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from growplan.checkpoint.files import write_bytes
+
+GROWTH = "growth.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: its canonical line, what it claimed, what was proved, and what was measured.
+
+    `measured` maps a quantity (`law`, `logits_max_abs`, `kl`) to its number.
+    """
+
+    id: str
+    text: str
+    claim: str
+    proof: str
+    reasons: tuple[str, ...] = ()
+    measured: Mapping[str, float] = field(default_factory=dict)
+    implied: str = ""
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """A run of preserving steps: the ids, and source against result."""
+
+    steps: tuple[str, ...]
+    claim: str
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """How to go on training: factor on the usual peak learning rate, warm-up steps, and why."""
+
+    lr_scale: float
+    warmup_steps: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The growth.json of the source, in brief; `parent` is its own."""
+
+    growth_sha256: str
+    plan_hash: str
+    claim: str
+    steps: tuple[str, ...]
+    parent: Parent | None = None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The whole document. `files` and `tensors` map a name to its sha256."""
+
+    plan: str  # canonical text
+    plan_hash: str
+    seed: int
+    claim: str  # the weakest of the steps
+    source: str  # name of the source, no path
+    source_files: Mapping[str, str]
+    steps: tuple[StepRecord, ...]
+    tensors: Mapping[str, str]
+    files: Mapping[str, str] = field(default_factory=dict)
+    segments: tuple[SegmentRecord, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hint: Hint | None = None
+    parent: Parent | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def growth_text(growth: Growth) -> str:
+    """The JSON text: sorted, with numbers that JSON does not have as words (`"nan"`)."""
+    document = {"format_version": FORMAT_VERSION, **asdict(growth)}
+    return json.dumps(_finite(document), indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def write_growth(directory: Path, growth: Growth) -> Path:
+    """Write `directory`/growth.json; returns its path."""
+    path = directory / GROWTH
+    write_bytes(path, growth_text(growth).encode())
+    return path
