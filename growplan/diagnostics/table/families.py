@@ -7,14 +7,14 @@ from growplan.diagnostics.codes import Code
 CODES = {
     "GP310": Code(
         "No family describes this `model_type`.",
-        "A family file says which axes, weights and operations a model has; without one nothing can be proved.",
+        "A family file says which axes, weights and operations a model has; without one nothing is proved.",
         "Use a model of one of the families in `growplan families`, or describe yours in a family file "
         "and pass it by `--family FILE`.",
     ),
     "GP311": Code(
         "The family does not have the transformers class named in `architectures`.",
         "The class decides which head sits on the model and which tensors are stored.",
-        "Save the model as one of the classes the message lists, or add the class to a family file of your own.",
+        "Save the model as one of the classes the message lists, or add it to a family file of your own.",
     ),
     "GP312": Code(
         "config.json has a key that the family does not know.",
@@ -30,7 +30,7 @@ CODES = {
     ),
     "GP314": Code(
         "config.json lacks a key that gives the size of an axis.",
-        "transformers would fill in the default of its config class, which is rarely the size of this checkpoint.",
+        "transformers would fill in a default, which is rarely the size of this checkpoint.",
         "Write the key into config.json with the size that the checkpoint has.",
     ),
     "GP315": Code(
@@ -40,12 +40,12 @@ CODES = {
     ),
     "GP316": Code(
         "Two sizes of the config do not divide as the family needs.",
-        "For example every head has hidden / heads units, and every kv head serves heads / kv_heads query heads.",
+        "Every head has hidden / heads units, every kv head serves heads / kv_heads query heads.",
         "Correct the sizes in config.json.",
     ),
     "GP317": Code(
         "An equation between sizes does not hold in the source.",
-        "The stored weights cannot have these sizes, or the model would load cleanly and compute something else.",
+        "The stored weights cannot have these sizes, or the model would load and compute something else.",
         "Correct the sizes in config.json.",
     ),
     "GP318": Code(
@@ -119,7 +119,7 @@ CODES = {
         "The message shows the form; families that ship are examples.",
     ),
     "GP344": Code(
-        "A family file uses an axis, module, value or operation that is not there, or leaves a module unused.",
+        "A family file uses an axis, module, value or operation that is not there, or leaves one unused.",
         "Every module must be written by one place of the graph, or its weights would never be typed.",
         "Correct the name.",
     ),

@@ -1,0 +1,211 @@
+"""The probe interpreter: a family's op graph over torch tensors, by default in float64.
+
+It walks the same statements as the type checker. heads and head_dim are independent sizes, so
+that a model between two steps (hidden != heads * head_dim) can be run. transformers' own
+float32 islands (RMSNorm, softmax, rotary tables) are not repeated: everything is in `dtype`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from growplan.families.model import Assign, Model, Module, Param
+from growplan.families.rope import read_rope
+from growplan.families.walk import run
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "relu": F.relu,
+    "tanh": torch.tanh,
+}
+
+
+class Interpreter:
+    """Runs a `Model` on token ids.
+
+    `get(name)` gives a tensor on disk by its name; it is asked for each tensor when it is
+    needed and the result is not kept, so a model larger than memory runs block by block.
+
+    Shapes: ids [batch, tokens]; the stream x [batch, tokens, hidden]; queries and keys
+    [batch, tokens, heads * head_dim].
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        get: Callable[[str], Tensor],
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.model = model
+        self.get = get
+        self.dtype = dtype
+        self.device = torch.device(device)
+
+    # the model ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def logits(self, ids: Tensor) -> Tensor:
+        """The head's `logits`; of a class without a language or label head, its first output."""
+        outputs = self.outputs(ids)
+        return outputs.get("logits", next(iter(outputs.values())))
+
+    @torch.no_grad()
+    def outputs(self, ids: Tensor) -> dict[str, Tensor]:
+        """Every output of the model's head by name (`logits`, `hidden`, `pooled`, `relation`)."""
+        x = self.embed(ids)
+        for layer in range(self.model.depth):
+            x = self.block(layer, x)
+        return self.head(x, ids)
+
+    @torch.no_grad()
+    def embed(self, ids: Tensor) -> Tensor:
+        """The stream before the first block; positions count from 0, token types are 0."""
+        ids = ids.to(self.device)
+        positions = torch.arange(ids.shape[-1], device=self.device).expand_as(ids)
+        env = {"ids": ids, "positions": positions, "types": torch.zeros_like(ids)}
+        return self._run(self.model.embed, env, None, ids)["x"]
+
+    @torch.no_grad()
+    def block(self, layer: int, x: Tensor) -> Tensor:
+        """The stream after one block."""
+        return self._run(self.model.block, {"x": x}, layer, None)["x"]
+
+    @torch.no_grad()
+    def head(self, x: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        """The head's outputs from the last stream; `ids` say where padding begins."""
+        env = self._run(self.model.head_stmts, {"x": x}, None, ids.to(self.device))
+        return {name: env[name] for name in self.model.outputs}
+
+    @torch.no_grad()
+    def module(self, module: Module, layer: int | None, x: Tensor) -> Tensor:
+        """One module applied to its input; embeddings take indices."""
+        return _Ops(self, layer, None).module(module, x)
+
+    @torch.no_grad()
+    def tied(self, module: Module, x: Tensor) -> Tensor:
+        """x times the transposed embedding: [..., hidden] -> [..., vocab]."""
+        return F.linear(x, self._weight(module, None))
+
+    def _run(
+        self, statements: Sequence[Assign], env: dict[str, Tensor], layer: int | None, ids: Tensor | None
+    ) -> dict[str, Tensor]:
+        return run(statements, env, self.model.modules, _Ops(self, layer, ids))
+
+    # weights --------------------------------------------------------------------------------
+
+    def _weight(self, module: Module, layer: int | None) -> Tensor:
+        weight = next(p for p in module.params if p.leaf == "weight")
+        return self._tensor(weight, layer)
+
+    def _bias(self, module: Module, layer: int | None) -> Tensor | None:
+        bias = next((p for p in module.params if p.leaf == "bias"), None)
+        return None if bias is None else self._tensor(bias, layer)
+
+    def _tensor(self, param: Param, layer: int | None) -> Tensor:
+        name = self.model.tensor_name(param, layer if param.in_layer else None)
+        return self.get(name).to(device=self.device, dtype=self.dtype)
+
+
+class _Ops:
+    """`walk.Ops` over tensors, of one layer (or outside the layers)."""
+
+    def __init__(self, interpreter: Interpreter, layer: int | None, ids: Tensor | None) -> None:
+        self.interpreter = interpreter
+        self.model = interpreter.model
+        self.layer = layer
+        self.ids = ids
+
+    def module(self, module: Module, x: Tensor) -> Tensor:
+        """linear W x + b; embedding row x; norms over the last dim; bias x + b."""
+        bias = self.interpreter._bias(module, self.layer)
+        if module.kind == "bias":
+            assert bias is not None
+            return x + bias
+        weight = self.interpreter._weight(module, self.layer)
+        match module.kind:
+            case "linear":
+                return F.linear(x, weight.T if module.stored == "in-out" else weight, bias)
+            case "embedding":
+                return F.embedding(x, weight)
+            case "layernorm":
+                return F.layer_norm(x, weight.shape, weight, bias, self.model.eps(module))
+            case "rmsnorm":
+                scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.model.eps(module))
+                return x * scale * weight
+
+    def op(self, name: str, args: Sequence[Tensor | Module], kwargs: Mapping[str, Any]) -> Tensor:
+        if name == "tied":
+            embedding, x = args
+            assert isinstance(embedding, Module) and isinstance(x, Tensor)
+            return self.interpreter.tied(embedding, x)
+        values = [arg for arg in args if isinstance(arg, Tensor)]
+        match name:
+            case "attention":
+                return self._attention(*values, causal=bool(kwargs["causal"]))
+            case "rope":
+                return self._rope(values[0])
+            case "first":
+                return values[0][:, 0]
+            case "last":
+                return self._last(values[0])
+        return ACTIVATIONS[name](values[0])
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        return a + b
+
+    def mul(self, a: Tensor, b: Tensor) -> Tensor:
+        return a * b
+
+    def split(self, x: Tensor, module: Module, parts: int) -> Sequence[Tensor]:
+        sizes = [part.size(self.model.sizes) for part in module.outs.split()]
+        return torch.split(x, sizes, dim=-1)
+
+    # operations -----------------------------------------------------------------------------
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """[batch, tokens, heads * head_dim] -> [batch, heads, tokens, head_dim]."""
+        batch, tokens, _ = x.shape
+        return x.view(batch, tokens, -1, self.model.sizes["head_dim"]).transpose(1, 2)
+
+    def _attention(self, q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
+        """softmax(q k / sqrt(head_dim)) v; query head j reads kv head floor(j KV / H)."""
+        q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
+        batch, heads, tokens, head_dim = q.shape
+        source = torch.arange(heads, device=q.device) * k.shape[1] // heads
+        k, v = k[:, source], v[:, source]
+        scores = q @ k.transpose(-1, -2) * head_dim**-0.5
+        if causal:
+            ahead = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
+            scores = scores.masked_fill(ahead, -torch.inf)
+        out = torch.softmax(scores, dim=-1) @ v
+        return out.transpose(1, 2).reshape(batch, tokens, heads * head_dim)
+
+    def _rope(self, x: Tensor) -> Tensor:
+        """Each head (a, b) of halves -> (a cos - b sin, b cos + a sin) at angle t theta^(-2i/d)."""
+        head_dim = self.model.sizes["head_dim"]
+        half, device = head_dim // 2, x.device
+        theta = read_rope(self.model.config).theta
+        steps = torch.arange(half, device=device, dtype=torch.float64)
+        times = torch.arange(x.shape[1], device=device, dtype=torch.float64)
+        angles = times[:, None] * theta ** (-steps / half)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        first, second = self._by_head(x).chunk(2, dim=-1)
+        turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        return turned.transpose(1, 2).reshape(x.shape)
+
+    def _last(self, x: Tensor) -> Tensor:
+        """The last token that is not padding, as transformers' sequence classifiers take it."""
+        pad = self.model.config.get("pad_token_id")
+        if pad is None or self.ids is None:
+            return x[:, -1]
+        tokens = torch.arange(x.shape[1], device=x.device)
+        index = (tokens * (self.ids != pad)).argmax(-1)
+        return x[torch.arange(x.shape[0], device=x.device), index]

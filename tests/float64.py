@@ -1,0 +1,53 @@
+"""transformers in float64 throughout: a test-only patch of LLaMA's float32 islands.
+
+RMSNorm and the rotary tables are computed in float32 by transformers whatever the dtype of the
+model, which hides what an exact growth keeps to 1e-14 (sdpa attention has no such island).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+
+def _rms_norm(self: Any, x: Any) -> Any:
+    return self.weight * x / (x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon).sqrt()
+
+
+def _rotary(self: Any, x: Any, position_ids: Any) -> Any:
+    import torch
+
+    config = self.config
+    dim = config.head_dim
+    theta = config.rope_parameters["rope_theta"]
+    inverse = 1.0 / theta ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    angles = position_ids[..., None].double() * inverse
+    table = torch.cat((angles, angles), dim=-1)
+    return table.cos().to(x.dtype), table.sin().to(x.dtype)
+
+
+@contextmanager
+def no_float32_islands() -> Iterator[None]:
+    """Inside, stock LLaMA classes compute norms and rotary tables in float64."""
+    from transformers.models.llama import modeling_llama as llama
+
+    with (
+        mock.patch.object(llama.LlamaRMSNorm, "forward", _rms_norm),
+        mock.patch.object(llama.LlamaRotaryEmbedding, "forward", _rotary),
+    ):
+        yield
+
+
+def load_float64(path: Any, architecture: str) -> Any:
+    """`from_pretrained` upcast to float64, in eval mode, with nothing missing or unexpected."""
+    import torch
+    import transformers
+
+    cls = getattr(transformers, architecture)
+    model, info = cls.from_pretrained(path, output_loading_info=True)
+    assert not info["missing_keys"], info
+    assert not info["unexpected_keys"], info
+    assert not info["mismatched_keys"], info
+    return model.to(torch.float64).eval()
