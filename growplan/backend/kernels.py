@@ -1,0 +1,217 @@
+"""The torch rule of every primitive: one function each, from operands to a block of rows.
+
+A kernel computes in the arithmetic dtype (float32 for half precision), writes to no operand,
+and gives for a block of rows the same bits as for the whole tensor. Holes are NaN, so that a
+hole which a lowering forgets to fill cannot pass an assertion.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from growplan.algebra import Expansion, Root, even_inverse
+from growplan.backend.dtypes import torch_dtype
+from growplan.backend.maps import gather_of
+from growplan.backend.operands import Block, Moments, Operand
+from growplan.backend.philox import grid, key_of, normal
+from growplan.backend.rows import as_index
+from growplan.backend.shares import uneven_columns, uneven_rows
+from growplan.backend.sums import tree_sum
+from growplan.ir.primitives import (
+    PRIMITIVES,
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+
+Kernel = Callable[[Any, Sequence[Operand], Block], Tensor]
+
+
+def load(op: Load, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """Rows of the file, in the arithmetic dtype; the operand is the tensor on disk."""
+    return inputs[0].rows(out.rows)
+
+
+def copy_layer(op: CopyLayer, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """The rows as they are."""
+    return inputs[0].rows(out.rows)
+
+
+def duplicate_row(op: DuplicateRow, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[i] = c_i x[j_i] along `dim`."""
+    return _gathered(op.map, op.dim, inputs[0], out)
+
+
+def split_column(op: SplitColumn, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[:, i] = (share_i / c_i) x[:, j_i]; uneven shares sum to x exactly in the stored dtype."""
+    if op.shares == "even":
+        return _gathered(even_inverse(op.map), op.dim, inputs[0], out)
+    if op.shares != "uneven":
+        raise ValueError(f"shares are even or uneven, not {op.shares}")
+    key = key_of(op.key)
+    if op.dim == 0:
+        y = uneven_rows(op.map, inputs[0], out, key)
+    else:
+        y = uneven_columns(op.map, inputs[0].rows(out.rows), op.dim, out, key)
+    scale = gather_of(op.map).scale
+    if scale is None:
+        return y
+    return y / along(scale[as_index(out.rows, scale.device)] if op.dim == 0 else scale, y, op.dim)
+
+
+def ln_average(op: LnAverage, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = c * mean over `dim` of x, the mean in float64 in a fixed order."""
+    y, x = inputs[0].rows(out.rows).clone(), inputs[1]
+    c = float(op.c)
+    if op.dim == 0:
+        at = inside(op.at, out)
+        y[at] = (x.column_mean() * c).to(y.dtype)
+        return y
+    old = x.rows(out.rows)
+    mean = (tree_sum(old, op.dim) / old.shape[op.dim] * c).to(y.dtype).unsqueeze(op.dim)
+    for start, stop in op.at:
+        y.narrow(op.dim, start, stop - start).copy_(mean.expand_as(y.narrow(op.dim, start, stop - start)))
+    return y
+
+
+def zero_out(op: ZeroOut, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = 0."""
+    return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
+
+
+def mask(op: Mask, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = 0: the mask's value in the stored checkpoint."""
+    return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
+
+
+def fresh(op: Fresh, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = mean + std * normal(key, element), the element counted in the whole tensor."""
+    y = inputs[0].rows(out.rows).clone()
+    drawn = scale_of(op.init, inputs[1])
+    flat = y.view(y.shape[0], prod(y.shape[1:]))
+    columns = torch.arange(flat.shape[1], device=out.device)
+    rows = as_index(out.rows, out.device)
+
+    def finish(word: Tensor) -> Tensor:
+        return (normal(word) * drawn.std + drawn.mean).to(y.dtype)
+
+    if op.dim == 0:
+        at = inside(op.at, out)
+        flat[at] = grid(key_of(op.key), rows[at], columns, flat.shape[1], finish)
+    else:
+        slices = columns.view(y.shape[1:])
+        for start, stop in op.at:
+            some = slices.narrow(op.dim - 1, start, stop - start).flatten()
+            flat[:, some] = grid(key_of(op.key), rows, some, flat.shape[1], finish)
+    return y
+
+
+def scale(op: Scale, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """c x."""
+    return _times(op.by, inputs[0].rows(out.rows))
+
+
+def rescale_norm(op: RescaleNorm, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """c gamma."""
+    return _times(op.by, inputs[0].rows(out.rows))
+
+
+def store(op: Store, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """The rows, rounded once to the stored dtype."""
+    return inputs[0].rows(out.rows).to(torch_dtype(out.type.dtype))
+
+
+KERNELS: dict[type[Primitive], Kernel] = {
+    Load: load,
+    CopyLayer: copy_layer,
+    DuplicateRow: duplicate_row,
+    SplitColumn: split_column,
+    LnAverage: ln_average,
+    ZeroOut: zero_out,
+    Fresh: fresh,
+    Mask: mask,
+    Scale: scale,
+    RescaleNorm: rescale_norm,
+    Store: store,
+}
+assert set(KERNELS) == set(PRIMITIVES), "every primitive has a kernel"
+
+
+# helpers ------------------------------------------------------------------------------------------
+
+
+def _gathered(e: Expansion, dim: int, x: Operand, out: Block) -> Tensor:
+    """The copy rows of E x along `dim`; the rest are holes."""
+    gather = gather_of(e)
+    if dim == 0:
+        wanted = as_index(out.rows, torch.device("cpu"))
+        units = gather.units[wanted]
+        scale = None if gather.scale is None else gather.scale[wanted]
+        holes = ~gather.copies[wanted]
+        y = x.rows(units.to(out.device))
+    else:
+        units, scale, holes = gather.units, gather.scale, ~gather.copies
+        y = x.rows(out.rows).index_select(dim, units.to(out.device))
+    if scale is not None:
+        y = y * along(scale, y, dim)
+    return y.masked_fill(along(holes, y, dim, torch.bool), _hole(y)) if bool(holes.any()) else y
+
+
+def along(values: Tensor, like: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+    """A 1-D tensor shaped to broadcast over every dimension of `like` but `dim`."""
+    shape = [1] * like.ndim
+    shape[dim] = -1
+    return values.to(device=like.device, dtype=dtype or like.dtype).view(shape)
+
+
+def inside(at: Ranges, out: Block) -> Tensor:
+    """Which of the block's rows lie in `at`, as indices into the block."""
+    rows = as_index(out.rows, out.device)
+    hit = torch.zeros(rows.shape, dtype=torch.bool, device=out.device)
+    for start, stop in at:
+        hit |= (rows >= start) & (rows < stop)
+    return hit.nonzero().flatten()
+
+
+def scale_of(init: str, x: Operand) -> Moments:
+    """What `like` or `normal(std)` draws from."""
+    if init == "like":
+        return x.moments()
+    match = re.fullmatch(r"normal\(([^)]+)\)", init)
+    if match is None:
+        raise ValueError(f"init is like or normal(std), not {init}")
+    return Moments(0.0, float(match[1]))
+
+
+def _zeroed(dim: int, at: Iterable[tuple[int, int]], y: Tensor, out: Block) -> Tensor:
+    y = y.clone()
+    if dim == 0:
+        y[inside(tuple(at), out)] = 0
+        return y
+    for start, stop in at:
+        y.narrow(dim, start, stop - start).zero_()
+    return y
+
+
+def _times(c: Root, x: Tensor) -> Tensor:
+    return x if c.is_one else x * torch.tensor(float(c), dtype=x.dtype, device=x.device)
+
+
+def _hole(y: Tensor) -> float:
+    return float("nan") if y.is_floating_point() else 0.0

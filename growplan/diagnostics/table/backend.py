@@ -1,0 +1,75 @@
+"""Codes of run-time assertions and devices: GP5xx."""
+
+from growplan.diagnostics.codes import Code
+
+CODES = {
+    "GP501": Code(
+        what="A grown weight does not satisfy the preservation law W* E_in = E_out W.",
+        why=(
+            "Before anything is published, every rewritten weight is applied to random inputs and "
+            "compared with the old one. A difference above the rounding of its dtype means that the "
+            "tensor is not what the plan's proof speaks of."
+        ),
+        fix=(
+            "This is a bug in growplan or in a method of your own, not in your plan: please report it "
+            "with the plan. Nothing was written to the target."
+        ),
+    ),
+    "GP502": Code(
+        what="A grown block does not do what the old block did.",
+        why=(
+            "Every weight may satisfy its own law while the block as a whole does not, for example "
+            "when a query head reads another head's keys. So blocks are compared whole."
+        ),
+        fix="Please report it with the plan; the rule that typed this block is wrong. Nothing was written.",
+    ),
+    "GP503": Code(
+        what="The grown model's output differs from the old one's by more than rounding explains.",
+        why="The step claims `exact`, and probe inputs are run through the model before and after it.",
+        fix=(
+            "Look at the measured error beside the tolerance. In half precision a plan of many steps "
+            "may need a float32 source; otherwise please report it with the plan."
+        ),
+    ),
+    "GP504": Code(
+        what="A tensor is not the copy that the method names.",
+        why="A step that preserves nothing (`stack`, `interlace`) is asserted by where its tensors come from.",
+        fix="Please report it with the plan. Nothing was written to the target.",
+    ),
+    "GP505": Code(
+        what="The grown model's output is not finite.",
+        why="A tensor holds NaN or infinity, from the source or from a slice that was never filled.",
+        fix="Check the source for NaN first; a float16 source may overflow where bfloat16 does not.",
+    ),
+    "GP506": Code(
+        what="A written tensor is not the tensor that was asserted.",
+        why="What is on disk is read back and compared with the last model of the plan, bit for bit.",
+        fix="Check the disk and the memory of the machine, and run again. Nothing was published.",
+    ),
+    "GP507": Code(
+        what="transformers does not load the result cleanly.",
+        why=(
+            "from_pretrained re-initialises missing tensors and drops unexpected ones with no more than "
+            "a warning, so a result that loads is not yet the model that was asserted."
+        ),
+        fix="Please report it with the plan and the versions; the family file names tensors wrongly.",
+    ),
+    "GP508": Code(
+        what="The device asked for is not there.",
+        why="`--device cuda` needs a CUDA build of torch and a visible GPU.",
+        fix="Use `--device auto` to take what there is, or `--device cpu`.",
+    ),
+    "GP509": Code(
+        what="A tensor that must change has a dtype which cannot be computed with.",
+        why="Growth computes in float64 or float32, from float64, float32, bfloat16 and float16 tensors.",
+        fix="Convert the checkpoint to float32 or bfloat16, or dequantise it, and grow that.",
+    ),
+    "GP510": Code(
+        what="A freshly drawn value is not the one that its key stands for.",
+        why=(
+            "New units are drawn by a counter-based generator, so that equal plans give equal bytes "
+            "everywhere. A sample is drawn again with plain integers and compared."
+        ),
+        fix="Please report it with the plan, the device and the version of torch.",
+    ),
+}
