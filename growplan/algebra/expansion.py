@@ -1,0 +1,322 @@
+"""Expansions: how each new unit of an axis is made from old ones.
+
+An expansion `E` is an `n* x n` matrix written as run-length rows
+
+    copy(j, c)   c * e_j           the old unit j, times c
+    mean(c)      c * (1/n) * 1^T   the mean of all old units, times c
+    zero         0
+    free         not determined by the old units: whoever reads it must ignore it
+    hole         not written yet (only inside the IR, never in a finished map)
+
+Coefficients are exact: `Root(q)` is sign(q) * sqrt(|q|) with q rational.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, lru_cache
+from math import isqrt, sqrt
+from typing import Literal
+
+Kind = Literal["copy", "mean", "zero", "free", "hole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The exact real sign(q) * sqrt(|q|); closed under product and quotient, not under sum."""
+
+    q: Fraction = Fraction(1)
+
+    @staticmethod
+    def rational(value: Fraction | int) -> Root:
+        value = Fraction(value)
+        return Root(value * abs(value))
+
+    @property
+    def square(self) -> Fraction:
+        return abs(self.q)
+
+    @property
+    def is_one(self) -> bool:
+        return self.q == 1
+
+    @property
+    def is_zero(self) -> bool:
+        return self.q == 0
+
+    def __mul__(self, other: Root) -> Root:
+        return Root(self.q * other.q)
+
+    def __truediv__(self, other: Root) -> Root:
+        return Root(self.q / other.q)
+
+    def __neg__(self) -> Root:
+        return Root(-self.q)
+
+    def plus(self, other: Root) -> Root | None:
+        """The exact sum, or None when it is no single root (sqrt(2) + 1)."""
+        if self.is_zero or other.is_zero:
+            return other if self.is_zero else self
+        ratio = (other / self).as_rational()
+        return None if ratio is None else self * Root.rational(1 + ratio)
+
+    def as_rational(self) -> Fraction | None:
+        """The value as a fraction, or None when it is irrational."""
+        num, den = abs(self.q.numerator), self.q.denominator
+        a, b = isqrt(num), isqrt(den)
+        if a * a != num or b * b != den:
+            return None
+        return Fraction(a if self.q >= 0 else -a, b)
+
+    def __float__(self) -> float:
+        exact = self.as_rational()
+        if exact is not None:
+            return float(exact)
+        return (1.0 if self.q > 0 else -1.0) * sqrt(abs(self.q))
+
+    def __str__(self) -> str:
+        exact = self.as_rational()
+        if exact is not None:
+            return str(exact)
+        return f"{'-' if self.q < 0 else ''}sqrt({abs(self.q)})"
+
+
+ONE = Root()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` consecutive rows of one kind; a copy run reads old units start, start+1, ..."""
+
+    kind: Kind
+    count: int
+    start: int = 0
+    c: Root = ONE
+
+    def __str__(self) -> str:
+        scale = "" if self.c.is_one or self.kind not in ("copy", "mean") else f"*{self.c}"
+        if self.kind == "copy":
+            return f"copy {self.start}:{self.start + self.count}{scale}"
+        return f"{self.kind}{scale} x{self.count}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of an expansion: kind, old unit (copies only), coefficient."""
+
+    kind: Kind
+    unit: int = 0
+    c: Root = ONE
+
+
+def _plain(run: Run, old: int) -> Iterable[Run]:
+    """The run without what its kind does not use; 0 * anything is zero, the mean of one unit is it."""
+    if run.count < 0:
+        raise ValueError(f"negative run {run}")
+    if run.kind == "copy" and not (run.start >= 0 and run.start + run.count <= old):
+        raise ValueError(f"{run} reads past the {old} old units")
+    if run.kind not in ("copy", "mean"):
+        return (run if run.start == 0 and run.c == ONE else Run(run.kind, run.count),)
+    if run.c.is_zero:
+        return (Run("zero", run.count),)
+    if run.kind == "mean":
+        if old == 1:
+            return (Run("copy", 1, 0, run.c),) * run.count
+        return (Run("mean", run.count, 0, run.c),)
+    return (run,)
+
+
+def _merged(runs: Iterable[Run], old: int) -> tuple[Run, ...]:
+    """Runs in canonical form: no empty runs, neighbours that continue each other joined."""
+    out: list[Run] = []
+    for run in (piece for given in runs if given.count for piece in _plain(given, old)):
+        if out:
+            last = out[-1]
+            follows = run.kind != "copy" or last.start + last.count == run.start
+            if last.kind == run.kind and last.c == run.c and follows:
+                out[-1] = Run(last.kind, last.count + run.count, last.start, last.c)
+                continue
+        out.append(run)
+    return tuple(out)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An `size x old` map in canonical run-length form. Equality is equality of the matrix."""
+
+    old: int
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "runs", _merged(self.runs, self.old))
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.old, self.runs))
+
+    def __hash__(self) -> int:
+        return self._hash  # a long map is hashed once: maps are keys of caches
+
+    # construction -------------------------------------------------------------------------
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def identity(n: int) -> Expansion:
+        return Expansion(n, (Run("copy", n),))
+
+    @staticmethod
+    def of_units(old: int, units: Iterable[int]) -> Expansion:
+        """Plain copies: new unit i is old unit units[i] (a growth index map g)."""
+        return Expansion(old, tuple(Run("copy", 1, u) for u in units))
+
+    @staticmethod
+    def circular(old: int, new: int) -> Expansion:
+        """Copies in order, again and again: new unit i is old unit i mod n."""
+        full, rest = divmod(new, old)
+        return Expansion(old, (Run("copy", old),) * full + (Run("copy", rest),))
+
+    @staticmethod
+    def padded(old: int, new: int, kind: Kind) -> Expansion:
+        """As many whole copies as fit, then rows of `kind` (LEMON's m copies plus residue)."""
+        full, rest = divmod(new, old)
+        return Expansion(old, (Run("copy", old),) * full + (Run(kind, rest),))
+
+    @staticmethod
+    def appended(old: int, new: int, kind: Kind) -> Expansion:
+        """The old units once, then `new - old` rows of `kind`."""
+        return Expansion(old, (Run("copy", old), Run(kind, new - old)))
+
+    # inspection ---------------------------------------------------------------------------
+
+    @cached_property
+    def size(self) -> int:
+        return sum(run.count for run in self.runs)
+
+    @property
+    def is_identity(self) -> bool:
+        return self == Expansion.identity(self.old)
+
+    @cached_property
+    def kinds(self) -> frozenset[Kind]:
+        return frozenset(run.kind for run in self.runs)
+
+    def rows(self) -> Iterator[Row]:
+        for run in self.runs:
+            for k in range(run.count):
+                yield Row(run.kind, run.start + k if run.kind == "copy" else 0, run.c)
+
+    def positions(self, kind: Kind) -> tuple[tuple[int, int], ...]:
+        """Half-open index ranges of the rows of `kind`."""
+        at, out = 0, []
+        for run in self.runs:
+            if run.kind == kind:
+                out.append((at, at + run.count))
+            at += run.count
+        return tuple(out)
+
+    @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """C(j): how many copy rows each old unit has."""
+        marks = [0] * (self.old + 1)
+        for run in self.runs:
+            if run.kind == "copy":
+                marks[run.start] += 1
+                marks[run.start + run.count] -= 1
+        total, out = 0, []
+        for mark in marks[:-1]:
+            total += mark
+            out.append(total)
+        return tuple(out)
+
+    @cached_property
+    def scales(self) -> frozenset[Root]:
+        """The distinct coefficients of copy rows."""
+        return frozenset(run.c for run in self.runs if run.kind == "copy")
+
+    @property
+    def uniform_count(self) -> int | None:
+        """k when every old unit has exactly k copies, else None."""
+        kinds = set(self.counts)
+        return kinds.pop() if len(kinds) == 1 else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Every row is an unscaled copy or zero or free (what a non-linearity may see)."""
+        return "mean" not in self.kinds and self.scales <= {ONE}
+
+    @property
+    def keeps_every_unit(self) -> bool:
+        """Every old unit has a copy, so that a left inverse on copies exists."""
+        return min(self.counts, default=0) > 0
+
+    # maps on maps -------------------------------------------------------------------------
+
+    def map_kind(self, source: Kind, target: Kind) -> Expansion:
+        """The same map with rows of kind `source` turned into kind `target`."""
+        runs = (Run(target, r.count) if r.kind == source else r for r in self.runs)
+        return Expansion(self.old, tuple(runs))
+
+    def plain(self) -> Expansion:
+        """The same copies without coefficients."""
+        runs = (Run("copy", r.count, r.start) if r.kind == "copy" else r for r in self.runs)
+        return Expansion(self.old, tuple(runs))
+
+    def scaled(self, c: Root) -> Expansion:
+        """c * E."""
+        runs = (
+            Run(r.kind, r.count, r.start, r.c * c) if r.kind in ("copy", "mean") else r for r in self.runs
+        )
+        return Expansion(self.old, tuple(runs))
+
+    def after(self, first: Expansion) -> Expansion | None:
+        """self o first as one map, or None where the row language is not closed.
+
+        A copy of any row is that row; the mean of rows is a mean only when `first` copies
+        every unit equally often with one scale, plus any number of equal mean rows.
+        """
+        if self.old != first.size:
+            raise ValueError(f"cannot compose {self.old} with {first.size}")
+        from growplan.algebra.compose import compose
+
+        return compose(self, first)
+
+    # products -----------------------------------------------------------------------------
+
+    def __add__(self, other: Expansion) -> Expansion:
+        """Direct sum: the block-diagonal map of a concatenated axis (fused q, k, v).
+
+        A mean row would read only its own block, which is not a mean of the whole axis.
+        """
+        if "mean" in self.kinds | other.kinds and self.old and other.old:
+            raise ValueError("a mean row has no direct sum")
+        shifted = (
+            Run(r.kind, r.count, r.start + self.old if r.kind == "copy" else 0, r.c) for r in other.runs
+        )
+        return Expansion(self.old + other.old, self.runs + tuple(shifted))
+
+    def __mul__(self, other: Expansion) -> Expansion:
+        """Kronecker product: self on the outer index, other on the inner (heads x head_dim)."""
+        if "mean" in self.kinds | other.kinds:
+            raise ValueError("a mean row has no Kronecker product")
+        if other.is_identity:
+            return self._blown_up(other.old)
+        runs: list[Run] = []
+        for row in self.rows():
+            if row.kind != "copy":
+                runs.append(Run(row.kind, other.size))
+                continue
+            for r in other.runs:
+                start = row.unit * other.old + r.start if r.kind == "copy" else 0
+                runs.append(Run(r.kind, r.count, start, r.c * row.c if r.kind == "copy" else r.c))
+        return Expansion(self.old * other.old, tuple(runs))
+
+    def _blown_up(self, inner: int) -> Expansion:
+        runs = (
+            Run(r.kind, r.count * inner, r.start * inner if r.kind == "copy" else 0, r.c) for r in self.runs
+        )
+        return Expansion(self.old * inner, tuple(runs))
+
+    def __str__(self) -> str:
+        return "[" + ", ".join(map(str, self.runs)) + "]"

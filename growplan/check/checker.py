@@ -1,0 +1,167 @@
+"""Checking a plan: every step settled, typed and held against its claim.
+
+A step is typed against the model before it; there is no look-ahead. A step with a mistake is
+recorded, and the walk goes on with the sizes it asked for, so that one run reports them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from growplan.check.claims import depth_proof, prove_width, weakest
+from growplan.check.constraints import check_constraints
+from growplan.check.cost import cost, peak_memory
+from growplan.check.lints import lint
+from growplan.check.resolve import Relation, Request, holds, relations_in_force
+from growplan.check.settle import implied, settle
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.families import explicit_config
+from growplan.families.model import Model
+from growplan.language.plan import Plan, Step
+from growplan.methods import get_method
+from growplan.methods.base import Claim, Method
+
+MOST_ERRORS = 20
+
+
+def check_plan(plan: Plan, source: Model) -> TypedPlan:
+    """Type a plan against its source. Raises DiagnosticError with every mistake found."""
+    walk = _Walk(plan, source, relations_in_force(source))
+    for step in plan.steps:
+        walk.written(step)
+    if not walk.errors:
+        walk.close()
+    if walk.errors:
+        raise DiagnosticError(*walk.errors[:MOST_ERRORS])
+    steps = tuple(walk.steps)
+    before, after = cost(source), cost(walk.model)
+    return TypedPlan(
+        plan=plan,
+        steps=steps,
+        source=source,
+        target=walk.model,
+        claim=weakest([s.proof.claim for s in steps]),
+        cost_before=before,
+        cost_after=after,
+        peak_memory=peak_memory(before, after),
+        lints=tuple(lint(steps)),
+    )
+
+
+@dataclass
+class _Walk:
+    plan: Plan
+    model: Model
+    relations: tuple[Relation, ...]
+    steps: list[TypedStep] = field(default_factory=list)
+    errors: list[Diagnostic] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    openers: dict[Relation, Request] = field(default_factory=dict)
+
+    def written(self, step: Step) -> None:
+        """One step of the plan's own."""
+        try:
+            request, method = settle(step, self.model, self.relations)
+        except DiagnosticError as error:
+            self.errors += [d.at(step.span) for d in error.diagnostics]
+            return
+        self.named |= set(request.grow)
+        if "head_dim" in request.grow:
+            keeps = self.model.family.keeps
+            self.relations = tuple(r for r in self.relations if r not in keeps)
+        self.take(request, method)
+
+    def take(self, request: Request, method: Method) -> None:
+        """Type a settled step; on a mistake, record it and go on with the sizes asked for."""
+        before = self.model
+        try:
+            step = _typed(self.plan, request, method, before, len(self.steps) + 1)
+            self.steps.append(step)
+            self.model = step.after
+        except DiagnosticError as error:
+            self.errors += [d.at(request.span) for d in error.diagnostics]
+            self.model = _resized(before, request, {})
+        for relation in self.relations:
+            if holds(relation, before.sizes) and not holds(relation, self.model.sizes):
+                self.openers[relation] = request
+
+    def close(self) -> None:
+        """Close what the steps left open, by the method of the step that opened it."""
+        try:
+            while opener := next((self.openers[r] for r in self.openers if self._open(r)), None):
+                request = implied(self.model, self.relations, self.named, opener)
+                if request is None:
+                    return
+                self.named |= set(request.grow)
+                method = get_method(request.via)
+                assert method is not None
+                self.take(request, method)
+                if self.errors:
+                    return
+            check_constraints(self.model, self.steps[-1].span if self.steps else None)
+        except DiagnosticError as error:
+            self.errors += error.diagnostics
+
+    def _open(self, relation: Relation) -> bool:
+        return relation in self.relations and not holds(relation, self.model.sizes)
+
+
+def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:
+    promised = _claim(request, method)
+    key = f"{plan.seed}/{request.id}"
+    if "depth" in request.grow:
+        part = depth_proof(request, method, before, promised)
+    else:
+        part = prove_width(request, method, before, promised, key)
+    after = _resized(before, request, dict(part.config))
+    axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
+    return TypedStep(
+        index=index,
+        id=request.id,
+        verb=request.verb,
+        method=method.name,
+        axes=axes,
+        text=step_text(request),
+        origin=f"implied by {request.id.split('/')[0]}" if request.implied else str(request.span or ""),
+        implied=request.implied,
+        candidate=part.candidate,
+        promised=promised,
+        proof=part.proof,
+        before=before,
+        after=after,
+        maps=part.maps,
+        stream=part.stream,
+        rewrites=part.rewrites,
+        typings=part.typings,
+        violations=part.violations,
+        layers=part.layers,
+        config=part.config,
+        key=key,
+        over=(request.step.over or 0) if request.step is not None else 0,
+        span=request.span,
+    )
+
+
+def _claim(request: Request, method: Method) -> Claim:
+    """What the plan expects, or what the method promises."""
+    expect = request.step.expect if request.step is not None else None
+    promised = method.claim(tuple(request.grow))
+    if expect is None:
+        return promised
+    return Claim(expect, "all" if expect == "exact" else promised.domain)
+
+
+def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:
+    sizes = {**before.sizes, **{axis: new for axis, (_, new) in request.grow.items()}}
+    return before.resized(sizes, explicit_config(before, sizes, config))
+
+
+def step_text(request: Request) -> str:
+    """The canonical line: `widen hidden 384→768 via fpi`; following axes are left out."""
+    follows = request.step is not None and len(request.grow) > len(request.step.growths)
+    shown = {a: s for a, s in request.grow.items() if not (follows and a == "kv_heads")}
+    parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown.items())
+    options = request.step.options if request.step is not None else {}
+    tail = "".join(f", {key} {value}" for key, value in options.items())
+    return f"{request.verb} {parts} via {request.via}{tail}"

@@ -1,0 +1,217 @@
+"""Claims and proofs: which candidate types, how strong it is, and what to say when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from growplan.algebra import Expansion
+from growplan.check.resolve import Request
+from growplan.check.rules import Refusal
+from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
+from growplan.check.types import Typing, silent_block_is_identity, type_model, writers
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.families.model import Model
+from growplan.methods import get_method
+from growplan.methods.base import (
+    RANK,
+    Candidate,
+    Claim,
+    LayerSource,
+    Method,
+    WidthRequest,
+    domain_of,
+)
+
+
+@dataclass(frozen=True)
+class StepProof:
+    """The part of a typed step that proving it yields."""
+
+    candidate: str
+    proof: Proof
+    maps: Mapping[str, Expansion]
+    stream: Expansion | None
+    rewrites: tuple[ParamRewrite, ...] = ()
+    typings: tuple[ModuleTyping, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    layers: tuple[LayerSource, ...] = ()
+    config: tuple[tuple[str, object], ...] = ()
+
+
+def weakest(claims: Sequence[Claim]) -> Claim:
+    """The claim of a whole plan: the weakest step's; a plan without steps is exact."""
+    if not claims:
+        return Claim("exact")
+    return min(claims, key=lambda c: (RANK[c.strength], c.domain == "all", c.where == "stock"))
+
+
+def prove_width(request: Request, method: Method, model: Model, promised: Claim, key: str) -> StepProof:
+    """Take the first candidate that types. Raises GP201 (none does) or GP204 (too weak)."""
+    asked = WidthRequest(request.grow, model.sizes, key, request.step.options if request.step else {})
+    refusals: list[tuple[Candidate, Refusal]] = []
+    for candidate in method.widen(asked):
+        try:
+            typing = type_model(model, candidate)
+        except Refusal as refusal:
+            refusals.append((candidate, refusal))
+            continue
+        except ValueError as error:  # an axis expression outside the row language
+            refusals.append((candidate, Refusal("an axis that splits into whole units", str(error))))
+            continue
+        proof = _width_proof(request, candidate, typing)
+        if not proof.claim.covers(promised):
+            raise DiagnosticError(_too_weak(request, model, promised, proof, refusals))
+        return _step_proof(model, candidate, typing, proof)
+    raise DiagnosticError(_impossible(request, model, promised, refusals))
+
+
+def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
+    if typing.violations:
+        norms = tuple(f"{v.module}: {v.reason}" for v in typing.violations)
+        reason = "the law holds for every weight, but not through a norm:"
+        return Proof(Claim("approximate"), (reason, *norms))
+    reasons = [f"{candidate.label}: W*·E_in = E_out·W for every weight"]
+    factors = {f for f, _ in typing.eps.values()}
+    if factors - {Fraction(1)}:
+        (factor,) = factors
+        keys = ", ".join(sorted(typing.eps))
+        reasons.append(f"norms see {factor} of the old energy: scale × sqrt({factor}), `{keys}` × {factor}")
+    if typing.tied and typing.stream is not None and max(typing.stream.counts) > 1:
+        reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
+    if candidate.masked:
+        reasons.append(f"new {candidate.masked} units are read through a mask of 0")
+    return Proof(Claim("exact", domain_of(tuple(request.grow))), tuple(reasons))
+
+
+def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof) -> StepProof:
+    return StepProof(
+        candidate=candidate.label,
+        proof=proof,
+        maps=candidate.maps,
+        stream=typing.stream,
+        rewrites=tuple(typing.rewrites.values()),
+        typings=(*typing.typings.values(), *typing.tied),
+        violations=tuple(typing.violations),
+        config=_eps_config(model, typing),
+    )
+
+
+def _eps_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]:
+    """New values of the epsilon keys whose factor is not 1."""
+    changed = ((k, f, m) for k, (f, m) in typing.eps.items() if f != 1)
+    return tuple((k, float(Fraction(model.eps(model.modules[m])) * f)) for k, f, m in changed)
+
+
+def _notes(refusals: Sequence[tuple[Candidate, Refusal]], model: Model) -> list[tuple[str, str]]:
+    notes = []
+    for candidate, refusal in refusals:
+        where = f" ({refusal.module})" if refusal.module else ""
+        notes.append((candidate.label, f"needs {refusal.needs}{where}"))
+        notes.append(("found", refusal.found))
+    return notes
+
+
+def _impossible(
+    request: Request, model: Model, promised: Claim, refusals: Sequence[tuple[Candidate, Refusal]]
+) -> Diagnostic:
+    what = _sizes(request)
+    return Diagnostic(
+        "GP201",
+        f"`{request.via}` cannot grow {what} in the {model.family.name} family",
+        request.span,
+        tuple(_notes(refusals, model)),
+        tuple(_ways_out(request, model)),
+    )
+
+
+def _too_weak(
+    request: Request,
+    model: Model,
+    promised: Claim,
+    proof: Proof,
+    refusals: Sequence[tuple[Candidate, Refusal]],
+) -> Diagnostic:
+    notes = [("claim", str(promised)), ("proof", f"{proof.claim}: {' '.join(proof.reasons)}")]
+    return Diagnostic(
+        "GP204",
+        f"`{request.via}` cannot keep {_sizes(request)} {promised.strength}",
+        request.span,
+        (*notes, *_notes(refusals[:1], model)),
+        (*_ways_out(request, model), f"or `expect {proof.claim.strength}`"),
+    )
+
+
+def _sizes(request: Request) -> str:
+    return " and ".join(f"`{axis}` {old}→{new}" for axis, (old, new) in request.grow.items())
+
+
+def _ways_out(request: Request, model: Model) -> list[str]:
+    """Sizes and methods that would work."""
+    ways = []
+    for axis in ("hidden",):
+        if axis in request.grow:
+            old, new = request.grow[axis]
+            if new % old:
+                ways.append(f"widen {axis} to {(new // old + 1) * old}, a multiple of {old}")
+            if request.via != "fpi" and _fpi_types(request, model):
+                ways.append("`via fpi`, which is exact here")
+            if request.via != "bert2bert" and set(request.grow) <= {"hidden", "ffn", "heads", "kv_heads"}:
+                ways.append("`via bert2bert` (approximate, as published)")
+    return ways
+
+
+def _fpi_types(request: Request, model: Model) -> bool:
+    """Whether the compiler knows an exact map for what the step asks."""
+    fpi = get_method("fpi")
+    assert fpi is not None
+    for candidate in fpi.widen(WidthRequest(request.grow, model.sizes, "")):
+        try:
+            type_model(model, candidate)
+        except Refusal:
+            continue
+        return True
+    return False
+
+
+def depth_proof(request: Request, method: Method, model: Model, promised: Claim) -> StepProof:
+    """Layers copied or inserted. Raises GP204 where the claim asks for more than can be proved."""
+    old, new = request.grow["depth"]
+    layers = method.deepen(old, new, request.step.options if request.step else {})
+    assert len(layers) == new
+    silent = sum(layer.silent for layer in layers)
+    if new == old:
+        proof = Proof(Claim("exact"), ("no layer is added",))
+    elif silent == new - old and [s.layer for s in layers if not s.silent] == list(range(old)):
+        proof = _inserted(model, silent)
+    else:
+        proof = Proof(Claim("none"), ("a copied block reads what another block wrote: nothing is preserved",))
+    if not proof.claim.covers(promised):
+        help = ["insert under a pre-norm family"] if silent else ["`deepen depth … via identity`"]
+        fail(
+            "GP204",
+            f"`{method.name}` cannot keep `depth` {old}→{new} {promised.strength}",
+            request.span,
+            notes=[("claim", str(promised)), ("proof", f"{proof.claim}: {' '.join(proof.reasons)}")],
+            help=[*help, f"or `expect {proof.claim.strength}`"],
+        )
+    return StepProof(_depth_label(layers, old), proof, {}, None, layers=layers)
+
+
+def _inserted(model: Model, count: int) -> Proof:
+    silenced = ", ".join(name.split(".")[-1] for name in writers(model))
+    if silent_block_is_identity(model):
+        reason = f"{count} new blocks add zero to the residual stream ({silenced} = 0)"
+        return Proof(Claim("exact"), (reason,))
+    return Proof(
+        Claim("none"),
+        ("post-norm: a block with zero projections still normalises its input, so it is no identity",),
+    )
+
+
+def _depth_label(layers: Sequence[LayerSource], old: int) -> str:
+    if any(layer.silent for layer in layers):
+        return "identity blocks"
+    order = [layer.layer for layer in layers]
+    return "stack appended" if order == [i % old for i in range(len(order))] else "layers repeated in place"

@@ -1,0 +1,47 @@
+"""The cost model: parameters, forward FLOPs and bytes, from shapes alone."""
+
+from __future__ import annotations
+
+from math import prod
+
+from growplan.check.typed import Cost
+from growplan.families.model import Call, Model, ModuleRef
+from growplan.families.walk import subexpressions
+
+DTYPE_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+
+
+def cost(model: Model) -> Cost:
+    """The cost of one model.
+
+    FLOPs per token count a multiply and an add for every weight of a matrix that a token
+    passes (2 x parameters of linear modules and of a tied head); attention scores, which
+    depend on the context length, and embedding look-ups are left out.
+    """
+    width = DTYPE_BYTES.get(model.dtype, 4)
+    parameters = flops = largest = 0
+    for param in model.params():
+        copies = model.depth if param.in_layer else 1
+        size = prod(model.shape(param))
+        parameters += size * copies
+        largest = max(largest, size * width)
+        if model.modules[param.module].kind == "linear" and param.leaf == "weight":
+            flops += 2 * size * copies
+    for embedding in tied_embeddings(model):
+        flops += 2 * prod(model.shape(model.modules[embedding].params[0]))
+    return Cost(parameters, flops, parameters * width, largest)
+
+
+def tied_embeddings(model: Model) -> tuple[str, ...]:
+    """Embeddings that the head in use reads again."""
+    return tuple(
+        expr.args[0].module
+        for statement in model.head_stmts
+        for expr in subexpressions(statement.value)
+        if isinstance(expr, Call) and expr.fn == "tied" and isinstance(expr.args[0], ModuleRef)
+    )
+
+
+def peak_memory(before: Cost, after: Cost) -> int:
+    """Bytes `apply` works in by default: the largest tensor before and after, in float32, twice."""
+    return 2 * (before.largest_tensor + after.largest_tensor)

@@ -1,0 +1,254 @@
+"""The type rules: one function per kind of operation.
+
+A rule takes the expansions of its inputs and gives the expansion of its output together with
+what its parameters must become, or a `Refusal` saying why there is none. Every rule is a
+statement about exact reals; `tests/check/test_rules.py` proves each against dense matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from growplan.algebra import Expansion, Root, Run
+
+
+class Refusal(Exception):
+    """Why an operation cannot take these inputs: what it needs, what it found, where."""
+
+    def __init__(self, needs: str, found: str, module: str = "") -> None:
+        self.needs, self.found, self.module = needs, found, module
+        super().__init__(f"needs {needs}; found {found}")
+
+
+@dataclass(frozen=True)
+class NormResult:
+    """Output of a norm and what its parameters become.
+
+    gamma* = `gamma` applied to gamma (coefficients included; free rows may hold anything),
+    beta* = `beta` applied to beta, eps* = `eps_factor` * eps.
+    """
+
+    out: Expansion
+    gamma: Expansion
+    beta: Expansion
+    eps_factor: Fraction
+    exact: bool = True
+
+
+def linear(e_in: Expansion, module: str = "") -> None:
+    """Linear, embedding: any input with a left inverse on copies. W* = E_out W D + N.
+
+    Free inputs meet zero columns, zero and mean inputs carry no share of D.
+    """
+    if not e_in.keeps_every_unit:
+        lost = next(j for j, count in enumerate(e_in.counts) if count == 0)
+        raise Refusal("every old unit still present", f"unit {lost} has no copy", module)
+
+
+def add(left: Expansion, right: Expansion) -> Expansion:
+    """Residual sum: both sides carry the same map."""
+    if left != right:
+        raise Refusal("the same map on both sides of a sum", f"{brief(left)} + {brief(right)}")
+    return left
+
+
+def activation(e: Expansion, name: str) -> Expansion:
+    """GELU, SiLU, tanh: f(0) = 0, so plain copies, zero and free rows pass.
+
+    ReLU also passes copies with any positive coefficient, being homogeneous.
+    """
+    if "mean" in e.kinds:
+        raise Refusal(f"units that `{name}` maps one by one", "rows that are a mean of units")
+    if name == "relu":
+        if all(c.q > 0 for c in e.scales):
+            return e
+        raise Refusal("positive coefficients", f"a coefficient of {min(e.scales, key=float)}")
+    if not e.is_plain:
+        raise Refusal(f"unscaled copies, since `{name}` is not homogeneous", brief(e))
+    return e
+
+
+def product(gate: Expansion, up: Expansion) -> Expansion:
+    """GLU act(g) * u: one map for both; a coefficient only on u.
+
+    zero * zero is exact and refused all the same: neither factor would ever get a gradient.
+    """
+    if gate != up.plain():
+        raise Refusal("one map for both factors, unscaled on the gate", f"{brief(gate)} * {brief(up)}")
+    if "mean" in gate.kinds:
+        raise Refusal("units multiplied one by one", "rows that are a mean of units")
+    if "zero" in gate.kinds:
+        raise Refusal("a unit that can learn", "units whose two factors are both zero: no gradient")
+    return up
+
+
+def rms_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
+    """RMSNorm: E^T E = s I, so mean(X^2) = (s n / n*) mean(x^2).
+
+        gamma*_i = gamma_j sqrt(s n / n*) t_i / c_i        eps* = eps s n / n*
+
+    where t_i is the coefficient wanted at the output (1, or `target`'s).
+    """
+    if "mean" in e.kinds:
+        raise Refusal("copies and zero rows (EᵀE = s·I)", "rows that are a mean of units")
+    if e.kinds & {"free", "hole"}:
+        raise Refusal("copies and zero rows (EᵀE = s·I)", "units of any value")
+    energies = _energies(e)
+    if len(energies) != 1:
+        raise Refusal("every unit copied with the same energy (EᵀE = s·I)", counts_of(e))
+    (s,) = energies
+    factor = s * e.old / e.size
+    return _norm_result(e, factor, target)
+
+
+def layer_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
+    """LayerNorm: k even copies of one scale c, plus mean rows of the same scale.
+
+        mean(X) = c mean(x)       var(X) = c^2 (k n / n*) var(x)
+        gamma* = gamma sqrt(k n / n*) t / |c|     eps* = eps c^2 k n / n*     beta* = E_out beta
+
+    A mean row comes out as zero (LEMON's LN-average, arXiv 2310.07999).
+    """
+    if "zero" in e.kinds:
+        raise Refusal("copies and mean rows (a zero row shifts the mean)", brief(e))
+    if e.kinds & {"free", "hole"}:
+        raise Refusal("copies and mean rows", "units of any value")
+    if e.uniform_count is None:
+        raise Refusal("every unit copied equally often", counts_of(e))
+    scales = {run.c for run in e.runs}
+    if len(scales) != 1:
+        raise Refusal("one scale for all rows", brief(e))
+    (c,) = scales
+    factor = c.square * e.uniform_count * e.old / e.size
+    return _norm_result(e.map_kind("mean", "zero"), factor, target)
+
+
+def indexed_norm(e: Expansion) -> NormResult:
+    """A norm copied along the map with scale and epsilon unchanged, as bert2BERT publishes it.
+
+    Approximate: mean and variance of unevenly copied units are not those of the old ones.
+    """
+    if e.kinds != {"copy"} or not e.is_plain or not e.keeps_every_unit:
+        raise Refusal("plain copies of every unit", brief(e))
+    return NormResult(e, e, e, Fraction(1), exact=False)
+
+
+def _norm_result(e: Expansion, factor: Fraction, target: Expansion | None) -> NormResult:
+    out = target if target is not None else e.plain()
+    gamma = _gamma(e, out, Root(factor))
+    return NormResult(out, gamma, out, factor)
+
+
+def _gamma(e: Expansion, out: Expansion, scale: Root) -> Expansion:
+    """Rows of gamma*: out's coefficient times sqrt(factor) over e's; free where e is zero."""
+    runs: list[Run] = []
+    for run_in, run_out in aligned(e, out):
+        if run_in.kind == "zero":
+            runs.append(Run("free", run_in.count))
+            continue
+        if run_out.kind == "zero":
+            runs.append(Run("zero", run_in.count))
+            continue
+        runs.append(Run("copy", run_in.count, run_in.start, run_out.c * scale / run_in.c))
+    return Expansion(e.old, tuple(runs))
+
+
+def aligned(a: Expansion, b: Expansion) -> Iterable[tuple[Run, Run]]:
+    """The runs of two maps of one size, cut so that they line up."""
+    i = j = used_a = used_b = 0
+    while i < len(a.runs) and j < len(b.runs):
+        ra, rb = a.runs[i], b.runs[j]
+        count = min(ra.count - used_a, rb.count - used_b)
+        yield (
+            Run(ra.kind, count, ra.start + used_a if ra.kind == "copy" else 0, ra.c),
+            Run(rb.kind, count, rb.start + used_b if rb.kind == "copy" else 0, rb.c),
+        )
+        used_a, used_b = used_a + count, used_b + count
+        if used_a == ra.count:
+            i, used_a = i + 1, 0
+        if used_b == rb.count:
+            j, used_b = j + 1, 0
+
+
+def attention(heads: Expansion, kv_heads: Expansion, head_dim: Expansion) -> Expansion:
+    """Attention over whole heads: each query head stays with a copy of its own kv head.
+
+    Query head j reads kv head floor(j KV* / H*). A free query head gives a free output; a
+    zero one would attend evenly to everything, which is no zero.
+    """
+    if not head_dim.is_identity:
+        raise Refusal("heads of unchanged size", f"head_dim {head_dim.old}→{head_dim.size}")
+    if heads.size % kv_heads.size:
+        raise Refusal(f"a multiple of {kv_heads.size} kv heads", f"{heads.size} query heads")
+    if heads.kinds - {"copy", "free"} or not heads.is_plain:
+        raise Refusal("query heads that are copies, or of any value", brief(heads))
+    if kv_heads.kinds - {"copy", "free"} or not kv_heads.is_plain:
+        raise Refusal("kv heads that are copies, or of any value", brief(kv_heads))
+    kv_rows = list(kv_heads.rows())
+    old_group, group = heads.old // kv_heads.old, heads.size // kv_heads.size
+    for j, row in enumerate(heads.rows()):
+        if row.kind == "free":
+            continue
+        kv = kv_rows[j // group]
+        if kv.kind != "copy" or kv.unit != row.unit // old_group:
+            needs = f"copies of head {row.unit} in the group of its kv head {row.unit // old_group}"
+            raise Refusal(needs, f"head {j}, such a copy, in the group of kv head {j // group}")
+    return heads * head_dim
+
+
+def tied_target(embedding: Expansion) -> Expansion:
+    """What the final norm must put out where the head reads the embedding.
+
+    logits = wte* y = wte E^T y, so y = G h with E^T G = I: 1/(count c) on copies, 0 elsewhere
+    """
+    linear(embedding)
+    runs: list[Run] = []
+    for run in embedding.runs:
+        if run.kind != "copy":
+            runs.append(Run("zero", run.count))
+            continue
+        for start, end in _even_stretches(embedding.counts, run.start, run.start + run.count):
+            share = Root.rational(Fraction(1, embedding.counts[start])) / run.c
+            runs.append(Run("copy", end - start, start, share))
+    return Expansion(embedding.old, tuple(runs))
+
+
+def _even_stretches(counts: tuple[int, ...], start: int, end: int) -> Iterable[tuple[int, int]]:
+    """Ranges of start:end over which `counts` is constant."""
+    for i in range(start + 1, end + 1):
+        if i == end or counts[i] != counts[start]:
+            yield start, i
+            start = i
+
+
+def _energies(e: Expansion) -> set[Fraction]:
+    """The diagonal of E^T E over copy rows, as a set."""
+    if len(e.scales) == 1:
+        (c,) = e.scales
+        return {count * c.square for count in set(e.counts)}
+    energy = [Fraction(0)] * e.old
+    for row in e.rows():
+        if row.kind == "copy":
+            energy[row.unit] += row.c.square
+    return set(energy)
+
+
+def brief(e: Expansion) -> str:
+    """A map in one line: long ones cut."""
+    text = str(e)
+    return text if len(text) < 90 else f"{text[:80]} … ({e.old}→{e.size})]"
+
+
+def counts_of(e: Expansion) -> str:
+    """`units 0:128 twice, 128:384 once`, at most three ranges."""
+    words = {0: "not at all", 1: "once", 2: "twice"}
+    parts, start, counts = [], 0, e.counts
+    for i in range(1, len(counts) + 1):
+        if i == len(counts) or counts[i] != counts[start]:
+            parts.append(f"{start}:{i} {words.get(counts[start], f'{counts[start]} times')}")
+            start = i
+    if len(parts) > 3:
+        return f"units copied {min(counts)} to {max(counts)} times"
+    return "units " + ", ".join(parts)

@@ -1,0 +1,111 @@
+"""What checking a plan yields: typed steps, claims with proofs, costs. Values, no printing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from growplan.algebra import Expansion
+from growplan.diagnostics import Diagnostic, Span
+from growplan.families.model import Model, Module
+from growplan.language.plan import Plan
+from growplan.methods.base import Claim, LayerSource
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the checker established: the strength and the reasons, strongest first."""
+
+    claim: Claim
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ParamRewrite:
+    """How one parameter changes in a step, layers folded.
+
+    `rows`/`cols` as in `ir.graph.TensorLaw`. `shares` divides the columns among copies;
+    `init` draws free rows and the null term; `masked` columns are drawn, then masked to 0.
+    """
+
+    module: str
+    leaf: Literal["weight", "bias"]
+    rows: Expansion
+    cols: Expansion | None
+    shares: str = "even"
+    init: str = "like"
+    masked: str | None = None  # axis of the mask on free columns
+
+
+@dataclass(frozen=True)
+class ModuleTyping:
+    """E_in and E_out of a module in a step (what the executor measures)."""
+
+    module: Module
+    e_in: Expansion | None
+    e_out: Expansion
+    exact: bool = True
+    tied: bool = False  # the head that reads this embedding
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A norm that the law does not pass through, admitted by an `approximate` claim."""
+
+    module: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TypedStep:
+    """One step, resolved against the model before it and typed."""
+
+    index: int  # 1-based
+    id: str
+    verb: str
+    method: str
+    axes: tuple[tuple[str, int, int], ...]  # (axis, old, new): everything this step resizes
+    text: str  # canonical: `widen hidden 384→768 via fpi`
+    origin: str  # FILE:LINE:COL, or `implied by ID`
+    implied: str | None  # why, when no line of the plan names it: `hidden = heads * head_dim`
+    candidate: str  # `even copies`, `mean rows`, ...: how the method did it
+    promised: Claim
+    proof: Proof
+    before: Model
+    after: Model
+    maps: Mapping[str, Expansion]  # axis -> E (width steps)
+    stream: Expansion | None  # E of the residual stream
+    rewrites: tuple[ParamRewrite, ...] = ()
+    typings: tuple[ModuleTyping, ...] = ()
+    violations: tuple[Violation, ...] = ()
+    layers: tuple[LayerSource, ...] = ()  # depth steps
+    config: tuple[tuple[str, object], ...] = ()  # keys set in the model after the step
+    key: str = ""  # seeds every random draw of the step
+    over: int = 0  # mask-in: steps of the ramp, 0 when none is stored
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size of one model. FLOPs are multiply-adds x 2 of one token's forward pass."""
+
+    parameters: int
+    flops_per_token: int
+    bytes: int
+    largest_tensor: int  # bytes
+
+
+@dataclass(frozen=True)
+class TypedPlan:
+    """A checked plan: the models before and after, every step, the claim as a whole."""
+
+    plan: Plan
+    steps: tuple[TypedStep, ...]
+    source: Model
+    target: Model
+    claim: Claim  # the weakest of the steps
+    cost_before: Cost
+    cost_after: Cost
+    peak_memory: int  # bytes, what `apply` works in by default
+    lints: tuple[Diagnostic, ...] = ()

@@ -1,0 +1,262 @@
+"""Typing one model under one candidate: the op graph walked over expansions.
+
+`type_model` runs embed, one block and the head of a family over types. A block must return
+the stream type it was given, so one block stands for all layers. Refusals carry the module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from growplan.algebra import Expansion
+from growplan.check import rules
+from growplan.check.rules import Refusal
+from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
+from growplan.families.model import Add, AxisExpr, Call, Expr, Model, Module, Name
+from growplan.families.walk import run, subexpressions
+from growplan.methods.base import Candidate
+
+
+@dataclass(frozen=True)
+class Act:
+    """The type of an activation: its map, its axis, and the module that put it out.
+
+    `e` is None for inputs that are no activations (token ids).
+    """
+
+    e: Expansion | None
+    axis: AxisExpr | None = None
+    producer: str | None = None
+
+    @property
+    def map(self) -> Expansion:
+        if self.e is None:
+            raise Refusal("an activation", "an input of the model")
+        return self.e
+
+
+@dataclass
+class Typing:
+    """What a typed model asks for: a map for every parameter, one factor per epsilon key."""
+
+    rewrites: dict[tuple[str, str], ParamRewrite] = field(default_factory=dict)
+    typings: dict[str, ModuleTyping] = field(default_factory=dict)
+    tied: list[ModuleTyping] = field(default_factory=list)
+    eps: dict[str, tuple[Fraction, str]] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    stream: Expansion | None = None
+
+
+def type_model(model: Model, candidate: Candidate) -> Typing:
+    """Type `model` with the axes of `candidate` expanded. Raises Refusal where a rule does not hold."""
+    ops = TypeOps(model, candidate)
+    env: dict[str, Act] = {name: Act(None) for name in ("ids", "positions", "types", "pixels", "mask")}
+    env = run(model.embed, env, model.modules, ops)
+    stream = env["x"]
+    env = run(model.block, env, model.modules, ops)
+    if env["x"].map != stream.map:
+        raise Refusal(
+            "a block that returns the stream it was given",
+            f"{rules.brief(stream.map)} became {rules.brief(env['x'].map)}",
+        )
+    run(model.head_stmts, env, model.modules, ops)
+    ops.typing.stream = stream.e
+    return ops.typing
+
+
+class TypeOps:
+    """`families.walk.Ops` over types."""
+
+    def __init__(self, model: Model, candidate: Candidate) -> None:
+        self.model = model
+        self.candidate = candidate
+        self.typing = Typing()
+        self._norm_inputs: dict[str, Expansion] = {}
+
+    # modules ------------------------------------------------------------------------------
+
+    def module(self, module: Module, x: Act) -> Act:
+        try:
+            if module.is_norm:
+                return self._norm(module, x.map, None)
+            if module.kind == "bias":
+                return self._bias(module, x)
+            return self._linear(module, x)
+        except Refusal as refusal:
+            raise _placed(refusal, module.name) from None
+
+    def _linear(self, module: Module, x: Act) -> Act:
+        assert module.ins is not None
+        e_in = self._expand(module.ins) if x.e is None else x.e
+        if e_in.old != module.ins.size(self.model.sizes):
+            raise Refusal(f"an input of {module.ins}", f"one of {e_in.old} units", module.name)
+        rules.linear(e_in, module.name)
+        e_out = self._expand(module.outs)
+        self._rewrite(module, "weight", e_out, e_in)
+        if module.bias:
+            self._rewrite(module, "bias", e_out, None)
+        self.typing.typings[module.name] = ModuleTyping(module, e_in, e_out)
+        return Act(e_out, module.outs, module.name)
+
+    def _bias(self, module: Module, x: Act) -> Act:
+        """A bare bias added to an activation: it follows the activation's map."""
+        self._rewrite(module, "bias", x.map, None)
+        self.typing.typings[module.name] = ModuleTyping(module, x.map, x.map)
+        return Act(x.map, module.outs)
+
+    def _norm(self, module: Module, e_in: Expansion, target: Expansion | None) -> Act:
+        result = self._norm_rule(module, e_in, target)
+        self._norm_inputs[module.name] = e_in
+        self._rewrite(module, "weight", result.gamma, None)
+        if module.bias:
+            self._rewrite(module, "bias", result.beta, None)
+        self.typing.typings[module.name] = ModuleTyping(module, e_in, result.out, result.exact)
+        self._scale_eps(module, result.eps_factor)
+        return Act(result.out, module.outs, module.name)
+
+    def _norm_rule(self, module: Module, e_in: Expansion, target: Expansion | None) -> rules.NormResult:
+        rule = rules.layer_norm if module.kind == "layernorm" else rules.rms_norm
+        try:
+            return rule(e_in, target)
+        except Refusal as refusal:
+            if self.candidate.norms != "indexed":
+                raise
+            result = rules.indexed_norm(e_in)
+            self.typing.violations.append(Violation(module.name, refusal.found))
+            if target is None:
+                return result
+            gamma = target
+            return replace(result, out=target, gamma=gamma, beta=target)
+
+    def _scale_eps(self, module: Module, factor: Fraction) -> None:
+        assert module.eps is not None
+        known, first = self.typing.eps.setdefault(module.eps, (factor, module.name))
+        if known != factor:
+            raise Refusal(
+                f"one factor for every norm that reads `{module.eps}`",
+                f"{known} at {first}, {factor} here",
+                module.name,
+            )
+
+    def _rewrite(self, module: Module, leaf: str, rows: Expansion, cols: Expansion | None) -> None:
+        self.typing.rewrites[module.name, leaf] = ParamRewrite(
+            module.name,
+            "weight" if leaf == "weight" else "bias",
+            rows,
+            cols,
+            self.candidate.shares,
+            self.candidate.init,
+            self.candidate.masked,
+        )
+
+    def _expand(self, axis: AxisExpr) -> Expansion:
+        return axis.expansion(self.candidate.maps, self.model.sizes)
+
+    # operations ---------------------------------------------------------------------------
+
+    def add(self, a: Act, b: Act) -> Act:
+        return Act(rules.add(a.map, b.map), a.axis)
+
+    def mul(self, a: Act, b: Act) -> Act:
+        return Act(rules.product(a.map, b.map), a.axis)
+
+    def split(self, x: Act, module: Module, parts: int) -> Sequence[Act]:
+        axes = module.outs.split()
+        assert len(axes) == parts
+        return [Act(self._expand(axis), axis, module.name) for axis in axes]
+
+    def op(self, name: str, args: Sequence[Act | Module], kwargs: Mapping[str, Any]) -> Act:
+        if name == "tied":
+            return self._tied(args[0], args[1])
+        acts = [a for a in args if isinstance(a, Act)]
+        if name == "attention":
+            return self._attention(*acts)
+        if name in ("rope", "first", "last"):
+            return acts[0]
+        return Act(rules.activation(acts[0].map, name), acts[0].axis)
+
+    def _attention(self, q: Act, k: Act, v: Act) -> Act:
+        sizes, maps = self.model.sizes, self.candidate.maps
+        heads = maps.get("heads") or Expansion.identity(sizes["heads"])
+        kv_axis = "kv_heads" if k.axis is not None and "kv_heads" in k.axis.axes else "heads"
+        kv_heads = maps.get(kv_axis) or Expansion.identity(sizes[kv_axis])
+        head_dim = maps.get("head_dim") or Expansion.identity(sizes["head_dim"])
+        for act, units in ((q, heads), (k, kv_heads), (v, kv_heads)):
+            if act.map != units * head_dim:
+                raise Refusal(f"whole heads ({units.old}→{units.size})", rules.brief(act.map))
+        return Act(rules.attention(heads, kv_heads, head_dim), q.axis)
+
+    def _tied(self, embedding: Act | Module, x: Act | Module) -> Act:
+        assert isinstance(embedding, Module) and isinstance(x, Act)
+        assert embedding.ins is not None
+        e_hidden, e_vocab = self._expand(embedding.outs), self._expand(embedding.ins)
+        target = rules.tied_target(e_hidden)
+        if x.map != target:
+            norm = self.model.modules.get(x.producer or "")
+            if norm is None or not norm.is_norm:
+                raise Refusal("a norm right before the tied head (or an untied head)", rules.brief(x.map))
+            self.typing.violations = [v for v in self.typing.violations if v.module != norm.name]
+            self._norm(norm, self._norm_inputs[norm.name], target)
+        self.typing.tied.append(ModuleTyping(embedding, target, e_vocab, tied=True))
+        return Act(e_vocab, embedding.ins)
+
+
+def _placed(refusal: Refusal, module: str) -> Refusal:
+    return Refusal(refusal.needs, refusal.found, refusal.module or module)
+
+
+def writers(model: Model) -> tuple[str, ...]:
+    """The modules whose output is added to the residual stream, in block order."""
+    made_by: dict[str, str] = {}  # value -> the module that put it out
+    found: list[str] = []
+    for statement in model.block:
+        for expr in subexpressions(statement.value):
+            if isinstance(expr, Add):
+                sides = (_maker(side, made_by) or "" for side in (expr.left, expr.right))
+                found += [side for side in sides if side in model.modules]
+        for target in statement.targets:
+            made_by[target] = _maker(statement.value, made_by) or ""
+    return tuple(dict.fromkeys(name for name in found if not model.modules[name].is_norm))
+
+
+def _maker(expr: Expr, made_by: Mapping[str, str]) -> str | None:
+    match expr:
+        case Call(fn, _, _):
+            return fn
+        case Name(id):
+            return made_by.get(id)
+        case _:
+            return None
+
+
+def silent_block_is_identity(model: Model) -> bool:
+    """Whether a block whose writers are zero returns its input: true under pre-norm."""
+    ops = _SilentOps(frozenset(writers(model)))
+    return run(model.block, {"x": "stream"}, model.modules, ops)["x"] == "stream"
+
+
+@dataclass(frozen=True)
+class _SilentOps:
+    """Abstract values of a silenced block: `stream` (the input itself), `zero`, `other`."""
+
+    silenced: frozenset[str]
+
+    def module(self, module: Module, x: str) -> str:
+        return "zero" if module.name in self.silenced else "other"
+
+    def op(self, name: str, args: Sequence[str | Module], kwargs: Mapping[str, Any]) -> str:
+        return "other"
+
+    def add(self, a: str, b: str) -> str:
+        if "zero" in (a, b):
+            return b if a == "zero" else a
+        return "other"
+
+    def mul(self, a: str, b: str) -> str:
+        return "zero" if "zero" in (a, b) else "other"
+
+    def split(self, x: str, module: Module, parts: int) -> Sequence[str]:
+        return [x] * parts

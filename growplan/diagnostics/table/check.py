@@ -1,0 +1,131 @@
+"""Codes of the checker and the methods: sizes and words (GP1xx), type rules and claims (GP2xx), lints."""
+
+from growplan.diagnostics.codes import Code
+
+CODES = {
+    "GP101": Code(
+        "A step names an axis that the model's family does not have.",
+        "Axes are those of the family file, or transformers' config keys for them.",
+        "Use one of the axes listed; `growplan families` shows them for each family.",
+    ),
+    "GP102": Code(
+        "The size on the left of the arrow is not the model's size at this step.",
+        "A stated source size is a check: the plan was written for another model, or an earlier step"
+        " already changed the axis.",
+        "Correct the size, or leave it out.",
+    ),
+    "GP104": Code(
+        "A step asks for a smaller size.",
+        "growplan grows models; nothing here decides which units to throw away.",
+        "Give a larger size.",
+    ),
+    "GP105": Code(
+        "A step gives no size and no open equation determines one.",
+        "A size may be left out only where an earlier step left an equation such as"
+        " hidden = heads * head_dim open.",
+        "Write the size.",
+    ),
+    "GP106": Code(
+        "A size is beyond any real model.",
+        "Sizes above 2^31 cannot be stored or computed with.",
+        "Check the number; `x2` is a factor, `to 2` a size.",
+    ),
+    "GP107": Code(
+        "An equation between axes has no whole solution.",
+        "In BERT and GPT-2 the head size is hidden / heads and stays as it is, so hidden must be a"
+        " multiple of it.",
+        "Use one of the nearest sizes named.",
+    ),
+    "GP108": Code(
+        "One step names an axis twice.",
+        "A step grows each axis once.",
+        "Remove one of the two, or write two steps.",
+    ),
+    "GP109": Code(
+        "The plan ends with an equation between axes that does not hold.",
+        "Every axis of the equation was given a size by the plan, so none can be implied.",
+        "Change one of the sizes, or leave one axis to be implied.",
+    ),
+    "GP110": Code(
+        "The verb is part of the language, but not of this version.",
+        "The verb is reserved so that plans do not change their meaning later.",
+        "See `growplan methods` for what this version does.",
+    ),
+    "GP111": Code(
+        "`via` names a method that does not exist.",
+        "Methods are found by name in growplan/methods.",
+        "Use a name that `growplan methods` lists.",
+    ),
+    "GP112": Code(
+        "The verb does not apply to this axis.",
+        "Widths are widened; the number of layers is stacked or deepened.",
+        "Use the verb that the message names.",
+    ),
+    "GP113": Code(
+        "The method does not serve this verb.",
+        "`stack` copies layers, `deepen` inserts them, `widen` adds units, `mask-in` adds masked ones.",
+        "Use one of the methods listed for the verb.",
+    ),
+    "GP114": Code(
+        "The method does not grow this axis.",
+        "Its paper defines it on other axes.",
+        "Use one of the methods listed for the axis.",
+    ),
+    "GP115": Code(
+        "A step has an option that its method does not know.",
+        "An option that nobody reads would be a silent mistake.",
+        "Remove it, or use one of the options listed.",
+    ),
+    "GP116": Code(
+        "An option has a value that its method does not accept.",
+        "Options take the values that `growplan methods` lists.",
+        "Use one of them.",
+    ),
+    "GP117": Code(
+        "A key has no meaning for this verb, or its number makes no sense.",
+        "`over` belongs to `mask-in`; `on` and `for … steps` to learned methods.",
+        "Remove the key, or correct the number.",
+    ),
+    "GP121": Code(
+        "The method cannot make this number of layers.",
+        "`stackbert` appends whole copies of the stack.",
+        "Use a multiple of the number of layers, or another method.",
+    ),
+    "GP201": Code(
+        "No map of the method's passes the operations of this family.",
+        "Each operation of a model accepts some expansions of its input and no others: a post-norm"
+        " LayerNorm needs every unit copied equally often, for instance.",
+        "Use one of the ways out that the message names.",
+    ),
+    "GP203": Code(
+        "The result breaks a hard constraint, so that no transformers config can express it.",
+        "For instance, heads must be a multiple of kv_heads, and hidden of heads.",
+        "Use one of the sizes named.",
+    ),
+    "GP204": Code(
+        "The proof is weaker than the claim.",
+        "A step claims what its method promises, or what `expect` says; the checker proved less.",
+        "Change the size or the method, or say what you accept with `expect`.",
+    ),
+    "GP210": Code(
+        "Query heads and kv heads cannot be laid out in groups.",
+        "A config maps query head j to kv head floor(j * KV / H): groups are contiguous and equal.",
+        "Use one of the head counts named.",
+    ),
+    "GP901": Code(
+        "Copies share their outgoing weights evenly.",
+        "Copies with equal weights get equal gradients, so a deterministic optimiser never separates"
+        " them and the added capacity stays unused.",
+        "Add `split uneven`; the function is preserved just as exactly.",
+    ),
+    "GP902": Code(
+        "New units are zero both where they are written and where they are read.",
+        "Then the gradient of both sides is zero, for ever.",
+        "Draw one side: `init like`.",
+    ),
+    "GP903": Code(
+        "A factor on norm scales is rounded to half precision.",
+        "The map is exact over the reals; the stored checkpoint differs by what the dtype rounds.",
+        "Use a multiple of the old size where bits matter, or accept the printed error.",
+    ),
+}

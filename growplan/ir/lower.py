@@ -1,0 +1,275 @@
+"""Lowering: a typed plan becomes a graph of primitives, tensor by tensor, step by step.
+
+Per tensor the order is fixed: rows first (`duplicate_row`, then every hole filled), then
+columns (`split_column`, then every hole filled). A tensor that a step leaves alone keeps its
+value, so untouched tensors stay byte copies from the source to the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from growplan.algebra import ONE, Expansion, Root, Run
+from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
+from growplan.check.types import writers
+from growplan.families.model import Model, Param
+from growplan.ir.graph import (
+    Graph,
+    LawKind,
+    ModuleLaw,
+    Node,
+    Provenance,
+    SetConfig,
+    Step,
+    TensorLaw,
+    TensorType,
+)
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    RescaleNorm,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+
+
+def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> Graph:
+    """The IR of a typed plan.
+
+    `tensors` gives the types on disk (mixed precision, buffers that are carried); without it
+    every tensor has the model's dtype.
+    """
+    graph = Graph()
+    _load_source(graph, typed.source, tensors or {})
+    for step in typed.steps:
+        (_lower_depth if step.layers else _lower_width)(graph, step)
+    for tensor, value in graph.models[-1].items():
+        type_ = graph.nodes[value].type
+        node = Node(f"store {tensor}", Store(tensor), (value,), type_, len(typed.steps))
+        graph.stores[tensor] = graph.add(node)
+    return graph
+
+
+def _load_source(graph: Graph, model: Model, tensors: Mapping[str, TensorType]) -> None:
+    names: dict[str, str] = {}
+    for name, param, _ in model.tensors():
+        type_ = tensors.get(name) or TensorType(model.shape(param), model.dtype)
+        names[name] = graph.add(Node(f"{name}@0", Load(name), (), type_, 0))
+    for name in model.extra_tensors:
+        if name in tensors:
+            names[name] = graph.add(Node(f"{name}@0", Load(name), (), tensors[name], 0))
+    graph.models.append(names)
+
+
+# width -----------------------------------------------------------------------------------------
+
+
+def _lower_width(graph: Graph, step: TypedStep) -> None:
+    before = graph.models[-1]
+    rewrites = {(r.module, r.leaf): r for r in step.rewrites}
+    model = dict(before)
+    laws: list[TensorLaw] = []
+    for name, param, _ in step.before.tensors():
+        rewrite = rewrites.get((param.module, param.leaf))
+        if rewrite is None or _unchanged(rewrite):
+            continue
+        norm = step.before.modules[param.module].is_norm
+        embedding = step.before.modules[param.module].kind == "embedding"
+        chain = _Chain(graph, name, step, param, before[name])
+        chain.rows(rewrite, norm)
+        chain.columns(rewrite, embedding)
+        model[name] = chain.value
+        col_dim = None if rewrite.cols is None else param.col_dim
+        laws.append(TensorLaw(name, name, rewrite.rows, rewrite.cols, param.row_dim, col_dim))
+    graph.models.append(model)
+    modules = tuple(law for t in step.typings for law in _module_laws(t, step.before.depth))
+    graph.steps.append(_record(step, laws=tuple(laws), modules=modules))
+
+
+def _unchanged(rewrite: ParamRewrite) -> bool:
+    return rewrite.rows.is_identity and (rewrite.cols is None or rewrite.cols.is_identity)
+
+
+def _module_laws(typing: ModuleTyping, depth: int) -> list[ModuleLaw]:
+    module = typing.module
+    kind: LawKind = "tied" if typing.tied else module.kind
+    layers = range(depth) if module.in_layer else (None,)
+    return [
+        ModuleLaw(module.name, kind, layer, layer, typing.e_in, typing.e_out, typing.exact)
+        for layer in layers
+    ]
+
+
+@dataclass
+class _Chain:
+    """The primitives of one tensor in one step, appended to the graph as they come."""
+
+    graph: Graph
+    tensor: str
+    step: TypedStep
+    param: Param
+    value: str
+
+    def __post_init__(self) -> None:
+        self._type = self.graph.nodes[self.value].type
+        self._count = 0
+
+    def rows(self, rewrite: ParamRewrite, norm: bool) -> None:
+        """E_out on the row axis."""
+        e, dim, old = rewrite.rows, self.param.row_dim, self.value
+        if e.is_identity:
+            return
+        uniform = _uniform_scale(e) if norm else ONE
+        copies = _copies(e.scaled(ONE / uniform))
+        if not copies.is_identity:
+            self._apply(DuplicateRow(dim, copies), (), (dim, e.size))
+        if not uniform.is_one:
+            self._apply(RescaleNorm(uniform))
+        for c, at in _mean_rows(e):
+            self._apply(LnAverage(dim, at, c), (old,))
+        self._fill(ZeroOut(dim, e.positions("zero")))
+        self._fresh(dim, e.positions("free"), rewrite.init, "rows", old)
+
+    def columns(self, rewrite: ParamRewrite, embedding: bool) -> None:
+        """D and N on the column axis, from E_in."""
+        e, dim, old = rewrite.cols, self.param.col_dim, self.value
+        if e is None or e.is_identity:
+            return
+        key = self._key("shares") if rewrite.shares != "even" and max(e.counts) > 1 else ""
+        shares = rewrite.shares if key else "even"
+        self._apply(SplitColumn(dim, _copies(e), shares, key), (), (dim, e.size))
+        self._fill(ZeroOut(dim, e.positions("mean")))
+        self._fresh(dim, e.positions("zero"), rewrite.init, "null", old)
+        free = e.positions("free")
+        if embedding or rewrite.masked:
+            self._fresh(dim, free, rewrite.init, "columns", old)
+            if rewrite.masked and free:
+                self._apply(Mask(dim, free, rewrite.masked, self.step.over))
+        else:
+            self._fill(ZeroOut(dim, free))
+
+    def _key(self, part: str) -> str:
+        return f"{self.step.key}/{self.tensor}/{part}"
+
+    def _fresh(self, dim: int, at: Ranges, init: str, part: str, old: str) -> None:
+        if at:
+            self._apply(Fresh(dim, at, init, self._key(part)), (old,))
+
+    def _fill(self, op: ZeroOut) -> None:
+        if op.at:
+            self._apply(op)
+
+    def _apply(
+        self, op: Primitive, extra: tuple[str, ...] = (), resize: tuple[int, int] | None = None
+    ) -> None:
+        """Append `op`; `extra` are inputs after the first, `resize` (dim, size) what it changes."""
+        if resize is not None:
+            shape = list(self._type.shape)
+            shape[resize[0]] = resize[1]
+            self._type = TensorType(tuple(shape), self._type.dtype)
+        self._count += 1
+        name = f"{self.tensor}@{self.step.index}.{self._count}"
+        self.value = self.graph.add(Node(name, op, (self.value, *extra), self._type, self.step.index))
+
+
+def _copies(e: Expansion) -> Expansion:
+    """The copy rows of E; all others holes."""
+    runs = (r if r.kind == "copy" else Run("hole", r.count) for r in e.runs)
+    return Expansion(e.old, tuple(runs))
+
+
+def _uniform_scale(e: Expansion) -> Root:
+    """The one coefficient of all copy rows, or 1 where they differ."""
+    return next(iter(e.scales)) if len(e.scales) == 1 else ONE
+
+
+def _mean_rows(e: Expansion) -> list[tuple[Root, Ranges]]:
+    """Ranges of mean rows, by coefficient."""
+    out: dict[Root, list[tuple[int, int]]] = {}
+    at = 0
+    for run in e.runs:
+        if run.kind == "mean":
+            out.setdefault(run.c, []).append((at, at + run.count))
+        at += run.count
+    return [(c, tuple(ranges)) for c, ranges in out.items()]
+
+
+# depth -----------------------------------------------------------------------------------------
+
+
+def _lower_depth(graph: Graph, step: TypedStep) -> None:
+    before = graph.models[-1]
+    silenced = set(writers(step.before))
+    kept = {name: before[name] for name, param, _ in step.before.tensors() if not param.in_layer}
+    kept |= {name: before[name] for name in step.before.extra_tensors if name in before}
+    model: dict[str, str] = {}
+    laws: list[TensorLaw] = []
+    provenance: list[Provenance] = []
+    for name, param, layer in step.after.tensors():
+        if layer is None:
+            model[name] = kept.pop(name)
+            continue
+        source = step.layers[layer]
+        old_name = step.before.tensor_name(param, source.layer)
+        silent = source.silent and param.module in silenced
+        model[name] = _copied(graph, step, name, param, before[old_name], source.layer, layer, silent)
+        if not silent:
+            provenance.append(Provenance(name, old_name))
+        laws.append(_depth_law(graph, model[name], name, old_name, param, silent))
+    graph.models.append({**model, **kept})
+    graph.steps.append(_record(step, laws=tuple(laws), provenance=tuple(provenance)))
+
+
+def _copied(
+    graph: Graph, step: TypedStep, name: str, param: Param, value: str, source: int, layer: int, silent: bool
+) -> str:
+    type_ = graph.nodes[value].type
+    k = step.index
+    if source != layer:
+        value = graph.add(Node(f"{name}@{k}.1", CopyLayer(source, layer), (value,), type_, k))
+    if silent:
+        op = ZeroOut(param.row_dim, ((0, type_.shape[param.row_dim]),))
+        value = graph.add(Node(f"{name}@{k}.2", op, (value,), type_, k))
+    return value
+
+
+def _depth_law(graph: Graph, value: str, name: str, old_name: str, param: Param, silent: bool) -> TensorLaw:
+    shape = graph.nodes[value].type.shape
+    rows = shape[param.row_dim]
+    e_out = Expansion(rows, (Run("zero", rows),)) if silent else Expansion.identity(rows)
+    if param.cols is None:
+        return TensorLaw(name, old_name, e_out, None, param.row_dim, None)
+    cols = Expansion.identity(shape[param.col_dim])
+    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim)
+
+
+def _record(
+    step: TypedStep,
+    laws: tuple[TensorLaw, ...] = (),
+    modules: tuple[ModuleLaw, ...] = (),
+    provenance: tuple[Provenance, ...] = (),
+) -> Step:
+    before, after = step.before.config, step.after.config
+    config = tuple(SetConfig(k, after[k]) for k in sorted(after) if k not in before or before[k] != after[k])
+    return Step(
+        index=step.index,
+        id=step.id,
+        text=step.text,
+        claim=str(step.proof.claim),
+        origin=step.origin,
+        config=config,
+        sizes=tuple(sorted(step.after.sizes.items())),
+        stream=step.stream,
+        laws=laws,
+        modules=modules,
+        provenance=provenance,
+        layers=tuple((s.layer, s.silent) for s in step.layers),
+    )

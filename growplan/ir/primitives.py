@@ -1,0 +1,187 @@
+"""The primitives: frozen records of what happens to one tensor.
+
+A primitive has a type rule (`growplan.ir.typing`), a symbolic rule (`growplan.ir.verify`),
+a torch rule (`growplan.backend.kernels`) and a printer (`growplan.ir.text`); a completeness
+test fails if one is missing. Notation: x is the input, y the result, E an expansion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from growplan.algebra import Expansion, Root
+
+Ranges = tuple[tuple[int, int], ...]  # half-open
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """Base of all primitives; `name` is the word of the textual form."""
+
+    name: ClassVar[str] = ""
+    arity: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class Load(Primitive):
+    """Read a tensor of the source checkpoint.
+
+    rewrite:   (disk) tensor   ->   y
+    """
+
+    name: ClassVar[str] = "load"
+    arity: ClassVar[int] = 0
+    tensor: str
+
+
+@dataclass(frozen=True)
+class CopyLayer(Primitive):
+    """The same tensor under another layer's name (stacking, interlacing, inserted blocks).
+
+    rewrite:   h.{source}.w   ->   h.{target}.w
+    """
+
+    name: ClassVar[str] = "copy_layer"
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class DuplicateRow(Primitive):
+    """Gather slices along `dim` by the copy rows of E; all other rows stay holes.
+
+    rewrite:   x : n   ->   y : n*      y[i] = c_i x[j_i]
+    """
+
+    name: ClassVar[str] = "duplicate_row"
+    dim: int
+    map: Expansion  # copy and hole rows only
+
+
+@dataclass(frozen=True)
+class SplitColumn(Primitive):
+    """Divide each input slice among the copies of its unit: x . D with D . E = I.
+
+    rewrite:   x : out x n   ->   y : out x n*     y[:, i] = (share_i / c_i) x[:, j_i]
+
+    `shares`: `even` (1/count each) or `uneven` (seeded by `key`, per element: with s in
+    [1/2, 1), the last copy takes fl(s x), the first what is left, so that the stored shares
+    sum to x exactly; LEMON's alpha != beta, arXiv 2310.07999). Rows of E that are not
+    copies leave holes.
+    """
+
+    name: ClassVar[str] = "split_column"
+    dim: int
+    map: Expansion  # copy and hole rows only
+    shares: str
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class LnAverage(Primitive):
+    """Fill holes with the mean of the old slices (LEMON's LN-average expansion).
+
+    rewrite:   y, x   ->   y     y[at] = c * mean over dim of x
+    inputs:    y the tensor with holes, x the old tensor
+    """
+
+    name: ClassVar[str] = "ln_average"
+    arity: ClassVar[int] = 2
+    dim: int
+    at: Ranges
+    c: Root
+
+
+@dataclass(frozen=True)
+class ZeroOut(Primitive):
+    """Set slices to zero (padding of an RMSNorm stream, a silenced projection).
+
+    rewrite:   y   ->   y     y[at] = 0 along dim
+    """
+
+    name: ClassVar[str] = "zero_out"
+    dim: int
+    at: Ranges
+
+
+@dataclass(frozen=True)
+class Fresh(Primitive):
+    """Draw slices from the counter-based generator keyed by (key, element).
+
+    rewrite:   y, x   ->   y     y[at] ~ init along dim
+    inputs:    y the tensor with holes, x the old tensor (its scale, for `like`)
+
+    `init`: `like` (normal with the mean and standard deviation of x) or `normal(std)`.
+    """
+
+    name: ClassVar[str] = "fresh"
+    arity: ClassVar[int] = 2
+    dim: int
+    at: Ranges
+    init: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Mask(Primitive):
+    """Multiply slices by a growth mask whose stored value is 0 (MSG, arXiv 2305.02869).
+
+    rewrite:   y   ->   y     y[at] = m * y[at] along dim, m = 0 in the stored checkpoint
+
+    `axis` names the mask (`heads`, `ffn`), `over` the ramp's steps (0: no ramp stored).
+    """
+
+    name: ClassVar[str] = "mask"
+    dim: int
+    at: Ranges
+    axis: str
+    over: int = 0
+
+
+@dataclass(frozen=True)
+class Scale(Primitive):
+    """Multiply a tensor by one constant.
+
+    rewrite:   x   ->   c x
+    """
+
+    name: ClassVar[str] = "scale"
+    by: Root
+
+
+@dataclass(frozen=True)
+class RescaleNorm(Primitive):
+    """Multiply a norm's scale so that its output keeps its size on a wider stream.
+
+    rewrite:   gamma   ->   c gamma     c = sqrt(k n / n*) for LayerNorm with k even copies
+    """
+
+    name: ClassVar[str] = "rescale_norm"
+    by: Root
+
+
+@dataclass(frozen=True)
+class Store(Primitive):
+    """Write a tensor of the grown checkpoint.
+
+    rewrite:   y   ->   (disk) tensor
+    """
+
+    name: ClassVar[str] = "store"
+    tensor: str
+
+
+PRIMITIVES: tuple[type[Primitive], ...] = (
+    Load,
+    CopyLayer,
+    DuplicateRow,
+    SplitColumn,
+    LnAverage,
+    ZeroOut,
+    Fresh,
+    Mask,
+    Scale,
+    RescaleNorm,
+    Store,
+)

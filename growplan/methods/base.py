@@ -1,0 +1,134 @@
+"""What a growth method is: it proposes maps and states a claim; the checker decides.
+
+One file per method in this package, named like the method, holding one instance called
+`METHOD`. Methods know sizes and index maps, never tensors and never soundness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from growplan.algebra import Expansion
+
+Strength = Literal["exact", "approximate", "none"]
+Domain = Literal["all", "old vocab", "old positions"]
+RANK: Mapping[Strength, int] = {"none": 0, "approximate": 1, "exact": 2}
+WIDTH_AXES = ("hidden", "ffn", "heads", "kv_heads", "vocab", "positions")
+OptionValue = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """(strength, domain, where): `exact` on `all` inputs in a `stock` load."""
+
+    strength: Strength
+    domain: Domain = "all"
+    where: Literal["stock", "attached"] = "stock"
+
+    def __str__(self) -> str:
+        extra = [self.domain] * (self.domain != "all") + [self.where] * (self.where != "stock")
+        return self.strength + (f" ({', '.join(extra)})" if extra else "")
+
+    def covers(self, other: Claim) -> bool:
+        """Whether a proof of `self` proves the claim `other`."""
+        if RANK[other.strength] < RANK["exact"]:
+            return RANK[self.strength] >= RANK[other.strength]
+        same_domain = self.domain in ("all", other.domain)
+        return self.strength == "exact" and same_domain and self.where in ("stock", other.where)
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a method: its values and its default."""
+
+    name: str
+    default: OptionValue
+    doc: str
+    choices: tuple[str, ...] = ()  # empty: any value of the default's type
+
+
+@dataclass(frozen=True)
+class WidthRequest:
+    """What a method is asked for: axes to widen, old -> new sizes, and everything around them.
+
+    `sizes` are the model's before the step; `key` seeds random maps.
+    """
+
+    grow: Mapping[str, tuple[int, int]]
+    sizes: Mapping[str, int]
+    key: str
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to do it: a map for each axis, and how shares and new units are filled."""
+
+    label: str
+    maps: Mapping[str, Expansion]
+    shares: str = "even"  # even | uneven
+    init: str = "like"
+    masked: str | None = None  # axis whose free units a growth mask silences
+    norms: Literal["exact", "indexed"] = "exact"  # indexed: norms copied along the map, as published
+
+
+@dataclass(frozen=True)
+class LayerSource:
+    """Where a layer of a deeper model comes from: an old layer, maybe silenced.
+
+    `silent`: every module that writes the residual stream is zeroed, so that the block is
+    the identity under pre-norm.
+    """
+
+    layer: int
+    silent: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """Base of all methods.
+
+    `axes` are the axes it widens, `verbs` the verbs it serves (`stack` and `deepen` add layers).
+    """
+
+    name: str = ""
+    title: str = ""
+    paper: str = ""
+    axes: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("widen",)
+    options: tuple[Option, ...] = ()
+
+    def claim(self, axes: tuple[str, ...]) -> Claim:
+        """The claim that holds unless the plan says otherwise."""
+        raise TypeError(f"{type(self).__name__} states no claim")
+
+    def widen(self, request: WidthRequest) -> list[Candidate]:
+        """Candidates in order of preference; the first that types is taken."""
+        raise TypeError(f"{self.name} does not widen")
+
+    def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
+        """The source of each of the `new` layers, bottom first."""
+        raise TypeError(f"{self.name} does not add layers")
+
+
+def domain_of(axes: tuple[str, ...]) -> Domain:
+    """Where an exact claim about these axes can hold at all."""
+    if "vocab" in axes:
+        return "old vocab"
+    return "old positions" if "positions" in axes else "all"
+
+
+def uniform(key: str) -> random.Random:
+    """A generator whose `.random()` sequence Python guarantees to be stable for one key."""
+    return random.Random(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
+
+
+def random_map(old: int, new: int, key: str) -> Expansion:
+    """Net2Net's g: the old units in order, then uniform samples of them (arXiv 1511.05641)."""
+    rng = uniform(key)
+    tail = (int(rng.random() * old) for _ in range(new - old))
+    return Expansion.of_units(old, [*range(old), *tail])

@@ -1,0 +1,54 @@
+"""`bert2bert`: bert2BERT's function-preserving initialisation, FPI (arXiv 2110.07143).
+
+rewrite:   x : n   ->   [x ; x[g]] : n*      one random g for the whole residual stream
+           W       ->   W[g_out][:, g_in] / C_in
+
+Norms are copied along g with scale and epsilon unchanged, as published: on the residual
+stream that is exact where every unit is copied equally often, and approximate elsewhere.
+Heads are whole units; their size stays.
+"""
+
+from __future__ import annotations
+
+from growplan.algebra import Expansion
+from growplan.methods.base import Candidate, Claim, Method, Option, WidthRequest
+from growplan.methods.heads import head_maps
+from growplan.methods.net2net import random_maps
+
+
+class Bert2Bert(Method):
+    """bert2BERT's FPI."""
+
+    def claim(self, axes: tuple[str, ...]) -> Claim:
+        return Claim("approximate" if "hidden" in axes else "exact")
+
+    def widen(self, request: WidthRequest) -> list[Candidate]:
+        circular = request.options.get("map", "random") == "circular"
+        maps = circular_maps(request) if circular else random_maps(request)
+        split = str(request.options.get("split", "even"))
+        label = "circular copies" if circular else "random copies"
+        return [
+            Candidate(label, maps, split),
+            Candidate(f"{label}, norms as published", maps, split, norms="indexed"),
+        ]
+
+
+def circular_maps(request: WidthRequest) -> dict[str, Expansion]:
+    """Copies in order, again and again, on every axis."""
+    maps = {a: Expansion.circular(*request.grow[a]) for a in ("hidden", "ffn") if a in request.grow}
+    if {"heads", "kv_heads"} & set(request.grow):
+        maps |= head_maps(request.grow, request.sizes, Expansion.circular)
+    return maps
+
+
+METHOD = Bert2Bert(
+    name="bert2bert",
+    title="random copies with equal shares, norms copied along (FPI); approximate through a norm",
+    paper="bert2BERT arXiv 2110.07143, section 3.2",
+    axes=("hidden", "ffn", "heads", "kv_heads"),
+    verbs=("widen", "grow"),
+    options=(
+        Option("map", "random", "which old unit a new one copies", ("random", "circular")),
+        Option("split", "even", "how the copies of a unit share its outgoing weights", ("even", "uneven")),
+    ),
+)

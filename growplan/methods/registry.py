@@ -1,0 +1,34 @@
+"""Finding methods: a method `llama-pro` lives in `llama_pro.py` as `METHOD`."""
+
+from __future__ import annotations
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+
+import growplan.methods as package
+from growplan.methods.base import Method
+
+_SUPPORT = {"base", "heads", "registry"}
+_DEFAULTS = {"widen": "fpi", "stack": "stackbert", "deepen": "identity", "mask-in": "msg", "grow": "fpi"}
+
+
+@cache
+def method_names() -> tuple[str, ...]:
+    """All methods by name, without importing them."""
+    modules = (m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _SUPPORT)
+    return tuple(sorted(name.replace("_", "-") for name in modules))
+
+
+def get_method(name: str) -> Method | None:
+    """The method called `name`, or None."""
+    if name not in method_names():
+        return None
+    module = import_module(f"growplan.methods.{name.replace('-', '_')}")
+    method: Method = module.METHOD
+    return method
+
+
+def default_method(verb: str) -> str | None:
+    """What a verb means without `via`."""
+    return _DEFAULTS.get(verb)
