@@ -1,0 +1,176 @@
+"""Type rules: the shape and dtype of a primitive's result, from those of its inputs.
+
+One function per primitive, in a table keyed by its class; a rule raises `Mistype` with the
+reason. Shapes are lists of dimension sizes as on disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from growplan.algebra import Expansion
+from growplan.ir.graph import TensorType
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+
+INIT = re.compile(r"like|normal\((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\)")
+
+
+class Mistype(Exception):
+    """A primitive that does not fit its inputs; the message is the reason."""
+
+
+Types = tuple[TensorType, ...]
+Rule = Callable[[Any, Types], TensorType]
+
+
+def result_type(op: Primitive, inputs: Types) -> TensorType | None:
+    """The type of `op` applied to values of types `inputs`; None for what is read from disk.
+
+    Raises `Mistype` when the primitive does not fit: wrong number of inputs, a map of
+    another size, slices past the end, an unknown way to divide or draw.
+    """
+    if len(inputs) != op.arity:
+        raise Mistype(f"takes {op.arity} inputs, has {len(inputs)}")
+    if isinstance(op, Load):
+        return None
+    return RULES[type(op)](op, inputs)
+
+
+def _same(op: Primitive, inputs: Types) -> TensorType:
+    return inputs[0]
+
+
+def _copy_layer(op: CopyLayer, inputs: Types) -> TensorType:
+    if op.source < 0 or op.target < 0:
+        raise Mistype("layers are counted from 0")
+    return inputs[0]
+
+
+def _duplicate_row(op: DuplicateRow, inputs: Types) -> TensorType:
+    return _gathered(op.map, op.dim, inputs[0])
+
+
+def _split_column(op: SplitColumn, inputs: Types) -> TensorType:
+    if op.shares not in ("even", "uneven"):
+        raise Mistype(f"shares are `even` or `uneven`, not `{op.shares}`")
+    if op.shares == "uneven" and not op.key:
+        raise Mistype("uneven shares are drawn, which needs a key")
+    if not op.map.keeps_every_unit:
+        raise Mistype(f"unit {op.map.counts.index(0)} has no copy, so its column would be lost")
+    return _gathered(op.map, op.dim, inputs[0])
+
+
+def _ln_average(op: LnAverage, inputs: Types) -> TensorType:
+    y, x = inputs
+    _check_slices(op.at, op.dim, y)
+    if _without(y, op.dim) != _without(x, op.dim) or y.dtype != x.dtype:
+        raise Mistype(f"the slices of {x} have another shape than those of {y} along dim {op.dim}")
+    if op.c.is_zero:
+        raise Mistype("a mean times 0 is `zero_out`")
+    return y
+
+
+def _zero_out(op: ZeroOut, inputs: Types) -> TensorType:
+    _check_slices(op.at, op.dim, inputs[0])
+    return inputs[0]
+
+
+def _fresh(op: Fresh, inputs: Types) -> TensorType:
+    y, x = inputs
+    _check_slices(op.at, op.dim, y)
+    if len(x.shape) != len(y.shape) or x.dtype != y.dtype:
+        raise Mistype(f"{y} cannot take its scale from {x}")
+    if not INIT.fullmatch(op.init):
+        raise Mistype(f"init is `like` or `normal(std)`, not `{op.init}`")
+    if not op.key:
+        raise Mistype("a draw needs a key")
+    return y
+
+
+def _mask(op: Mask, inputs: Types) -> TensorType:
+    _check_slices(op.at, op.dim, inputs[0])
+    if not op.axis or op.over < 0:
+        raise Mistype("a mask has an axis, and a ramp of 0 steps or more")
+    return inputs[0]
+
+
+def _scale(op: Scale, inputs: Types) -> TensorType:
+    if op.by.is_zero:
+        raise Mistype("a tensor times 0 is `zero_out`")
+    return inputs[0]
+
+
+def _rescale_norm(op: RescaleNorm, inputs: Types) -> TensorType:
+    if len(inputs[0].shape) != 1:
+        raise Mistype(f"a norm's scale is a vector, not {inputs[0]}")
+    if op.by.is_zero:
+        raise Mistype("a norm times 0 loses its stream")
+    return inputs[0]
+
+
+RULES: Mapping[type[Primitive], Rule] = {
+    CopyLayer: _copy_layer,
+    DuplicateRow: _duplicate_row,
+    SplitColumn: _split_column,
+    LnAverage: _ln_average,
+    ZeroOut: _zero_out,
+    Fresh: _fresh,
+    Mask: _mask,
+    Scale: _scale,
+    RescaleNorm: _rescale_norm,
+    Load: _same,
+    Store: _same,
+}
+
+
+# parts ----------------------------------------------------------------------------------------
+
+
+def _gathered(map: Expansion, dim: int, x: TensorType) -> TensorType:
+    """x with dimension `dim` gathered by `map`."""
+    n = _extent(x, dim)
+    if map.old != n:
+        raise Mistype(f"the map reads {map.old} slices, dim {dim} of {x} has {n}")
+    if not map.kinds <= {"copy", "hole"}:
+        raise Mistype(f"the map has rows of kind {', '.join(sorted(map.kinds - {'copy', 'hole'}))}")
+    return TensorType((*x.shape[:dim], map.size, *x.shape[dim + 1 :]), x.dtype)
+
+
+def _extent(x: TensorType, dim: int) -> int:
+    if not 0 <= dim < len(x.shape):
+        raise Mistype(f"{x} has no dim {dim}")
+    return x.shape[dim]
+
+
+def _without(x: TensorType, dim: int) -> tuple[int, ...]:
+    _extent(x, dim)
+    return x.shape[:dim] + x.shape[dim + 1 :]
+
+
+def _check_slices(at: Ranges, dim: int, y: TensorType) -> None:
+    """Slices are non-empty, in order, apart from each other, and inside dimension `dim`."""
+    end, n = 0, _extent(y, dim)
+    for start, stop in at:
+        if not end <= start < stop:
+            raise Mistype(f"slices {start}:{stop} are empty, or not in order")
+        end = stop
+    if end == 0:
+        raise Mistype("names no slices")
+    if end > n:
+        raise Mistype(f"slices up to {end}, dim {dim} of {y} has {n}")

@@ -1,0 +1,207 @@
+"""The verifier: every step keeps its promise, tensor by tensor, proved without weights.
+
+For each `TensorLaw` of a step the chain of primitives from the tensor before the step to the
+tensor after it is evaluated symbolically (`growplan.ir.symbolic`) and held against the law
+(`growplan.ir.laws`). A tensor that changed without a law is an error: a lowering can be
+wrong, but not silently. Chains that differ only in their layer are proved once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from growplan.diagnostics import Diagnostic
+from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
+from growplan.ir.laws import check_law
+from growplan.ir.primitives import CopyLayer, Fresh, Primitive, SplitColumn
+from growplan.ir.symbolic import Objection, State, apply
+from growplan.ir.wellformed import origin_note, well_formed
+
+LIMIT = 20
+Link = tuple[Primitive, tuple[int, ...]]  # a primitive and the places of its inputs; -1 is the base
+Key = tuple[object, ...]
+
+
+def verify(graph: Graph) -> list[Diagnostic]:
+    """Everything wrong with a lowered graph, at most 20 findings; [] when it is proved.
+
+    Form and types first; then, per step, laws, provenance and draws. A finding names the
+    tensor, the primitive and the plan line of its step.
+    """
+    findings = well_formed(graph)
+    if not findings:
+        verifier = _Verifier(graph)
+        for k in range(1, len(graph.steps) + 1):
+            findings += verifier.step(k)
+        findings += _shared_draws(graph)
+    return findings[:LIMIT]
+
+
+@dataclass
+class _Chain:
+    """The primitives between a tensor before a step and one after it, in order."""
+
+    nodes: list[Node]
+    links: tuple[Link, ...]
+
+
+@dataclass
+class _Verifier:
+    graph: Graph
+    proved: dict[Key, Objection | None] = field(default_factory=dict)
+
+    def step(self, k: int) -> Iterator[Diagnostic]:
+        step, before, after = self.graph.steps[k - 1], self.graph.models[k - 1], self.graph.models[k]
+        found: dict[tuple[str, str], list[tuple[str, Objection]]] = {}
+        for tensor, objection in self._objections(k):
+            op = objection.op.name if objection.op else ""
+            found.setdefault((objection.code, f"{op}: {objection.message}"), []).append((tensor, objection))
+        yield from (_finding(step, tensors) for tensors in found.values())
+        known = {law.tensor for law in step.laws} | {p.tensor for p in step.provenance}
+        loose = [t for t, value in after.items() if t not in known and before.get(t) != value]
+        if loose:
+            yield _finding(step, [(t, Objection("GP267", "changes, but no law says how")) for t in loose])
+
+    def _objections(self, k: int) -> Iterator[tuple[str, Objection]]:
+        for claim in (*self.graph.steps[k - 1].laws, *self.graph.steps[k - 1].provenance):
+            try:
+                chain = self._chain(k, claim.tensor, claim.source)
+                if isinstance(claim, TensorLaw):
+                    self._prove(k, claim, chain)
+                else:
+                    _check_unchanged(claim, chain)
+                _check_names(claim, chain)
+            except Objection as objection:
+                yield claim.tensor, objection
+
+    def _chain(self, k: int, tensor: str, source: str) -> _Chain:
+        """From the source before step k to the tensor after it; nothing else may flow in."""
+        before, after = self.graph.models[k - 1], self.graph.models[k]
+        if source not in before:
+            raise Objection("GP262", f"is made from `{source}`, which the model before the step lacks")
+        if tensor not in after:
+            raise Objection("GP262", "has a law, but the model after the step has no such tensor")
+        places = {before[source]: -1}
+        nodes: list[Node] = []
+        links: list[Link] = []
+        keys: dict[str, str] = {}
+        for node in self._between(after[tensor], places, k, source):
+            inputs = tuple(places[name] for name in node.inputs)
+            links.append((_anonymous(node.op, keys), inputs))
+            places[node.id] = len(nodes)
+            nodes.append(node)
+        return _Chain(nodes, tuple(links))
+
+    def _between(self, value: str, base: dict[str, int], k: int, source: str) -> list[Node]:
+        """Nodes of step k that `value` needs, inputs first."""
+        out: list[Node] = []
+        done = set(base)
+        stack = [value]
+        while stack:
+            node = self.graph.nodes[stack[-1]]
+            waiting = [name for name in node.inputs if name not in done]
+            if node.id in done:
+                stack.pop()
+            elif node.step < k:
+                raise Objection("GP262", f"reads `{node.id}`, which is not `{source}` before the step")
+            elif waiting:
+                stack += waiting
+            else:
+                done.add(node.id)
+                out.append(node)
+                stack.pop()
+        return out
+
+    def _prove(self, k: int, law: TensorLaw, chain: _Chain) -> None:
+        base = self.graph.nodes[self.graph.models[k - 1][law.source]].type.shape
+        key = (chain.links, base, law.rows, law.cols, law.row_dim, law.col_dim)
+        if key not in self.proved:
+            self.proved[key] = _broken(chain.links, law, base)
+        objection = self.proved[key]
+        if objection is not None:
+            raise objection
+
+
+def _broken(links: tuple[Link, ...], law: TensorLaw, shape: tuple[int, ...]) -> Objection | None:
+    """The objection to a chain under a law, or None: the law is proved."""
+    base = State.start("old", shape)
+    values: list[State] = []
+    try:
+        for op, inputs in links:
+            values.append(apply(op, tuple(base if i < 0 else values[i] for i in inputs)))
+        check_law(values[-1] if values else base, law, shape)
+    except Objection as objection:
+        return objection
+    return None
+
+
+def _anonymous(op: Primitive, keys: dict[str, str]) -> Primitive:
+    """`op` without its layer; keys of draws are told apart, not compared."""
+    if isinstance(op, CopyLayer):
+        return CopyLayer(0, 0)
+    if isinstance(op, Fresh | SplitColumn) and op.key:
+        return replace(op, key=keys.setdefault(op.key, f"key {len(keys)}"))
+    return op
+
+
+# provenance and names ----------------------------------------------------------------------------
+
+
+def _check_unchanged(claim: Provenance, chain: _Chain) -> None:
+    for node in chain.nodes:
+        if not isinstance(node.op, CopyLayer):
+            raise Objection("GP271", f"should be `{claim.source}` bit for bit", op=node.op)
+
+
+def _check_names(claim: TensorLaw | Provenance, chain: _Chain) -> None:
+    """`copy_layer` is the only way from one layer's name to another's, and says which."""
+    name = claim.source
+    for node in chain.nodes:
+        if isinstance(node.op, CopyLayer):
+            name = _renamed(name, node.op.source, node.op.target)
+    if name != claim.tensor:
+        raise Objection(
+            "GP269", f"is made from `{claim.source}`, and the `copy_layer`s between lead to `{name}`"
+        )
+
+
+def _renamed(name: str, source: int, target: int) -> str:
+    """`name` with its first layer number `source` turned into `target`."""
+    return re.sub(rf"(?<![\w]){source}(?![\w])", str(target), name, count=1)
+
+
+# draws -------------------------------------------------------------------------------------------
+
+
+def _shared_draws(graph: Graph) -> Iterator[Diagnostic]:
+    """Two tensors that draw by one key would get the same numbers."""
+    owner: dict[str, str] = {}
+    for k, step in enumerate(graph.steps, 1):
+        for tensor, value in graph.models[k].items():
+            for node in _made_in(graph, value, k):
+                key = node.op.key if isinstance(node.op, Fresh | SplitColumn) else ""
+                place = f"{tensor} in step {k}"
+                if key and owner.setdefault(key, place) != place:
+                    message = f"draws by the key `{key}`, as {owner[key]} does"
+                    yield _finding(step, [(tensor, Objection("GP270", message, op=node.op))])
+
+
+def _made_in(graph: Graph, value: str, k: int) -> Iterator[Node]:
+    """The nodes of step k on the main line of `value`."""
+    node = graph.nodes[value]
+    while node.step == k and node.inputs:
+        yield node
+        node = graph.nodes[node.inputs[0]]
+
+
+def _finding(step: Step, found: list[tuple[str, Objection]]) -> Diagnostic:
+    """One diagnostic for the same objection to many tensors."""
+    tensor, objection = found[0]
+    op = f"`{objection.op.name}` of " if objection.op else ""
+    notes = [origin_note(step)]
+    if len(found) > 1:
+        notes.append(("also", f"{len(found) - 1} more tensors, up to {found[-1][0]}"))
+    help = (objection.help,) if objection.help else ()
+    return Diagnostic(objection.code, f"{op}`{tensor}` {objection.message}", None, tuple(notes), help)

@@ -1,0 +1,275 @@
+"""Hand-made graphs, in the shape that the lowering gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+from growplan.algebra import ONE, Expansion, Root, Run
+from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    RescaleNorm,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+from growplan.ir.typing import result_type
+
+
+def E(old: int, *runs: tuple) -> Expansion:
+    """E(8, ("copy", 8), ("mean", 4))."""
+    return Expansion(old, tuple(Run(*run) for run in runs))
+
+
+def copies(e: Expansion) -> Expansion:
+    return Expansion(e.old, tuple(r if r.kind == "copy" else Run("hole", r.count) for r in e.runs))
+
+
+class Builder:
+    """A graph, step by step. `ops` take the tensor so far, and the old tensor as second input."""
+
+    def __init__(self, tensors: Mapping[str, tuple[int, ...]], dtype: str = "F32") -> None:
+        self.graph = Graph()
+        for name, shape in tensors.items():
+            self.graph.add(Node(f"{name}@0", Load(name), (), TensorType(shape, dtype), 0))
+        self.graph.models.append({name: f"{name}@0" for name in tensors})
+        self.model: dict[str, str] = {}
+        self.laws: list[TensorLaw] = []
+        self.modules: list[ModuleLaw] = []
+        self.provenance: list[Provenance] = []
+
+    @property
+    def k(self) -> int:
+        return len(self.graph.steps) + 1
+
+    @property
+    def before(self) -> dict[str, str]:
+        return self.graph.models[-1]
+
+    def shape(self, tensor: str) -> tuple[int, ...]:
+        return self.graph.nodes[self.before[tensor]].type.shape
+
+    def make(self, tensor: str, ops: Sequence[Primitive], source: str | None = None) -> None:
+        old = value = self.before[source or tensor]
+        for j, op in enumerate(ops, 1):
+            inputs = (value, old)[: op.arity]
+            type_ = result_type(op, tuple(self.graph.nodes[i].type for i in inputs))
+            assert type_ is not None
+            value = self.graph.add(Node(f"{tensor}@{self.k}.{j}", op, inputs, type_, self.k))
+        self.model[tensor] = value
+
+    def linear(
+        self, tensor: str, rows: Expansion | None, cols: Expansion | None, row_dim: int = 0, shares: str = "even",
+        norm: Root = ONE, masked: bool = False,
+    ) -> None:
+        """Rows, then columns, every hole filled; with its law."""
+        shape = self.shape(tensor)
+        col_dim = 1 - row_dim if len(shape) == 2 else None
+        rows = rows or Expansion.identity(shape[row_dim])
+        ops: list[Primitive] = []
+        key = f"0/s{self.k}/{tensor}"
+        if not rows.is_identity:
+            ops.append(DuplicateRow(row_dim, copies(rows)))
+            if not norm.is_one:
+                ops.append(RescaleNorm(norm))
+            ops += self._fills(rows, row_dim, f"{key}/rows", columns=False)
+        law_rows = rows.scaled(norm)
+        if col_dim is not None:
+            cols = cols or Expansion.identity(shape[col_dim])
+            if not cols.is_identity:
+                drawn = f"{key}/shares" if shares == "uneven" else ""
+                ops.append(SplitColumn(col_dim, copies(cols), shares, drawn))
+                ops += self._fills(cols, col_dim, f"{key}/null", columns=True, masked=masked)
+        self.make(tensor, ops)
+        self.laws.append(TensorLaw(tensor, tensor, law_rows, cols, row_dim, col_dim))
+
+    def _fills(
+        self, e: Expansion, dim: int, key: str, columns: bool, masked: bool = False
+    ) -> list[Primitive]:
+        out: list[Primitive] = []
+        if at := e.positions("mean"):
+            c = next(r.c for r in e.runs if r.kind == "mean")
+            out.append(ZeroOut(dim, at) if columns else LnAverage(dim, at, c))
+        if at := e.positions("zero"):
+            out.append(Fresh(dim, at, "like", key) if columns else ZeroOut(dim, at))
+        if at := e.positions("free"):
+            if columns and not masked:
+                out.append(ZeroOut(dim, at))
+            else:
+                out.append(Fresh(dim, at, "normal(0.02)", key))
+                out += [Mask(dim, at, "heads", 100)] if masked else []
+        return out
+
+    def copy(self, tensor: str, source: str, layers: tuple[int, int] | None, silent: bool = False) -> None:
+        """One tensor of a deeper model."""
+        shape = self.shape(source)
+        ops: list[Primitive] = [CopyLayer(*layers)] if layers else []
+        rows = Expansion.identity(shape[0])
+        if silent:
+            ops.append(ZeroOut(0, ((0, shape[0]),)))
+            rows = E(shape[0], ("zero", shape[0]))
+        else:
+            self.provenance.append(Provenance(tensor, source))
+        self.make(tensor, ops, source)
+        cols = Expansion.identity(shape[1]) if len(shape) == 2 else None
+        self.laws.append(TensorLaw(tensor, source, rows, cols, 0, 1 if cols else None))
+
+    def end(self, id: str, text: str, claim: str = "exact", **more: object) -> None:
+        model = {**self.before, **self.model}
+        step = Step(
+            self.k, id, text, claim, f"plan.grow.yaml:{self.k + 3}:5",
+            laws=tuple(self.laws), modules=tuple(self.modules), provenance=tuple(self.provenance), **more,  # type: ignore[arg-type]
+        )
+        self.graph.models.append(model)
+        self.graph.steps.append(step)
+        self.model, self.laws, self.modules, self.provenance = {}, [], [], []
+
+    def done(self) -> Graph:
+        for tensor, value in self.before.items():
+            node = self.graph.nodes[value]
+            id = self.graph.add(Node(f"store {tensor}", Store(tensor), (value,), node.type, self.k - 1))
+            self.graph.stores[tensor] = id
+        return self.graph
+
+
+HIDDEN, NEW = 8, 12
+
+
+def _tiny(layers: int) -> Builder:
+    tensors: dict[str, tuple[int, ...]] = {"wte.weight": (11, HIDDEN), "wpe.weight": (5, HIDDEN)}
+    for i in range(layers):
+        tensors |= {
+            f"h.{i}.ln_1.weight": (HIDDEN,),
+            f"h.{i}.ln_1.bias": (HIDDEN,),
+            f"h.{i}.attn.c_attn.weight": (HIDDEN, 3 * HIDDEN),
+            f"h.{i}.attn.c_attn.bias": (3 * HIDDEN,),
+            f"h.{i}.attn.c_proj.weight": (HIDDEN, HIDDEN),
+            f"h.{i}.attn.c_proj.bias": (HIDDEN,),
+        }
+    return Builder(tensors)
+
+
+def widen_by_mean(b: Builder, layers: int) -> None:
+    """`widen hidden 8→12 via fpi` under a pre-norm LayerNorm: mean rows."""
+    stream = E(HIDDEN, ("copy", HIDDEN), ("mean", NEW - HIDDEN))
+    normed = stream.map_kind("mean", "zero")
+    factor = Root(Fraction(HIDDEN, NEW))
+    b.linear("wte.weight", stream, None, row_dim=1)
+    b.linear("wpe.weight", stream, None, row_dim=1)
+    for i in range(layers):
+        h = f"h.{i}"
+        free = E(HIDDEN, ("copy", HIDDEN), ("free", NEW - HIDDEN))
+        b.linear(f"{h}.ln_1.weight", free, None, norm=factor)
+        b.linear(f"{h}.ln_1.bias", normed, None)
+        b.linear(f"{h}.attn.c_attn.weight", None, normed, row_dim=1)
+        b.linear(f"{h}.attn.c_proj.weight", stream, None, row_dim=1)
+        b.linear(f"{h}.attn.c_proj.bias", stream, None)
+        b.modules += [
+            ModuleLaw("h.ln_1", "layernorm", i, i, stream, normed),
+            ModuleLaw("h.attn.c_attn", "linear", i, i, normed, Expansion.identity(3 * HIDDEN)),
+            ModuleLaw("h.attn.c_proj", "linear", i, i, Expansion.identity(HIDDEN), stream),
+        ]
+    config = (SetConfig("layer_norm_epsilon", 6.666666666666667e-06), SetConfig("n_embd", NEW))
+    b.end("widen-hidden", "widen hidden 8→12 via fpi", config=config, sizes=(("hidden", NEW),), stream=stream)
+
+
+def widen_heads(b: Builder, layers: int, width: int) -> None:
+    """`widen heads 2→3` (uneven copies of whole heads of 4), uneven shares in the out-projection."""
+    heads = E(2, ("copy", 2), ("copy", 1)) * Expansion.identity(4)
+    fused = heads + heads + heads
+    for i in range(layers):
+        h = f"h.{i}.attn"
+        b.linear(f"{h}.c_attn.weight", fused, None, row_dim=1)
+        b.linear(f"{h}.c_attn.bias", fused, None)
+        b.linear(f"{h}.c_proj.weight", None, heads, row_dim=1, shares="uneven")
+    b.end("heads", "widen heads 2→3 via fpi", sizes=(("heads", 3), ("hidden", width)))
+
+
+def mask_heads(b: Builder, layers: int) -> None:
+    """`mask-in heads 2→3`: a free head, its out-projection columns masked."""
+    heads = E(2, ("copy", 2), ("free", 1)) * Expansion.identity(4)
+    for i in range(layers):
+        h = f"h.{i}.attn"
+        b.linear(f"{h}.c_attn.weight", heads + heads + heads, None, row_dim=1)
+        b.linear(f"{h}.c_attn.bias", heads + heads + heads, None)
+        b.linear(f"{h}.c_proj.weight", None, heads, row_dim=1, masked=True)
+    b.end("mask", "mask-in heads 2→3, over 100 steps")
+
+
+def deepen(b: Builder, sources: Sequence[tuple[int, bool]], id: str, text: str, claim: str) -> None:
+    """Layer i of the new model is sources[i] of the old, silent or not."""
+    leaves = sorted({name.split(".", 2)[2] for name in b.before if name.startswith("h.")})
+    kept = {name: value for name, value in b.before.items() if not name.startswith("h.")}
+    for i, (source, silent) in enumerate(sources):
+        for leaf in leaves:
+            mute = silent and "c_proj" in leaf
+            b.copy(f"h.{i}.{leaf}", f"h.{source}.{leaf}", (source, i) if i != source else None, mute)
+    b.model |= kept
+    b.end(id, text, claim, sizes=(("depth", len(sources)),), layers=tuple(sources))
+
+
+def mean_then_stack(layers: int = 3) -> Graph:
+    b = _tiny(layers)
+    widen_by_mean(b, layers)
+    deepen(b, [(i % layers, False) for i in range(2 * layers)], "stack", "stack depth x2", "none")
+    return b.done()
+
+
+def heads_then_identity(layers: int = 3) -> Graph:
+    b = _tiny(layers)
+    widen_heads(b, layers, HIDDEN)
+    sources = [(i // 2, i % 2 == 1) for i in range(2 * layers)]
+    deepen(b, sources, "deepen", "deepen depth x2 via identity", "exact")
+    return b.done()
+
+
+def masked(layers: int = 2) -> Graph:
+    b = _tiny(layers)
+    mask_heads(b, layers)
+    return b.done()
+
+
+def doubled_twice(layers: int = 2) -> Graph:
+    """Even copies, two times: 8→16→32 on the stream."""
+    b = _tiny(layers)
+    for step in range(2):
+        n = HIDDEN << step
+        e = Expansion.circular(n, 2 * n)
+        for name in ("wte.weight", "wpe.weight"):
+            b.linear(name, e, None, row_dim=1)
+        for i in range(layers):
+            for leaf in ("ln_1.weight", "ln_1.bias", "attn.c_proj.bias"):
+                b.linear(f"h.{i}.{leaf}", e, None)
+            b.linear(f"h.{i}.attn.c_attn.weight", None, e, row_dim=1)
+            b.linear(f"h.{i}.attn.c_proj.weight", e, None, row_dim=1)
+        b.end(f"double{step}", f"widen hidden {n}→{2 * n} via fpi", stream=e, sizes=(("hidden", 2 * n),))
+    return b.done()
+
+
+def random_widening(layers: int = 2) -> Graph:
+    """A random map with several copies of a unit, uneven, zero rows, scaled copies."""
+    b = _tiny(layers)
+    g = [0, 1, 2, 3, 4, 5, 6, 7, 3, 3, 5, 0, 1]
+    e = E(HIDDEN, *[("copy", 1, u) for u in g], ("zero", 2))
+    for i in range(layers):
+        b.linear(f"h.{i}.attn.c_proj.weight", e, None, row_dim=1)
+        b.linear(f"h.{i}.attn.c_attn.weight", None, e, row_dim=1, shares="uneven" if i else "even")
+    b.linear("wte.weight", e.scaled(Root(Fraction(1, 2))), None, row_dim=1)
+    b.end("random", "widen hidden 8→15 via bert2bert", "approximate")
+    return b.done()
+
+
+GRAPHS = {
+    "mean_then_stack": mean_then_stack,
+    "heads_then_identity": heads_then_identity,
+    "masked": masked,
+    "doubled_twice": doubled_twice,
+    "random_widening": random_widening,
+}
