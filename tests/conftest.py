@@ -23,7 +23,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("growplan")
-    group.addoption("--update-golden", action="store_true", help="rewrite tests/golden from what the tests see")
+    group.addoption(
+        "--update-golden", action="store_true", help="rewrite tests/golden from what the tests see"
+    )
     group.addoption("--slice", metavar="SEED/N", help="run N of the selected tests, drawn by SEED")
 
 
@@ -69,8 +71,12 @@ class Golden:
             path.write_text(text, encoding="utf-8")
             return
         if not path.exists():
-            pytest.fail(f"no golden file {path.relative_to(TESTS.parent)}; look at the text and run with --update-golden:\n{text}")
-        assert text == path.read_text(encoding="utf-8"), f"differs from {path.relative_to(TESTS.parent)} (--update-golden rewrites it)"
+            pytest.fail(
+                f"no golden file {path.relative_to(TESTS.parent)}; look at the text and run with --update-golden:\n{text}"
+            )
+        assert text == path.read_text(encoding="utf-8"), (
+            f"differs from {path.relative_to(TESTS.parent)} (--update-golden rewrites it)"
+        )
 
 
 @pytest.fixture
