@@ -75,7 +75,7 @@ CODES = {
     ),
     "GP412": Code(
         what="The weights are quantized (GPTQ, AWQ, bitsandbytes, …).",
-        why="Sums and shares of quantized numbers are not the quantized sums: nothing exact can be made from them.",
+        why="Sums and shares of quantized numbers are not quantized sums: nothing exact comes of them.",
         fix="Start from the unquantized checkpoint, or dequantize and save it first.",
     ),
     "GP413": Code(
