@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from growplan.families.model import AxisExpr
 
-MAX_LENGTH = 500
+MAX_LENGTH = 200
 
 
 class ExpressionError(ValueError):

@@ -30,13 +30,13 @@ class Lines:
     def module(self, name: Text, line: Text) -> Module | None:
         """`h.ln_1: layernorm hidden, eps layer_norm_epsilon`."""
         if not _NAME.match(name.value):
-            self.problems.add("GP343", f"`{name.value}` is not a module name", name.span)
+            self.problems.add("GP343", f"`{name.value[:60]}` is not a module name", name.span)
             return None
         parts = line.value.split(",")
         kind, _, axes = parts[0].strip().partition(" ")
         if kind not in KINDS:
             help = (*close_to(kind, KINDS), f"kinds: {', '.join(KINDS)}")
-            self.problems.add("GP343", f"`{kind}` is not a kind of module", line.span, help=help)
+            self.problems.add("GP343", f"`{kind[:60]}` is not a kind of module", line.span, help=help)
             return None
         shape = self._shape(kind, axes, line)
         if shape is None:
@@ -78,7 +78,7 @@ class Lines:
         try:
             axis = parse_axes(text.strip())
         except ExpressionError as error:
-            self.problems.add("GP343", f"`{text.strip()}` is not an axis expression: {error}", line.span)
+            self.problems.add("GP343", f"`{text.strip()[:60]}` is not an axis expression: {error}", line.span)
             return None
         for name in sorted(axis.axes - set(self.axes)):
             help = (*close_to(name, self.axes), f"axes here: {', '.join(self.axes)}")
@@ -100,7 +100,10 @@ class Lines:
             if word not in allowed or word in flags or not _flag_value_ok(word, value):
                 wanted = ", ".join(_FLAGS[flag] for flag in sorted(allowed))
                 self.problems.add(
-                    "GP343", f"a {kind} does not take `{part.strip()}`", line.span, help=f"flags: {wanted}"
+                    "GP343",
+                    f"a {kind} does not take `{part.strip()[:60]}`",
+                    line.span,
+                    help=f"flags: {wanted}",
                 )
                 return None
             flags[word] = value
@@ -145,7 +148,7 @@ class Lines:
         try:
             names = size_names(text)
         except ExpressionError as error:
-            self.problems.add("GP343", f"`{text}` is not a size: {error}", line.span)
+            self.problems.add("GP343", f"`{text[:60]}` is not a size: {error}", line.span)
             return None
         unknown = sorted(names - set(self.axes))
         if unknown:

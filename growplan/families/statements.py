@@ -27,6 +27,7 @@ from growplan.families.problems import Problems, close_to
 from growplan.families.text import Text
 from growplan.families.walk import subexpressions
 
+MAX_DEPTH = 64
 ACT = "act"  # the operation a family's `act:` key names
 
 
@@ -38,6 +39,7 @@ class Reader:
         self.problems = problems
         self.has_act = has_act
         self._text: Text | None = None
+        self._depth = 0
 
     def read(self, text: Text) -> list[tuple[Assign, Span]]:
         """The statements of a block with the span of each."""
@@ -100,6 +102,16 @@ class Reader:
         return [Assign((word,), value) for word, value in zip(words, parsed, strict=True)]
 
     def _expr(self, node: ast.expr) -> Expr | None:
+        if self._depth >= MAX_DEPTH:
+            self._bad(node, f"nested deeper than {MAX_DEPTH}")
+            return None
+        self._depth += 1
+        try:
+            return self._inner(node)
+        finally:
+            self._depth -= 1
+
+    def _inner(self, node: ast.expr) -> Expr | None:
         match node:
             case ast.BinOp(left=left, op=ast.Add() | ast.Mult() as op, right=right):
                 a, b = self._expr(left), self._expr(right)

@@ -18,9 +18,13 @@ from growplan.diagnostics import Source, Span, fail
 from growplan.families.problems import Problems
 
 MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_OPENERS = 500  # fewer brackets and dashes cannot nest deep enough to matter
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
+_KINDS = ("str", "int", "float", "bool", "null", "timestamp", "value", "merge")  # YAML's own scalars
+_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in _KINDS}
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
@@ -84,6 +88,7 @@ class Tree:
 
     def compose(self) -> Any:
         """The root node; a syntax error stops at once with its place."""
+        self._refuse_deep_nesting()
         try:
             node = yaml.compose(self.source.text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
@@ -95,6 +100,24 @@ class Tree:
         if not isinstance(node, yaml.MappingNode):
             fail("GP342", "a family file is a mapping", Span(self.source, 0, 0))
         return node
+
+    def _refuse_deep_nesting(self) -> None:
+        """libyaml composes by recursion in C: brackets by the thousand would end the process."""
+        text = self.source.text
+        if sum(text.count(opener) for opener in "[{-?") <= MAX_OPENERS:
+            return
+        depth = 0
+        try:
+            for event in yaml.parse(text, Loader=_LOADER):
+                if isinstance(event, yaml.CollectionStartEvent):
+                    depth += 1
+                elif isinstance(event, yaml.CollectionEndEvent):
+                    depth -= 1
+                if depth > MAX_DEPTH:
+                    at = event.start_mark.index if event.start_mark else 0
+                    fail("GP341", f"nested deeper than {MAX_DEPTH}", Span(self.source, at, at + 1))
+        except yaml.YAMLError:
+            return  # reported with its place when composed
 
     def span(self, node: Any) -> Span:
         return Span(self.source, node.start_mark.index, node.end_mark.index)
@@ -126,7 +149,7 @@ class Tree:
 
     def text(self, node: Any, what: str) -> Text | None:
         """A scalar, or None after a report."""
-        if not isinstance(node, yaml.ScalarNode) or not node.tag.startswith("tag:yaml.org,2002:"):
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in _TAGS:
             self.problems.add("GP342", f"{what} is a word or a line of text", self.span(node))
             return None
         return Text(str(node.value), not node.style, self.span(node))
