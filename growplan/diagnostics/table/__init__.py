@@ -1,0 +1,1 @@
+"""One file per folder that raises diagnostics; each defines `CODES`."""

@@ -1,0 +1,89 @@
+"""Comments and blank lines: which part of a plan each belongs to, and printing them with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from growplan.diagnostics import Source
+
+
+@dataclass(frozen=True)
+class Comment:
+    """`# ...` at a place of the source."""
+
+    start: int
+    text: str
+
+
+@dataclass
+class Piece:
+    """Lines of output that stand for a range of the source.
+
+    `before` are the comments above it (an empty string is a blank line), `after` the one behind its
+    last line. A piece without lines hands its comments to the next.
+    """
+
+    start: int
+    end: int
+    lines: list[str]
+    indent: str = ""
+    before: list[str] = field(default_factory=list)
+    after: str = ""
+
+
+def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment]) -> list[str]:
+    """Give every comment to a piece: behind it if it stands on its last line, else above it or the
+    next one. Returns what is left below the last piece."""
+    footer: list[str] = []
+    last_line = 0
+    places = sorted(
+        [(p.start, 1, p) for p in pieces] + [(c.start, 0, c) for c in comments], key=lambda x: x[:2]
+    )
+    for start, _, item in places:
+        line = source.position(start)[0]
+        if isinstance(item, Piece):
+            if line > last_line + 1 and last_line:
+                item.before.append("")
+            last_line = max(last_line, source.position(max(item.end - 1, item.start))[0])
+            continue
+        host, behind = _host(source, pieces, item, line)
+        if behind and host and not host.after:
+            host.after = item.text
+        else:
+            above = host.before if host else footer
+            if line > last_line + 1 and last_line:
+                above.append("")
+            above.append(item.text)
+        last_line = max(last_line, line)
+    return footer
+
+
+def _host(source: Source, pieces: Sequence[Piece], comment: Comment, line: int) -> tuple[Piece | None, bool]:
+    """The piece that a comment goes to, and whether it stands behind it."""
+    earlier = [p for p in pieces if p.start <= comment.start]
+    if earlier:
+        piece = max(earlier, key=lambda p: p.start)
+        last = source.position(max(piece.end - 1, piece.start))[0]
+        if line <= last:
+            return piece, line == last and comment.start >= piece.end
+    return next((p for p in pieces if p.start > comment.start), None), False
+
+
+def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
+    """The text of all pieces with their comments; never two blank lines together."""
+    lines: list[str] = []
+    carried: list[str] = []
+    for piece in pieces:
+        above = carried + piece.before
+        carried = []
+        if not piece.lines:
+            carried = above + ([piece.after] if piece.after else [])
+            continue
+        lines += [piece.indent + text if text else "" for text in above]
+        lines += [piece.indent + line for line in piece.lines]
+        if piece.after:
+            lines[-1] += f"  {piece.after}"
+    lines += [*carried, *footer]
+    kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
+    return "\n".join(kept).strip("\n") + "\n" if kept else ""

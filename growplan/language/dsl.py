@@ -1,0 +1,205 @@
+"""DSL text to drafts: one statement at a time, so that every bad one is reported.
+
+Statements end at a newline or `;`. What a statement looks like is in grammar/plan.lark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from growplan.language.draft import Entry, FileDraft, GrowthDraft, StepDraft, enter, repeated
+from growplan.language.errors import Errors
+from growplan.language.expected import describe
+from growplan.language.lalr import Token, Tree, Unexpected, parse
+from growplan.language.words import HEADERS, VERBS, Text, Word, did_you_mean
+
+PIECE = re.compile(
+    r'(?P<quoted>"(?:\\.|[^"\\\n])*")|(?P<open>")|(?P<comment>#[^\n]*)|(?P<end>[;\n])|(?P<comma>,)'
+    r'|(?P<word>[^\s,;"#][^\s,;"]*)|(?P<space>[^\S\n]+)'
+)
+FIRST = re.compile(r"\s*(?:(?P<label>[A-Za-z_][\w-]*)\s*:(?=\s|$)\s*)?(?P<word>[^\s,;\"]*)")
+ESCAPE = re.compile(r'\\(["\\])')
+
+
+@dataclass(frozen=True)
+class Split:
+    """Half-open ranges of a text: its statements (comments and blanks trimmed) and its comments."""
+
+    statements: tuple[tuple[int, int], ...]
+    comments: tuple[tuple[int, int], ...]
+
+
+def split(text: Text, errors: Errors) -> Split:
+    """Find the statements. A quote that is never closed is an error, and drops its statement."""
+    statements: list[tuple[int, int]] = []
+    comments: list[tuple[int, int]] = []
+    start = end = -1
+    broken = False
+    for piece in PIECE.finditer(text.text):
+        kind = piece.lastgroup
+        if kind == "comment":
+            comments.append((piece.start(), piece.start() + len(piece.group().rstrip())))
+        elif kind == "end":
+            if start >= 0 and not broken:
+                statements.append((start, end))
+            start, broken = -1, False
+        elif kind != "space":
+            if kind == "open" and not broken:
+                span = text.span(piece.start(), piece.end())
+                errors.add(
+                    "GP022", 'this `"` is never closed', span, help='close it with `"` on the same line'
+                )
+                broken = True
+            start = piece.start() if start < 0 else start
+            end = piece.end()
+    if start >= 0 and not broken:
+        statements.append((start, end))
+    return Split(tuple(statements), tuple(comments))
+
+
+def unquote(text: str) -> str:
+    """The string that a quoted word stands for: `\\"` and `\\\\` are the only escapes."""
+    return ESCAPE.sub(r"\1", text[1:-1])
+
+
+def read_statement(text: Text, start: int, end: int, errors: Errors) -> Entry | StepDraft | None:
+    """One statement as a header or a step; None when it was reported as wrong."""
+    if not _known_start(text, start, end, errors):
+        return None
+    try:
+        tree = parse(text.text, start, end)
+    except Unexpected as unexpected:
+        describe(text, start, end, unexpected, errors)
+        return None
+    (child,) = tree.children
+    assert isinstance(child, Tree)
+    if child.name == "header":
+        key, value = child.children
+        assert isinstance(key, Token) and isinstance(value, Token)
+        return Entry(_word(text, key), _word(text, value))
+    return _step(text, child, errors)
+
+
+def read_dsl(text: Text, errors: Errors) -> FileDraft:
+    """A whole DSL plan."""
+    draft = FileDraft(text.source)
+    for start, end in split(text, errors).statements:
+        found = read_statement(text, start, end, errors)
+        if isinstance(found, StepDraft):
+            draft.steps.append(found)
+        elif found is not None:
+            first = draft.headers.setdefault(found.key.text, found)
+            if first is not found:
+                repeated(found.key, first.key, errors)
+    return draft
+
+
+def read_line(text: Text, errors: Errors) -> StepDraft | None:
+    """A single step, as an item of `steps:`."""
+    statements = split(text, errors).statements
+    if len(statements) > 1:
+        span = text.span(*statements[1])
+        errors.add("GP013", "one step to an item, found several", span, help="give each step its own `- `")
+        return None
+    if not statements:
+        errors.add("GP013", "an empty step", text.span(0, len(text)), help="remove it, or write a step")
+        return None
+    found = read_statement(text, *statements[0], errors)
+    if isinstance(found, Entry):
+        help = f"write `{found.key.text}: {found.value.text}` as a key of the plan"
+        errors.add("GP021", f"`{found.key.text}` is not a step", found.key.span, help=help)
+        return None
+    return found
+
+
+def _known_start(text: Text, start: int, end: int, errors: Errors) -> bool:
+    """Report a statement whose first word is no verb and no header."""
+    first = FIRST.match(text.text, start, end)
+    assert first is not None
+    word, label = first["word"], first["label"]
+    if label in HEADERS and word not in VERBS:
+        help = f"write `{label} {text.text[first.start('word') : end]}`, without the colon"
+        errors.add("GP021", f"`{label}:` is not a statement", text.span(start, first.end("label")), help=help)
+        return False
+    if word in VERBS or (word in HEADERS and not label):
+        return True
+    if not word:
+        return True  # a label and nothing more: the parser says what is missing
+    known = VERBS if label else (*VERBS, *HEADERS)
+    help_lines = did_you_mean(word, known, "a step begins with one of " + ", ".join(VERBS))
+    what = "is no verb" if label else "is neither a verb nor a header"
+    errors.add("GP021", f"`{word}` {what}", text.span(*first.span("word")), help=help_lines)
+    return False
+
+
+def _word(text: Text, token: Token) -> Word:
+    span = text.span(token.start, token.end)
+    if token.name == "QUOTED":
+        return Word(unquote(token.text), span, quoted=True)
+    return Word(token.text, span)
+
+
+def _growth(text: Text, tree: Tree, axis: Token) -> GrowthDraft:
+    growth = GrowthDraft(_word(text, axis))
+    size = tree.tree("size")
+    last = axis
+    if size is not None:
+        numbers = size.tokens("INT")
+        last = numbers[-1]
+        new = _word(text, last)
+        if size.token("TIMES"):
+            growth.by = new
+        else:
+            growth.to = new
+        if len(numbers) == 2:
+            growth.source = _word(text, numbers[0])
+    growth.span = text.span(axis.start, last.end)
+    return growth
+
+
+def _step(text: Text, tree: Tree, errors: Errors) -> StepDraft:
+    (body,) = tree.trees("resize", "grow", "upcycle")
+    verb = body.children[0]
+    assert isinstance(verb, Token)
+    step = StepDraft(_word(text, verb), text.span(*_range(tree)))
+    label = tree.token("LABEL")
+    if label is not None:
+        name = label.text.rstrip(": \t")
+        word = Word(name, text.span(label.start, label.start + len(name)))
+        step.entries["id"] = Entry(word, word)
+    step.growths = list(_growths(text, body))
+    for clause in body.trees("via", "over", "on", "for"):
+        key, value = clause.children[:2]
+        assert isinstance(key, Token) and isinstance(value, Token)
+        name_of = Word("steps" if key.name == "FOR" else key.text, text.span(key.start, key.end))
+        enter(step, name_of, _word(text, value), errors)
+    for option in tree.trees("option"):
+        _, key, value = option.children[:3]
+        assert isinstance(key, Token) and isinstance(value, Token)
+        enter(step, _word(text, key), _word(text, value), errors)
+    return step
+
+
+def _growths(text: Text, body: Tree) -> list[GrowthDraft]:
+    if body.name == "grow":
+        return [_growth(text, g, t) for g in body.trees("growth") if (t := g.token("AXIS"))]
+    if body.name == "upcycle":
+        axis, size = body.token("FFN"), body.token("INT")
+        assert axis and size
+        growth = GrowthDraft(Word("experts", text.span(axis.start, axis.end)), to=_word(text, size))
+        growth.span = text.span(axis.start, size.end)
+        return [growth]
+    axis = body.token("AXIS")
+    assert axis is not None
+    return [_growth(text, body, axis)]
+
+
+def _range(tree: Tree) -> tuple[int, int]:
+    first: Token | Tree = tree
+    while isinstance(first, Tree):
+        first = first.children[0]
+    last: Token | Tree = tree
+    while isinstance(last, Tree):
+        last = last.children[-1]
+    return first.start, last.end

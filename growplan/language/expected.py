@@ -1,0 +1,87 @@
+"""What to say when a statement does not fit the grammar: what was found, what would fit, a hint."""
+
+from __future__ import annotations
+
+import re
+
+from growplan.language.errors import Errors
+from growplan.language.lalr import KEYWORDS, Unexpected
+from growplan.language.words import AXES, Text, suggest
+
+FOUND = re.compile(r'"(?:\\.|[^"\\\n])*"|[^\s,;"]+|.')
+DIGITS = re.compile(r"\d+\Z")
+# Groups of terminals in the order in which they are listed, each under one description.
+DESCRIPTIONS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"LABEL"}), ""),
+    (frozenset({"AXIS"}), f"an axis ({', '.join(AXES)})"),
+    (frozenset({"FFN"}), "`ffn`"),
+    (frozenset({"ARROW", "TO"}), "a size (`384→768`, `to 768` or `x2`)"),
+    (frozenset({"ARROW"}), "`→ N`"),
+    (frozenset({"INT"}), "a whole number"),
+    (frozenset({"TO"}), "`to N`"),
+    (frozenset({"TIMES"}), "`x N`"),
+    (frozenset({"EXPERTS"}), "`experts`"),
+    (frozenset({"METHOD"}), "a method (`fpi`, `net2net`, ...)"),
+    (frozenset({"VIA"}), "`via METHOD`"),
+    (frozenset({"ON"}), "`on PATH`"),
+    (frozenset({"FOR"}), "`for N steps`"),
+    (frozenset({"OVER"}), "`over N steps`"),
+    (frozenset({"STEPS"}), "`steps`"),
+    (frozenset({"KEY"}), "the name of an option"),
+    (frozenset({"WORD"}), "a value"),
+    (frozenset({"COMMA"}), "`, OPTION VALUE`"),
+    (frozenset({"$END"}), "the end of the step"),
+)
+
+
+def describe(text: Text, start: int, end: int, unexpected: Unexpected, errors: Errors) -> None:
+    """Report the first word of a statement that does not fit."""
+    at = unexpected.offset
+    match = FOUND.match(text.text, at, end) if at < end else None
+    number = DIGITS.search(text.text, start, at)
+    if number and match and match.group()[0].isalnum():
+        span = text.span(number.start(), match.end())
+        message = f"expected a whole number, found `{number.group()}{match.group()}`"
+        errors.add("GP020", message, span, help="write every digit: no unit and no separator")
+        return
+    word = match.group() if match else ""
+    span = text.span(at, match.end() if match else at)
+    found = f"found `{word}`" if word else "found the end of the step"
+    message = f"expected {_alternatives(unexpected.expected)}, {found}"
+    errors.add("GP020", message, span, help=_hints(text.text, start, at, word, unexpected.expected))
+
+
+def _alternatives(expected: frozenset[str]) -> str:
+    left = set(expected) - {"QUOTED", "LABEL"}
+    if {"ARROW", "TO"} <= left:
+        left -= {"INT", "TIMES"}
+    parts: list[str] = []
+    for group, description in DESCRIPTIONS:
+        if group <= left:
+            left -= group
+            parts.append(description)
+    parts += [f"`{KEYWORDS[name]}`" for name in sorted(left & KEYWORDS.keys())]
+    return ", ".join(parts[:-1]) + " or " + parts[-1] if len(parts) > 1 else parts[0]
+
+
+def _hints(text: str, start: int, at: int, word: str, expected: frozenset[str]) -> tuple[str, ...]:
+    before = text[start:at]
+    if word.startswith("${"):
+        return ("`${...}` is replaced in YAML plans only, from their `vars:`",)
+    if word.startswith(("=>", "–>", "⇒", "->")):
+        return ("write the arrow as `→` or `->`, between two numbers",)
+    if word.startswith(("=", ":")):
+        return ("options are written `, KEY VALUE`: no `=` and no `:`",)
+    if before.startswith("grow ") and " via " not in before:
+        return ("`grow` needs a size for each axis and `via METHOD` before its options",)
+    if "COMMA" in expected and word and re.fullmatch(r"[A-Za-z_][\w-]*", word):
+        keywords = [KEYWORDS[name] for name in expected if name in KEYWORDS and name != "COMMA"]
+        near = suggest(word, keywords)
+        if near:
+            return (f"did you mean `{near}`?",)
+        if "VIA" in expected:
+            return (f"write `via {word}` for a method, `, {word} VALUE` for an option",)
+        return (f"write `, {word} VALUE` for an option",)
+    if "WORD" in expected and not word:
+        return ("every option has a value: `, KEY VALUE`",)
+    return ()

@@ -1,0 +1,220 @@
+"""Formatting a plan that is written in YAML."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from growplan.diagnostics import Source, Span
+from growplan.language.build import check_drafts
+from growplan.language.comments import Comment, Piece, attach, render
+from growplan.language.draft import StepDraft
+from growplan.language.dsl import split
+from growplan.language.errors import Errors
+from growplan.language.located import as_word, locate
+from growplan.language.nodes import MappingNode, Node, ScalarNode, SequenceNode, read_nodes
+from growplan.language.printing import bare, draft_text, word_text
+from growplan.language.variables import REFERENCE, Variables
+from growplan.language.words import HEADERS, Word
+from growplan.language.yamlplan import labelled_line, read_step, read_vars, read_yaml, to_plain
+
+WIDTH = 100
+COMMENT = re.compile(r"(?:(?<=\s)|^)#[^\n]*", re.MULTILINE)
+UNSAFE_FIRST = re.compile(r"[-?:](?:\s|$)|[,\[\]{}#&*!|>'\"%@`]")
+UNSAFE = re.compile(r":(?:\s|$)|\s#|[\n\r\t\x85\u2028\u2029]|\A\s|\s\Z|\A\Z|\A(?:---|\.\.\.)")
+LINE_BREAKS = {"\x85": "\\x85", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def plain_safe(text: str, flow: bool = False) -> bool:
+    """Whether YAML reads this text, without quotes, as one scalar."""
+    if UNSAFE.search(text) or UNSAFE_FIRST.match(text):
+        return False
+    return not (flow and re.search(r"[,\[\]{}]", text))
+
+
+def double_quoted(text: str) -> str:
+    """The text in YAML's double quotes."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(LINE_BREAKS.get(char, char) for char in quoted)
+
+
+def yaml_scalar(word: Word, flow: bool = False) -> str:
+    """A value as YAML: plain where that is read back as the same, else in double quotes."""
+    keeps_quotes = word.quoted and not _only_reference(word.text) and (
+        "${" in word.text or not (bare(word.text) or " " in word.text)
+    )  # fmt: skip
+    if keeps_quotes or not plain_safe(word.text, flow):
+        return double_quoted(word.text)
+    return word.text
+
+
+def quoted_line(line: str) -> str:
+    """A DSL line as an item of `steps:`."""
+    label, colon, rest = line.partition(": ")
+    if colon and re.fullmatch(r"[A-Za-z_][\w-]*", label):
+        return f"{label}: {_line_scalar(rest)}"
+    return _line_scalar(line)
+
+
+def _line_scalar(line: str) -> str:
+    return line if plain_safe(line) else "'" + line.replace("'", "''") + "'"
+
+
+def _only_reference(text: str) -> bool:
+    found = REFERENCE.fullmatch(text)
+    return found is not None and not found[1]
+
+
+class YamlFormatter:
+    """One YAML plan on its way to formatted text."""
+
+    def __init__(self, source: Source, errors: Errors) -> None:
+        self.source = source
+        self.errors = errors
+        self.as_written = Variables(None)
+
+    def format(self, target: str) -> str:
+        """The plan in `target` syntax. Errors are raised before anything is printed."""
+        root = read_nodes(self.source, self.errors)
+        read_vars(root, self.errors)
+        draft = read_yaml(self.source, root, self.as_written, self.errors)
+        check_drafts(draft.steps, self.errors)
+        self.errors.raise_any()
+        if not isinstance(root, MappingNode):
+            return ""
+        if target == "dsl":
+            self._refuse_for_dsl(root)
+        pieces = self._dsl(root) if target == "dsl" else self._yaml(root)
+        footer = attach(self.source, pieces, self._comments(root, target))
+        return render(pieces, footer)
+
+    def _refuse_for_dsl(self, root: MappingNode) -> None:
+        for key, _ in root.pairs:
+            if key.text == "vars" or key.text.startswith("x-"):
+                help = "keep this plan in YAML, or remove the key"
+                self.errors.add("GP040", f"the DSL has no `{key.text}`", key.span, help=help)
+        if not self.errors.found:
+            for start, end in _scalar_ranges(root):
+                found = self.source.text.find("${", start, end)
+                if found >= 0:
+                    span = Span(self.source, found, found + 2)
+                    self.errors.add("GP040", "the DSL has no `${...}`", span, help="write the value out")
+        self.errors.raise_any()
+
+    def _dsl(self, root: MappingNode) -> list[Piece]:
+        pieces: list[Piece] = []
+        for key, value in root.pairs:
+            if key.text == "steps" and isinstance(value, SequenceNode):
+                pieces.append(Piece(key.span.start, key.span.end, []))
+                for node in value.items:
+                    step = read_step(node, self.as_written, self.errors)
+                    assert step is not None
+                    pieces.append(Piece(node.span.start, node.span.end, [draft_text(step)]))
+            elif isinstance(value, ScalarNode):
+                lines = [] if key.text == "growplan" else [f"{key.text} {word_text(as_word(value))}"]
+                pieces.append(Piece(key.span.start, value.span.end, lines))
+        return pieces
+
+    def _yaml(self, root: MappingNode) -> list[Piece]:
+        pieces: list[Piece] = []
+        for key, value in root.pairs:
+            head = Piece(key.span.start, key.span.end, [f"{key.text}:"])
+            if key.text == "steps" and isinstance(value, SequenceNode):
+                pieces.append(head)
+                for node in value.items:
+                    pieces += self._step(node)
+            elif key.text == "vars" and isinstance(value, MappingNode):
+                pieces.append(head)
+                for name, word in value.pairs:
+                    assert isinstance(word, ScalarNode)
+                    line = f"{name.text}: {yaml_scalar(as_word(word))}"
+                    pieces.append(Piece(name.span.start, word.span.end, [line], "  "))
+            elif key.text in HEADERS and isinstance(value, ScalarNode):
+                line = f"{key.text}: {yaml_scalar(as_word(value))}"
+                pieces.append(Piece(key.span.start, value.span.end, [line]))
+            else:
+                pieces.append(Piece(key.span.start, value.span.end, self._own(root, key, value)))
+        return pieces
+
+    def _own(self, root: MappingNode, key: Word, value: Node) -> list[str]:
+        """A key of the user's own, verbatim."""
+        if root.flow:
+            return [f"{key.text}: {json.dumps(to_plain(value, self.errors), ensure_ascii=False)}"]
+        lines = self.source.text[key.span.start : value.span.end].splitlines()
+        return [line.rstrip() for line in lines]
+
+    def _step(self, node: Node) -> list[Piece]:
+        start, end = node.span.start, node.span.end
+        if not isinstance(node, MappingNode) or labelled_line(node):
+            return [Piece(start, end, ["- " + self._line(node)], "  ")]
+        pairs = [(key, f"{key.text}: {self._value(value, node.flow)}", value) for key, value in node.pairs]
+        whole = "- {" + ", ".join(text for _, text, _ in pairs) + "}"
+        if node.flow and len(whole) + 2 <= WIDTH:
+            return [Piece(start, end, [whole], "  ")]
+        dashed = ["- " + pairs[0][1], *("  " + text for _, text, _ in pairs[1:])]
+        if node.flow:
+            return [Piece(start, end, dashed, "  ")]
+        pieces = [
+            Piece(k.span.start, v.span.end, [t], "  ") for (k, _, v), t in zip(pairs, dashed, strict=True)
+        ]
+        for piece in pieces[1:]:
+            piece.lines, piece.indent = [piece.lines[0][2:]], "    "
+        return pieces
+
+    def _value(self, node: Node, flow: bool) -> str:
+        if isinstance(node, MappingNode):
+            return (
+                "{" + ", ".join(f"{key.text}: {self._value(value, True)}" for key, value in node.pairs) + "}"
+            )
+        assert isinstance(node, ScalarNode)
+        return yaml_scalar(as_word(node), flow)
+
+    def _line(self, node: Node) -> str:
+        """A DSL line; one with `${name}` in it keeps its words as they are."""
+        label, scalar = "", node
+        if isinstance(node, MappingNode):
+            key, scalar = labelled_line(node) or node.pairs[0]
+            label = f"{key.text}: "
+        assert isinstance(scalar, ScalarNode)
+        if "${" in scalar.text:
+            start, end = split(locate(scalar), self.errors).statements[0]
+            return quoted_line(label + " ".join(scalar.text[start:end].split()))
+        step = read_step(node, self.as_written, self.errors)
+        assert isinstance(step, StepDraft)
+        return quoted_line(draft_text(step))
+
+    def _comments(self, root: MappingNode, target: str) -> list[Comment]:
+        """Every comment outside scalars, and those inside DSL lines in quotes or blocks."""
+        text = self.source.text
+        ranges = _scalar_ranges(root)
+        if target == "yaml":
+            ranges += [(v.span.start, v.span.end) for k, v in root.pairs if k.text.startswith("x-")]
+        comments = [
+            Comment(match.start(), match.group().rstrip())
+            for match in COMMENT.finditer(text)
+            if not any(start <= match.start() < end for start, end in ranges)
+        ]
+        for key, value in root.pairs:
+            if key.text == "steps" and isinstance(value, SequenceNode):
+                comments += [comment for node in value.items for comment in self._inner(node)]
+        return sorted(comments, key=lambda comment: comment.start)
+
+    def _inner(self, node: Node) -> list[Comment]:
+        label = labelled_line(node) if isinstance(node, MappingNode) else None
+        scalar = label[1] if label else node
+        if not isinstance(scalar, ScalarNode):
+            return []
+        text = locate(scalar)
+        found = [Comment(text.span(s, e).start, text.text[s:e]) for s, e in split(text, Errors()).comments]
+        header = scalar.raw.split("\n", 1)[0] if scalar.style in ("|", ">") else ""
+        if match := COMMENT.search(header):
+            found.append(Comment(scalar.span.start + match.start(), match.group().rstrip()))
+        return found
+
+
+def _scalar_ranges(node: Node) -> list[tuple[int, int]]:
+    if isinstance(node, ScalarNode):
+        return [(node.span.start, node.span.end)]
+    if isinstance(node, SequenceNode):
+        return [r for item in node.items for r in _scalar_ranges(item)]
+    return [r for key, v in node.pairs for r in [(key.span.start, key.span.end), *_scalar_ranges(v)]]

@@ -1,0 +1,93 @@
+"""The plan: what a user wrote, validated, with the place of every word kept aside.
+
+Both front ends (DSL and YAML) build these models. They know axes, verbs and options as
+words; what an axis means, and whether a size is possible, is decided against a model later.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from growplan.diagnostics import Span
+
+Verb = Literal["widen", "stack", "deepen", "mask-in", "grow", "upcycle"]
+Expect = Literal["exact", "approximate", "none"]
+Scalar = str | int | float | bool
+
+
+class Node(BaseModel):
+    """Base: frozen, strict about unknown keys, with the source span of each part.
+
+    `span` is the whole node; `place("to")` is the part's own span, or the node's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    _span: Span | None = PrivateAttr(default=None)
+    _places: dict[str, Span] = PrivateAttr(default_factory=dict)
+
+    @property
+    def span(self) -> Span | None:
+        return self._span
+
+    def place(self, part: str) -> Span | None:
+        """Where `part` (a field or an option key) was written; the node's span if unknown."""
+        return self._places.get(part, self._span)
+
+    def located(self, span: Span | None, places: dict[str, Span] | None = None) -> Any:
+        """Set the spans (once, by the front end) and return self."""
+        self._span = span
+        self._places = dict(places or {})
+        return self
+
+
+class Growth(Node):
+    """One axis and the size it gets: `384→768`, `to 768`, `x2`, or nothing (solved later).
+
+    `axis` is the word as written (an axis or an alias such as `hidden_size`).
+    """
+
+    axis: str
+    source: int | None = None  # the size stated on the left of the arrow
+    to: int | None = None
+    by: int | None = None  # `x2`: a factor; never together with `to`
+
+
+class Step(Node):
+    """One step of a plan, in either spelling.
+
+    `options` are the method's own keys, in the order written, values as plain scalars.
+    """
+
+    verb: Verb
+    growths: tuple[Growth, ...]  # one, except for `grow`
+    via: str | None = None
+    id: str | None = None
+    expect: Expect | None = None
+    over: int | None = None  # mask-in: ramp steps
+    on: str | None = None  # grow: training data
+    steps: int | None = None  # grow: fitting steps
+    options: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Plan(Node):
+    """A whole plan after `vars`, `extends` and `--set` were applied."""
+
+    growplan: Literal[1] = 1
+    source: str | None = None
+    target: str | None = None
+    seed: int = 0
+    family: str | None = None  # a family file of the user's own
+    steps: tuple[Step, ...] = ()
+    extra: dict[str, Any] = Field(default_factory=dict)  # the user's `x-*` keys
+    _path: str | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> str | None:
+        """The file the plan was read from; relative sources are relative to its folder."""
+        return self._path
+
+    def read_from(self, path: str | None) -> Plan:
+        self._path = path
+        return self

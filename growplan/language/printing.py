@@ -1,0 +1,128 @@
+"""Steps and plans as canonical text; the hash of a plan."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+
+from growplan.language._tables import TERMINALS
+from growplan.language.draft import GrowthDraft, StepDraft
+from growplan.language.plan import Growth, Plan, Scalar, Step
+from growplan.language.scalars import FLOAT, is_trap
+from growplan.language.words import Word
+
+BARE = next(pattern for name, _, pattern in TERMINALS if name == "WORD")
+
+
+def bare(text: str) -> bool:
+    """Whether a string may stand without quotes and still be read as this string."""
+    if not re.fullmatch(BARE, text) or text in ("true", "false") or is_trap(text):
+        return False
+    return FLOAT.fullmatch(text) is None
+
+
+def quote(text: str) -> str:
+    """The text as a quoted word of the DSL."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def value_text(value: Scalar) -> str:
+    """A value as the DSL writes it; strings that would be read as something else get quotes."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value if bare(value) else quote(value)
+    return repr(value)
+
+
+def word_text(word: Word) -> str:
+    """A word as the DSL writes it: bare if it was and may be, else in quotes."""
+    if re.fullmatch(BARE, word.text) and (not word.quoted or bare(word.text)):
+        return word.text
+    return quote(word.text)
+
+
+def size_text(source: object, to: object, by: object) -> str:
+    """` 384→768`, ` to 768`, ` x2`, or nothing, for what follows an axis."""
+    if by is not None:
+        return f" {source} x{by}" if source is not None else f" x{by}"
+    if to is None:
+        return ""
+    return f" {source}→{to}" if source is not None else f" to {to}"
+
+
+def line_text(
+    verb: str, sizes: Sequence[tuple[str, str]], fields: dict[str, str], options: Iterable[tuple[str, str]]
+) -> str:
+    """A DSL line from its parts. `sizes` are (axis, size text), `fields` the texts of FIELDS."""
+    if verb == "upcycle":
+        head = f"upcycle ffn{sizes[0][1]} experts"
+    else:
+        head = f"{verb} " + ", ".join(axis + size for axis, size in sizes)
+    label = f"{fields['id']}: " if "id" in fields else ""
+    clauses = [f" via {fields['via']}"] if "via" in fields else []
+    clauses += [f" over {fields['over']} steps"] if "over" in fields else []
+    clauses += [f" on {fields['on']}"] if "on" in fields else []
+    clauses += [f" for {fields['steps']} steps"] if "steps" in fields else []
+    clauses += [f", {key} {value}" for key, value in options]
+    clauses += [f", expect {fields['expect']}"] if "expect" in fields else []
+    return label + head + "".join(clauses)
+
+
+def step_text(step: Step, growths: Sequence[Growth] | None = None, *, label: bool = False) -> str:
+    """The DSL line of a step: `widen hidden 384→768 via fpi, split even`.
+
+    `growths` stand in for the step's own (with the sizes that the checker found); `label` puts
+    the step's id in front.
+    """
+    shown = step.growths if growths is None else growths
+    sizes = [(g.axis, size_text(g.source, g.to, g.by)) for g in shown]
+    fields = {
+        key: str(value)
+        for key in ("via", "over", "steps", "expect")
+        if (value := getattr(step, key)) is not None
+    }
+    if step.on is not None:
+        fields["on"] = value_text(step.on)
+    if label and step.id:
+        fields["id"] = step.id
+    return line_text(step.verb, sizes, fields, [(k, value_text(v)) for k, v in step.options.items()])
+
+
+def draft_text(step: StepDraft) -> str:
+    """The DSL line of a step as it was written, in canonical order and spacing."""
+    sizes = [(g.axis.text, _draft_size(g)) for g in step.growths]
+    own = ("id", "via", "over", "expect") + (("on", "steps") if step.verb.text == "grow" else ())
+    texts = {key: word_text(entry.value) for key, entry in step.entries.items()}
+    fields = {key: texts[key] for key in own if key in texts}
+    return line_text(step.verb.text, sizes, fields, [(k, v) for k, v in texts.items() if k not in own])
+
+
+def _draft_size(growth: GrowthDraft) -> str:
+    words = (growth.source, growth.to, growth.by)
+    return size_text(*(None if word is None else word.text for word in words))
+
+
+def canonical(plan: Plan) -> str:
+    """The content of a plan, one spelling for all: what its hash is taken of.
+
+    Left out: the target, the user's own keys, old sizes that a step states (they are checked, not
+    chosen). Every step carries its id; options are sorted.
+    """
+    lines = ["growplan 1"]
+    lines += [
+        f"{key} {quote(value)}" for key in ("source", "family") if (value := getattr(plan, key)) is not None
+    ]
+    lines.append(f"seed {plan.seed}")
+    for step in plan.steps:
+        growths = [Growth(axis=g.axis, to=g.to, by=g.by) for g in step.growths]
+        ordered = step.model_copy(update={"options": dict(sorted(step.options.items()))})
+        lines.append(step_text(ordered, growths, label=True))
+    return "\n".join(lines) + "\n"
+
+
+def plan_hash(plan: Plan) -> str:
+    """SHA-256 of the canonical text, as hex."""
+    return hashlib.sha256(canonical(plan).encode()).hexdigest()
