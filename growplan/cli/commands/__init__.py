@@ -1,0 +1,1 @@
+"""One file per command, named like it; each holds `command`. Found by scanning this package."""

@@ -1,0 +1,78 @@
+"""`growplan check`: parse, resolve, type, prove. Reads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from growplan.cli import options
+from growplan.cli.console import Console
+from growplan.cli.plans import display_name, read_expression, read_plan
+from growplan.diagnostics import Diagnostic, DiagnosticError
+
+if TYPE_CHECKING:
+    from growplan.language.plan import Plan
+    from growplan.views.check import CheckReport
+
+
+@options.command()
+@click.argument("plans", metavar="[PLAN]...", nargs=-1)
+@click.option("-e", "expression", metavar="STEPS", help='Check a line: -e "widen hidden 384→768 via fpi".')
+@options.plan_options
+def command(
+    console: Console,
+    plans: Sequence[str],
+    expression: str | None,
+    model_dir: str | None,
+    family: str | None,
+    overrides: Sequence[str],
+) -> int:
+    """Say what a plan does, and prove its claims.
+
+    Reads the plan and the source's config.json (and tensor headers where present), never
+    weights. PLAN is a file, or - for standard input. With several plans, --json holds the
+    document of each under `plans`.
+    """
+    if bool(plans) == (expression is not None):
+        raise click.UsageError("give PLAN or -e STEPS" + (", not both" if plans else ""))
+
+    def check(name: str, read: Callable[[], Plan]) -> CheckReport:
+        from growplan.pipeline import check
+        from growplan.views.check import CheckReport
+
+        return CheckReport(check(read(), model_dir=model_dir, family=family), name, console.verbose)
+
+    if expression is not None:
+        found = check("-e", lambda: read_expression(expression, overrides))
+        return _show(console, found)
+    if len(plans) == 1:
+        return _show(console, check(display_name(plans[0]), lambda: read_plan(plans[0], overrides)))
+    return _show_all(console, plans, lambda path: check(path, lambda: read_plan(path, overrides)))
+
+
+def _show(console: Console, report: CheckReport) -> int:
+    console.emit(report)
+    console.diagnose(report.typed.lints)
+    return 0
+
+
+def _show_all(console: Console, paths: Iterable[str], check: Callable[[str], CheckReport]) -> int:
+    """Several plans: a line each, every finding, exit code 1 if any has a problem."""
+    from growplan.views.check import ChecksReport
+
+    reports: dict[str, CheckReport | tuple[Diagnostic, ...]] = {}
+    for path in paths:
+        try:
+            reports[path] = check(path)
+        except DiagnosticError as error:
+            reports[path] = error.diagnostics
+    console.emit(ChecksReport(reports), ok=all(not isinstance(r, tuple) for r in reports.values()))
+    console.diagnose(list(_findings(reports.values())))
+    return int(any(isinstance(r, tuple) for r in reports.values()))
+
+
+def _findings(reports: Iterable[CheckReport | tuple[Diagnostic, ...]]) -> Iterator[Diagnostic]:
+    for report in reports:
+        yield from report if isinstance(report, tuple) else report.typed.lints

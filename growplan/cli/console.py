@@ -1,0 +1,144 @@
+"""Where a command's words go: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from growplan.views.style import Style, style_for, to_ascii
+
+if TYPE_CHECKING:
+    import click
+
+    from growplan.diagnostics import Diagnostic
+    from growplan.views.report import Report
+
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+@dataclass(frozen=True)
+class Console:
+    """The output side of one command, made from its `--json`, `-q`, `-v`, `--diagnostics`."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    diagnostics: str = "text"
+
+    @property
+    def style(self) -> Style:
+        return style_for(sys.stdout)
+
+    def emit(self, report: Report, *, ok: bool = True, human: bool = True) -> None:
+        """Print a result: the JSON document, or text unless `-q`."""
+        if self.as_json:
+            from growplan.views.report import document
+
+            _write(sys.stdout, document(report.kind, report.data(), ok=ok))
+        elif human and not self.quiet:
+            _write(sys.stdout, report.human(self.style))
+
+    def raw(self, text: str) -> None:
+        """Print text that is itself the result (a formatted plan, IR, a schema)."""
+        _write(sys.stdout, text.removesuffix("\n"))
+
+    def note(self, text: str) -> None:
+        """A remark beside the result, on stderr; silent under `-q`."""
+        if not self.quiet:
+            _write(sys.stderr, text)
+
+    def detail(self, text: str) -> None:
+        """A remark that only `-v` asks for."""
+        if self.verbose:
+            _write(sys.stderr, text)
+
+    def diagnose(self, found: Sequence[Diagnostic]) -> None:
+        """Findings on stderr, in the chosen form; `-q` keeps the errors."""
+        from growplan.views import diagnostics as views
+
+        shown = [d for d in found if d.severity == "error" or not self.quiet]
+        if not shown:
+            return
+        if self.diagnostics == "json":
+            import json
+
+            text = "\n".join(json.dumps(views.to_data(d)) for d in views.in_order(shown))
+        elif self.diagnostics == "github":
+            text = views.render_github(shown)
+        else:
+            text = views.render_text(shown, style_for(sys.stderr)) + "\n"
+        _write(sys.stderr, text)
+
+    def rejected(self, kind: str, found: Sequence[Diagnostic]) -> int:
+        """The end of a command whose input has problems: findings, document, exit code 1."""
+        from growplan.views.diagnostics import in_order, summary, to_data
+
+        self.diagnose(found)
+        if self.as_json:
+            from growplan.views.report import document
+
+            data = {"diagnostics": [to_data(d) for d in in_order(found)]}
+            _write(sys.stdout, document(kind, data, ok=False))
+        elif self.diagnostics == "text":
+            codes = sorted({d.code for d in found})
+            more = f" (`growplan explain {codes[0]}` says more)" if codes else ""
+            self.note(f"{summary(found)}{more}")
+        return 1
+
+    def usage_error(self, error: click.ClickException) -> int:
+        """The end of a command that was called wrongly: message, exit code 2."""
+        context = getattr(error, "ctx", None)
+        if context is not None and not self.as_json:
+            _write(sys.stderr, context.get_usage())
+        self.failed("usage", error.format_message())
+        return 2
+
+    def failed(self, kind: str, message: str) -> None:
+        """An error that is not about a plan: on stderr, and as a document under `--json`."""
+        _write(sys.stderr, style_for(sys.stderr).paint("error", "bold", "red") + f": {message}")
+        if self.as_json:
+            from growplan.views.report import document
+
+            data = {"error": {"kind": kind, "message": message}}
+            _write(sys.stdout, document("error", data, ok=False))
+
+
+def internal_error(console: Console, error: Exception) -> int:
+    """A fault of growplan itself: one line, and how to get the traceback. Exit code 2."""
+    if os.environ.get("GROWPLAN_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    console.failed(
+        "internal", f"internal error: {what}\n  set GROWPLAN_TRACEBACK=1 for the traceback, and report it"
+    )
+    return 2
+
+
+def drop_stdout() -> None:
+    """After a closed pipe: let the interpreter's last flush go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _write(stream: IO[str], text: str) -> None:
+    """Print a line; arrows become ASCII where the stream cannot take them.
+
+    A reader of stderr that went away does not stop a command.
+    """
+    try:
+        try:
+            stream.write(text + "\n")
+        except UnicodeEncodeError:
+            stream.write(to_ascii(text) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        if stream is sys.stderr:
+            return
+        raise

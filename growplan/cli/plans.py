@@ -1,0 +1,42 @@
+"""Reading a plan where a command names one: a file, `-` for stdin, or `-e` text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from growplan.language.plan import Plan
+
+STDIN = "<stdin>"
+
+
+def read_plan(path: str, overrides: Sequence[str] = ()) -> Plan:
+    """The plan in a file, or on stdin for `-`. Raises `DiagnosticError` with all its errors."""
+    from growplan.language import parse_file
+
+    if path != "-":
+        return parse_file(path, overrides)
+    from growplan.compare.read import parse_bytes
+
+    return parse_bytes(stdin_bytes(), STDIN, overrides)
+
+
+def stdin_bytes() -> bytes:
+    """All of standard input."""
+    buffer = getattr(sys.stdin, "buffer", None)
+    data: bytes = buffer.read() if buffer is not None else sys.stdin.read().encode()
+    return data
+
+
+def read_expression(text: str, overrides: Sequence[str] = ()) -> Plan:
+    """The plan of `-e`: steps separated by `;`."""
+    from growplan.language import parse_text
+
+    return parse_text(text, "-e", "dsl", overrides)
+
+
+def display_name(path: str) -> str:
+    """The name of a plan in reports."""
+    return STDIN if path == "-" else path

@@ -1,0 +1,33 @@
+"""GP6xx: the command line, diff and git."""
+
+from __future__ import annotations
+
+from growplan.diagnostics.codes import Code
+
+CODES = {
+    "GP601": Code(
+        what="`growplan diff` with a revision was run outside a git repository, or git is missing.",
+        why="A revision such as `HEAD~1` is looked up by git itself.",
+        fix="Run it inside the repository, or name two files: `growplan diff OLD NEW`.",
+    ),
+    "GP602": Code(
+        what="What `growplan diff` was given is neither a file nor a revision that git knows.",
+        why="The old side of a diff must be readable.",
+        fix="Check the spelling with `git log`, or fetch the revision first.",
+    ),
+    "GP603": Code(
+        what="The plan does not exist in the revision that was named.",
+        why="Nothing can be compared with a file that was not there yet (or has another name there).",
+        fix="Name the file as it was called then: `growplan diff REV:OLD-NAME NEW-FILE`.",
+    ),
+    "GP604": Code(
+        what="`growplan new` or `growplan fmt` would overwrite or cannot write a file.",
+        why="A starter plan never replaces a file, and a formatted plan is written as a whole or not at all.",
+        fix="Choose another name with `--out`, or make the file writable.",
+    ),
+    "GP605": Code(
+        what="There is no grown model's record (`growth.json`) to read, or it is not readable.",
+        why="`growplan log` and `growplan verify` read what `apply` recorded beside the weights.",
+        fix="Name a directory that `growplan apply` wrote.",
+    ),
+}

@@ -1,0 +1,195 @@
+"""The report of `growplan check`: what a plan does, what it costs, what is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.diagnostics import Diagnostic
+from growplan.methods.base import Claim
+from growplan.views import numbers
+from growplan.views.diagnostics import in_order, summary, to_data
+from growplan.views.layout import columns, labelled, wrapped
+from growplan.views.names import (
+    claim_data,
+    cost_data,
+    how,
+    model_data,
+    model_line,
+    reasons,
+    shown_axes,
+    step_title,
+)
+from growplan.views.style import Style, printable
+
+_MEANING = {
+    "exact": "{exact}: the grown model computes the same function as the source{domain}{where}, over the "
+    "reals and in eval mode (dropout off). What {dtype} rounds is measured by `growplan apply`.",
+    "approximate": "{approximate}: every weight keeps the function{domain}{where}; only the norms listed "
+    "above do not. In eval mode (dropout off); `growplan apply` measures the difference.",
+    "none": "{none}: the grown model starts from another function than the source, by the plan's own "
+    "choice. `growplan apply` measures how far it is.",
+}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """A checked plan. `reasons` shows every reason of a proof, not only the first few."""
+
+    typed: TypedPlan
+    name: str = "plan"
+    reasons: bool = False
+    kind: ClassVar[str] = "check"
+
+    def human(self, style: Style) -> str:
+        blocks = [self._head(style), self._sizes(style)]
+        blocks += [self._step(step, style) for step in self.typed.steps]
+        if not self.typed.steps:
+            blocks.append(["no steps: the target is the source"])
+        blocks += [self._cost(style), self._verdict(style)]
+        return "\n\n".join("\n".join(lines) for lines in blocks)
+
+    def _head(self, style: Style) -> list[str]:
+        plan = self.typed.plan
+        rows = [
+            ("plan", self.name),
+            ("source", f"{plan.source or '(given)'}  ({model_line(self.typed.source)})"),
+            ("target", plan.target or "(given by --out)"),
+        ]
+        return [printable(line) for line in labelled(rows)]
+
+    def _sizes(self, style: Style) -> list[str]:
+        before, after = self.typed.source.sizes, self.typed.target.sizes
+        axes = shown_axes(before, after)
+        rows = [["", *axes]]
+        for word, sizes in (("before", before), ("after", after)):
+            rows.append([word, *(str(sizes.get(axis, "")) for axis in axes)])
+        lines = columns(rows, "<" + ">" * len(axes))
+        return [style.dim(lines[0]), *lines[1:]]
+
+    def _step(self, step: TypedStep, style: Style) -> list[str]:
+        number = f"{step.index:>2}  "
+        lines = [f"{number}{style.bold(step_title(step))}"]
+        return lines + labelled(self._facts(step), indent=len(number), label_width=5)
+
+    def _facts(self, step: TypedStep) -> Iterator[tuple[str, str]]:
+        if step.candidate:
+            yield "how", how(step.candidate)
+        proved = step.proof.claim
+        if step.promised == proved:
+            yield "claim", f"{proved}" + (", proved" if proved.strength != "none" else "")
+        else:
+            yield "claim", f"{step.promised}; proved {proved}"
+        found = reasons(step)
+        shown = found if self.reasons else found[:3]
+        for reason in shown:
+            yield "why", reason
+        if len(shown) < len(found):
+            yield "why", f"… {len(found) - len(shown)} more with -v"
+        for violation in step.violations:
+            yield "but", f"{violation.module}: {violation.reason}"
+
+    def _cost(self, style: Style) -> list[str]:
+        old, new = self.typed.cost_before, self.typed.cost_after
+        facts = [
+            ("parameters", numbers.count, old.parameters, new.parameters),
+            ("FLOPs per token", numbers.flops, old.flops_per_token, new.flops_per_token),
+            ("checkpoint", numbers.size, old.bytes, new.bytes),
+        ]
+        rows = [["", "before", "after", ""]]
+        rows += [[name, show(a), show(b), numbers.ratio(a, b)] for name, show, a, b in facts]
+        rows.append(["peak memory", "", numbers.size(self.typed.peak_memory), "while applying"])
+        lines = columns(rows, "<>><")
+        return [style.dim(lines[0]), *lines[1:]]
+
+    def _verdict(self, style: Style) -> list[str]:
+        claim = self.typed.claim
+        text = _MEANING[claim.strength].format(
+            exact="exact",
+            approximate="approximate",
+            none="no claim",
+            domain=_domain(claim),
+            where=" while growplan's masks are attached" if claim.where == "attached" else "",
+            dtype=self.typed.source.dtype,
+        )
+        head, _, rest = text.partition(":")
+        first, *others = wrapped(f"{head}:{rest}")
+        names = {"exact": ("bold", "green"), "approximate": ("bold", "yellow"), "none": ("bold",)}
+        painted = style.paint(head, *names[claim.strength]) + first.removeprefix(head)
+        return [painted, *others]
+
+    def data(self) -> dict[str, Any]:
+        return {"plan": self.name, **typed_data(self.typed)}
+
+
+def _domain(claim: Claim) -> str:
+    return "" if claim.domain == "all" else f" on the {claim.domain}"
+
+
+def typed_data(typed: TypedPlan) -> dict[str, Any]:
+    """A checked plan as plain values."""
+    from growplan.language import plan_hash
+
+    return {
+        "hash": plan_hash(typed.plan),
+        "source": {"path": typed.plan.source, **model_data(typed.source)},
+        "target": {"path": typed.plan.target, **model_data(typed.target)},
+        "seed": typed.plan.seed,
+        "steps": [step_data(step) for step in typed.steps],
+        "claim": claim_data(typed.claim),
+        "cost": {"before": cost_data(typed.cost_before), "after": cost_data(typed.cost_after)},
+        "peak_memory": typed.peak_memory,
+        "diagnostics": [to_data(d) for d in typed.lints],
+    }
+
+
+def step_data(step: TypedStep) -> dict[str, Any]:
+    """A step as plain values."""
+    return {
+        "index": step.index,
+        "id": step.id,
+        "verb": step.verb,
+        "method": step.method,
+        "text": step.text,
+        "origin": step.origin,
+        "implied": step.implied,
+        "axes": [{"axis": axis, "from": old, "to": new} for axis, old, new in step.axes],
+        "candidate": step.candidate,
+        "promised": claim_data(step.promised),
+        "proof": {**claim_data(step.proof.claim), "reasons": list(step.proof.reasons)},
+        "violations": [{"module": v.module, "reason": v.reason} for v in step.violations],
+        "layers": [{"layer": s.layer, "silent": s.silent} for s in step.layers],
+        "config": dict(step.config),
+    }
+
+
+@dataclass(frozen=True)
+class ChecksReport:
+    """Several plans: a report, or the findings that refuse the plan, for each file."""
+
+    reports: Mapping[str, CheckReport | tuple[Diagnostic, ...]]
+    kind: ClassVar[str] = "check"
+
+    def human(self, style: Style) -> str:
+        rows = []
+        for path, report in self.reports.items():
+            if isinstance(report, tuple):
+                rows.append((path, "refused", summary(report)))
+            else:
+                typed = report.typed
+                costs = (typed.cost_before.parameters, typed.cost_after.parameters)
+                sizes = f"{numbers.count(costs[0])} → {numbers.count(costs[1])} parameters"
+                rows.append((path, str(typed.claim), sizes))
+        return "\n".join(columns(rows))
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "plans": [
+                {"plan": path, "ok": False, "diagnostics": [to_data(d) for d in in_order(report)]}
+                if isinstance(report, tuple)
+                else {"ok": True, **report.data()}
+                for path, report in self.reports.items()
+            ]
+        }

@@ -1,0 +1,109 @@
+"""Words for edits: the closed set of actions is its glyph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from growplan.compare.values import (
+    Added,
+    Change,
+    Changed,
+    Edit,
+    Kept,
+    Moved,
+    PlanDiff,
+    Removed,
+    StepFacts,
+    TensorChange,
+    Totals,
+)
+from growplan.views import numbers
+from growplan.views.names import axes_in_order
+from growplan.views.style import printable
+
+GLYPHS = {Added: "+", Removed: "-", Changed: "~", Moved: ">", Kept: " "}
+COLORS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan"}
+TENSOR_GLYPHS = {"added": "+", "removed": "-", "changed": "~", "redrawn": "~"}
+
+
+def glyph(edit: Edit) -> str:
+    """`+ - ~ >`, or a blank for what is kept."""
+    return GLYPHS[type(edit)]
+
+
+def action(edit: Edit) -> str:
+    """`added`, `removed`, `changed`, `moved` or `kept`."""
+    return type(edit).__name__.lower()
+
+
+def step_of(edit: Edit) -> StepFacts:
+    """The step an edit is about; the new one where there are two."""
+    return edit.old if isinstance(edit, Removed) else edit.new
+
+
+def changes_of(edit: Edit) -> tuple[Change, ...]:
+    """The fields that differ."""
+    return edit.changes if isinstance(edit, (Changed, Moved)) else ()
+
+
+def place(edit: Edit) -> str:
+    """`2`, or `3→1` for a step that moved."""
+    if isinstance(edit, Moved):
+        return f"{edit.old.index}→{edit.new.index}"
+    return str(step_of(edit).index)
+
+
+def title(step: StepFacts) -> str:
+    """The step's line; what no line of the plan names is marked."""
+    implied = f"  (implied: {step.implied})" if step.implied else ""
+    return printable(step.text + implied)
+
+
+def arrow(change: Change) -> str:
+    """`fpi → net2net`, `(none) → even`."""
+    return f"{_word(change.old)} → {_word(change.new)}"
+
+
+def _word(value: str | None) -> str:
+    return "(none)" if value is None else printable(value)
+
+
+def counted(diff: PlanDiff) -> str:
+    """`1 added, 2 changed`."""
+    names = [action(e) for e in diff.edits if not isinstance(e, Kept)]
+    return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names))
+
+
+def result_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, str]]:
+    """(what, old, new, change) for everything about the target that differs, then cost and claim."""
+    before, after = dict(old.sizes), dict(new.sizes)
+    for axis in axes_in_order({**before, **after}):
+        a, b = before.get(axis), after.get(axis)
+        if a != b:
+            yield axis, _word(None if a is None else str(a)), _word(None if b is None else str(b)), ""
+    if old.model != new.model:
+        yield "model", old.model, new.model, ""
+    if old.claim != new.claim:
+        yield "claim", old.claim, new.claim, ""
+    costs = [
+        ("parameters", numbers.count, old.cost.parameters, new.cost.parameters),
+        ("FLOPs per token", numbers.flops, old.cost.flops_per_token, new.cost.flops_per_token),
+        ("checkpoint", numbers.size, old.cost.bytes, new.cost.bytes),
+    ]
+    for name, show, a, b in costs:
+        if a != b:
+            yield name, show(a), show(b), numbers.ratio(a, b)
+
+
+def tensor_name(change: TensorChange) -> str:
+    """The name with the layers it stands for: `encoder.layer.{0:6}.output.dense.weight`."""
+    from growplan.compare.tensors import ranges
+
+    return change.name.replace("{i}", "{" + ranges(list(change.layers)) + "}")
+
+
+def shapes(change: TensorChange) -> str:
+    """`f32[384] → f32[768]`, or the one shape that stays."""
+    if change.shape_old == change.shape_new or not change.shape_old:
+        return change.shape_new
+    return f"{change.shape_old} → {change.shape_new}" if change.shape_new else change.shape_old

@@ -1,0 +1,122 @@
+"""Words for values that several views show: sizes, models, claims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from growplan.check.typed import Cost, TypedStep
+    from growplan.families.model import Model
+    from growplan.methods.base import Claim
+
+AXIS_ORDER = (
+    "hidden",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "ffn",
+    "experts",
+    "depth",
+    "vocab",
+    "positions",
+)
+
+
+HOW = {
+    "even copies": "every unit is copied equally often",
+    "mean rows": "new units hold the mean of the old ones",
+    "zero rows": "new units hold 0",
+    "copies": "new units are copies of old ones",
+    "masked units": "new units are there, and not yet read",
+    "fresh rows": "new units are drawn like the old ones",
+    "stack appended": "the layers, then the same layers again",
+    "layers repeated in place": "each layer follows its copy",
+    "identity blocks": "new layers add nothing yet",
+}
+
+
+def how(candidate: str) -> str:
+    """`mean rows (new units hold the mean of the old ones)`."""
+    return f"{candidate} ({HOW[candidate]})" if candidate in HOW else candidate
+
+
+def reasons(step: TypedStep) -> list[str]:
+    """The reasons of a step's proof, without the name of the candidate, which stands above them."""
+    return [reason.removeprefix(f"{step.candidate}: ") for reason in step.proof.reasons]
+
+
+def shown_axes(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """The well-known axes, and any other that changes."""
+    axes = axes_in_order({**before, **after})
+    return [axis for axis in axes if axis in AXIS_ORDER or before.get(axis) != after.get(axis)]
+
+
+def axes_in_order(sizes: Mapping[str, int]) -> list[str]:
+    """The axes of a model, the well-known ones first."""
+    known = [axis for axis in AXIS_ORDER if axis in sizes]
+    return known + [axis for axis in sizes if axis not in AXIS_ORDER]
+
+
+def model_line(model: Model) -> str:
+    """`bert, BertModel, F32`."""
+    tied = ["tied head"] * model.tied
+    return ", ".join([model.family.name, model.architecture, model.dtype, *tied])
+
+
+def step_title(step: TypedStep) -> str:
+    """`widen hidden 384→768 via fpi`, or what is implied and why."""
+    if step.implied is None:
+        return step.text
+    return f"implied: {growth_words(step.axes)} via {step.method} ({equation(step)})"
+
+
+def growth_words(axes: Sequence[tuple[str, int, int]]) -> str:
+    """`heads 12→24, kv_heads 4→8`."""
+    return ", ".join(f"{axis} {old}→{new}" for axis, old, new in axes)
+
+
+def equation(step: TypedStep) -> str:
+    """The equation that implies a step, with the sizes that it does not change filled in.
+
+    `hidden = heads * head_dim`   ->   `hidden = heads · 32`
+    """
+    import re
+
+    text = (step.implied or "").replace("==", "=").replace("*", " · ")
+    named = {axis for axis, _, _ in step.axes}
+    left, equals, right = text.partition("=")
+
+    def fill(match: re.Match[str]) -> str:
+        word = match[0]
+        constant = word == "head_dim" and word not in named and word in step.after.sizes
+        return str(step.after.sizes[word]) if constant else word
+
+    right = re.sub(r"[A-Za-z_]\w*", fill, right)
+    return " ".join(f"{left}{equals}{right}".split())
+
+
+def claim_data(claim: Claim) -> dict[str, str]:
+    """A claim as plain values."""
+    return {"strength": claim.strength, "domain": claim.domain, "where": claim.where}
+
+
+def cost_data(cost: Cost) -> dict[str, int]:
+    """A cost as plain values."""
+    return {
+        "parameters": cost.parameters,
+        "flops_per_token": cost.flops_per_token,
+        "bytes": cost.bytes,
+        "largest_tensor": cost.largest_tensor,
+    }
+
+
+def model_data(model: Model) -> dict[str, Any]:
+    """What a model is, as plain values."""
+    return {
+        "family": model.family.name,
+        "architecture": model.architecture,
+        "dtype": model.dtype,
+        "tied": model.tied,
+        "sizes": {axis: model.sizes[axis] for axis in axes_in_order(model.sizes)},
+    }

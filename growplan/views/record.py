@@ -1,0 +1,89 @@
+"""What `growplan verify` found, and the lineage that `growplan log` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from growplan.checkpoint.growth import Growth, Parent, StepRecord
+from growplan.diagnostics import Diagnostic
+from growplan.views.diagnostics import in_order, summary, to_data
+from growplan.views.layout import labelled
+from growplan.views.numbers import plural
+from growplan.views.style import Style, printable
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The findings about a checkpoint directory; none is a pass."""
+
+    directory: str
+    findings: Sequence[Diagnostic]
+    kind: ClassVar[str] = "verify"
+
+    @property
+    def ok(self) -> bool:
+        return all(d.severity != "error" for d in self.findings)
+
+    def human(self, style: Style) -> str:
+        if self.ok:
+            more = f" ({summary(self.findings)})" if self.findings else ""
+            word = style.paint("verified", "green")
+            return f"{word}: {printable(self.directory)} is what growth.json says{more}"
+        return f"{style.paint('not verified', 'red')}: {printable(self.directory)}: {summary(self.findings)}"
+
+    def data(self) -> dict[str, Any]:
+        found = [to_data(d) for d in in_order(self.findings)]
+        return {"directory": self.directory, "diagnostics": found}
+
+
+@dataclass(frozen=True)
+class LogReport:
+    """How a checkpoint came to be: its own plan, then its ancestors', newest first."""
+
+    directory: str
+    growth: Growth
+    kind: ClassVar[str] = "log"
+
+    def human(self, style: Style) -> str:
+        g = self.growth
+        blocks = [self._own(style)]
+        blocks += [_ancestor(parent, style) for parent in _ancestors(g.parent)]
+        blocks.append([f"{'source' if g.parent is None else 'grown from'} {printable(g.source)}"])
+        return "\n\n".join("\n".join(lines) for lines in blocks)
+
+    def _own(self, style: Style) -> list[str]:
+        g = self.growth
+        lines = [f"{_head(g.plan_hash, g.claim, style)}  {printable(self.directory)}"]
+        for number, step in enumerate(g.steps, 1):
+            implied = f"  (implied: {step.implied})" if step.implied else ""
+            lines.append(f"{number:>4}  {printable(step.text + implied)}")
+            lines += labelled(_step_facts(step), indent=6)
+        if g.hint is not None:
+            hint = f"learning rate × {g.hint.lr_scale:g}, {plural(g.hint.warmup_steps, 'warm-up step')}"
+            lines.append(f"      to train on: {hint} ({printable(g.hint.why)})")
+        return lines
+
+    def data(self) -> dict[str, Any]:
+        return {"directory": self.directory, "growth": asdict(self.growth)}
+
+
+def _head(plan_hash: str, claim: str, style: Style) -> str:
+    return f"{style.paint('plan', 'yellow')} {printable(plan_hash[:12])}  {style.strength(printable(claim))}"
+
+
+def _step_facts(step: StepRecord) -> list[tuple[str, str]]:
+    measured = ", ".join(f"{name} {value:.2g}" for name, value in sorted(step.measured.items()))
+    return [("proved", step.proof)] + [("measured", measured)] * bool(measured)
+
+
+def _ancestors(parent: Parent | None) -> Iterator[Parent]:
+    while parent is not None:
+        yield parent
+        parent = parent.parent
+
+
+def _ancestor(parent: Parent, style: Style) -> list[str]:
+    head = _head(parent.plan_hash, parent.claim, style)
+    return [head, *(f"{number:>4}  {printable(text)}" for number, text in enumerate(parent.steps, 1))]

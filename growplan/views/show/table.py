@@ -1,0 +1,80 @@
+"""Every axis and every parameter before and after, layers folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from growplan.check.typed import TypedPlan
+from growplan.families.model import Model, Param
+from growplan.views.layout import columns
+from growplan.views.names import axes_in_order
+from growplan.views.show.stages import stages
+from growplan.views.style import PLAIN, Style
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One parameter: its name on disk, shapes, and the steps that rewrite it."""
+
+    name: str
+    before: tuple[int, ...] | None
+    after: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def render(typed: TypedPlan, style: Style = PLAIN) -> str:
+    """Axes through the steps, then parameters."""
+    chain = stages(typed)
+    axes = axes_in_order(typed.target.sizes)
+    heads = ["axis", "source", *(str(stage.step.index) for stage in chain if stage.step)]
+    rows = [heads]
+    for axis in axes:
+        rows.append([axis, *(_size(stage.sizes.get(axis), axis in stage.changed) for stage in chain)])
+    sizes = columns(rows, "<" + ">" * len(chain))
+    titles = [("parameter", "before", "after", "steps")]
+    body = [(row.name, _shape(row.before), _shape(row.after), _steps(row)) for row in parameters(typed)]
+    table = columns([*titles, *body], "<<<<")
+    return "\n".join([style.dim(sizes[0]), *sizes[1:], "", style.dim(table[0]), *table[1:]])
+
+
+def _size(size: int | None, changed: bool) -> str:
+    return "" if size is None else f"{'*' if changed else ''}{size}"
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "" if shape is None else " × ".join(map(str, shape))
+
+
+def _steps(row: ParameterRow) -> str:
+    return ", ".join(map(str, row.steps)) or "carried"
+
+
+def parameters(typed: TypedPlan) -> Iterator[ParameterRow]:
+    """Every parameter of the target."""
+    old = {(p.module, p.leaf): p for p in typed.source.params()}
+    for param in typed.target.params():
+        source = old.get((param.module, param.leaf))
+        yield ParameterRow(
+            _name(typed.target, param),
+            None if source is None else typed.source.shape(source),
+            typed.target.shape(param),
+            tuple(_rewriting(typed, param)),
+        )
+
+
+def _name(model: Model, param: Param) -> str:
+    """The name on disk with the layers it stands for."""
+    name = model.tensor_name(param)
+    return name.replace("{i}", f"{{0:{model.depth}}}")
+
+
+def _rewriting(typed: TypedPlan, param: Param) -> Iterator[int]:
+    for step in typed.steps:
+        rewritten = any((r.module, r.leaf) == (param.module, param.leaf) for r in step.rewrites)
+        if (step.layers and param.in_layer) or (rewritten and _changes(step.before, step.after, param)):
+            yield step.index
+
+
+def _changes(before: Model, after: Model, param: Param) -> bool:
+    return before.shape(param) != after.shape(param)
