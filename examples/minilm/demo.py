@@ -69,6 +69,7 @@ def main() -> int:
 
 
 def title(text: str) -> None:
+    """Print a heading."""
     print(f"\n=== {text}", flush=True)
 
 

@@ -1,0 +1,105 @@
+"""all-MiniLM-L6-v2, the model of `make demo`: wider and the same, deeper and another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.real.assets import EXAMPLES, apply, load_clean, upcast
+
+WIDER = EXAMPLES / "minilm" / "minilm-768.grow.yaml"
+DEEPER = EXAMPLES / "minilm" / "minilm-12l.grow.yaml"
+SENTENCES = [
+    "A cat sleeps on the sofa.",
+    "A kitten is napping on the couch.",
+    "Stocks fell sharply on Monday.",
+    "bread",
+    "The theorem follows by induction, and the second claim by the same argument turned around.",
+]
+
+
+@pytest.fixture(scope="module")
+def wider(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return apply(WIDER, minilm, tmp_path_factory.mktemp("minilm") / "768")
+
+
+@pytest.fixture(scope="module")
+def wider_float64(minilm: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("minilm64")
+    source = upcast(minilm, folder / "source")
+    return source, apply(WIDER, source, folder / "768")
+
+
+def embed(folder: Path, dtype: torch.dtype) -> torch.Tensor:
+    """Mean over tokens, unit length (1_Pooling and 2_Normalize): [sentences, hidden]."""
+    from transformers import AutoModel, AutoTokenizer
+
+    model = load_clean(AutoModel, folder, dtype=dtype)
+    tokens = AutoTokenizer.from_pretrained(folder)(SENTENCES, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = model(**tokens).last_hidden_state
+    assert states.dtype == dtype
+    mask = tokens["attention_mask"].unsqueeze(-1).to(dtype)
+    return torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1))
+
+
+def worst_copy(source: torch.Tensor, grown: torch.Tensor) -> float:
+    """Every old unit occurs twice in the grown embedding, so unit length divides by sqrt(2)."""
+    copies = grown.unflatten(1, (2, -1)) * 2**0.5
+    return float((copies - source.unsqueeze(1)).abs().max())
+
+
+def test_float64_embeddings_agree_to_1e_12(wider_float64: tuple[Path, Path]) -> None:
+    source, grown = (embed(folder, torch.float64) for folder in wider_float64)
+    assert grown.shape == (len(SENTENCES), 768)
+    assert worst_copy(source, grown) < 1e-12
+    assert float((source @ source.T - grown @ grown.T).abs().max()) < 1e-12
+
+
+def test_float32_embeddings_as_shipped_agree_to_1e_6(minilm: Path, wider: Path) -> None:
+    source, grown = embed(minilm, torch.float32), embed(wider, torch.float32)
+    assert worst_copy(source, grown) < 1e-6
+    assert float((source @ source.T - grown @ grown.T).abs().max()) < 1e-6
+
+
+def test_config_and_pooling_follow_the_width(wider: Path) -> None:
+    config = json.loads((wider / "config.json").read_text(encoding="utf-8"))
+    assert (config["hidden_size"], config["num_attention_heads"]) == (768, 24)
+    pooling = json.loads((wider / "1_Pooling" / "config.json").read_text(encoding="utf-8"))
+    assert pooling["word_embedding_dimension"] == 768
+    assert pooling["pooling_mode_mean_tokens"] is True
+
+
+def test_tokenizer_is_carried_and_the_readme_kept(minilm: Path, wider: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json"):
+        assert (wider / name).read_bytes() == (minilm / name).read_bytes()
+    assert (wider / "README.source.md").read_bytes() == (minilm / "README.md").read_bytes()
+    assert "base_model" in (wider / "README.md").read_text(encoding="utf-8")
+
+
+def test_units_are_not_bound_to_stay_equal(wider: Path) -> None:
+    """Copies are read by uneven shares, or a deterministic optimiser keeps them equal for ever."""
+    from safetensors.torch import load_file
+
+    weight = load_file(wider / "model.safetensors")["encoder.layer.0.intermediate.dense.weight"]
+    left, right = weight[:, :384], weight[:, 384:]
+    assert float((left - right).abs().mean() / weight.abs().mean()) > 1e-3
+
+
+def test_deeper_repeats_the_layers_and_claims_nothing(
+    minilm: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from safetensors.torch import load_file
+
+    folder = apply(DEEPER, minilm, tmp_path_factory.mktemp("minilm") / "12l")
+    old, new = (load_file(f / "model.safetensors") for f in (minilm, folder))
+    name = "encoder.layer.{}.output.dense.weight"
+    for layer in range(12):
+        assert torch.equal(new[name.format(layer)], old[name.format(layer % 6)])
+    similar = (embed(minilm, torch.float32) @ embed(folder, torch.float32).T).diagonal()
+    assert float(similar.min()) < 0.999
+    record = json.loads((folder / "growth.json").read_text(encoding="utf-8"))
+    assert "none" in json.dumps(record["steps"])
