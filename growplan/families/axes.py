@@ -13,6 +13,7 @@ from growplan.diagnostics import Span
 from growplan.families.model import Assign, AxisExpr, Family, Module
 from growplan.families.ops import INPUTS
 from growplan.families.problems import Problems
+from growplan.families.statements import used_modules
 from growplan.families.walk import run
 
 Located = list[tuple[Assign, Span]]
@@ -65,18 +66,35 @@ def _same(a: AxisExpr, b: AxisExpr, sign: str) -> AxisExpr:
     return a
 
 
-def _heads(x: AxisExpr, op: str) -> tuple[str | int, str | int]:
+def _heads(x: AxisExpr, op: str) -> str | int:
     if len(x.terms) != 1 or len(x.terms[0]) != 2:
         raise AxisError(f"`{op}` reads heads * head_dim, given {x}")
-    outer, inner = x.terms[0]
-    return outer, inner
+    heads, head_dim = x.terms[0]
+    if head_dim != "head_dim" or heads not in ("heads", "kv_heads"):
+        raise AxisError(f"`{op}` reads heads * head_dim, given {x}")
+    return heads
 
 
 def _attention(q: AxisExpr, k: AxisExpr, v: AxisExpr) -> AxisExpr:
-    (_, q_dim), (k_heads, k_dim) = _heads(q, "attention"), _heads(k, "attention")
-    if k != v or q_dim != k_dim or (k_heads not in ("heads", "kv_heads")):
+    _heads(k, "attention")
+    if k != v or _heads(q, "attention") != "heads":
         raise AxisError(f"`attention` of q {q}, k {k}, v {v}")
     return q
+
+
+def check_use(family: Family, places: Mapping[str, Span], problems: Problems) -> None:
+    """Report modules that no statement uses, and layer modules outside the block (GP344)."""
+    modules = {m.name: m for m in family.modules}
+    in_block = used_modules(family.block, modules)
+    elsewhere = used_modules(family.embed, modules)
+    for head in family.heads.values():
+        elsewhere |= used_modules(head, modules)
+    for name, module in modules.items():
+        if name not in in_block and name not in elsewhere:
+            problems.add("GP344", f"no statement uses `{name}`", places[name])
+        elif module.in_layer != (name in in_block) or (name in in_block and name in elsewhere):
+            wanted = "the block" if module.in_layer else "embed or heads"
+            problems.add("GP344", f"`{name}` belongs in {wanted}", places[name])
 
 
 def check_axes(

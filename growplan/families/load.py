@@ -1,37 +1,38 @@
-"""Family files: text -> `Family`. The notation is described in docs and in `data/gpt2.yaml`."""
+"""Family files: text -> `Family`.
+
+A family file is YAML; `data/gpt2.yaml` shows every section. Small languages inside it:
+
+    size        KEY  |  KEY ?? default  |  len(KEY) ?? KEY ?? default  |  = formula
+    module      KIND AXES -> AXES, flag, ...      linear, embedding: they read one axis, write one
+                KIND AXES, flag, ...              layernorm, rmsnorm, bias (adds one stored vector)
+    flags       bias | bias KEY (where the config says so) | stored in-out | eps KEY
+                when KEY | when not KEY (else the module passes its input on)
+    statement   name = expression | a, b, c = fused(x) | a, b = f(x), g(x)
+    expression  names, calls of modules and operations (`ops.OPS`), + (residual), * (gate)
+
+`act` is the operation that the config key of the section `act` names. `NAME, untied` under `heads`
+replaces NAME where tie_word_embeddings is false. A name that begins with `_` is no output.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from growplan.diagnostics import Source, Span, fail
-from growplan.families.axes import check_axes
+from growplan.diagnostics import Source, fail
+from growplan.families.axes import Located, check_axes, check_use
 from growplan.families.lines import Lines
 from growplan.families.model import Assign, Family, HeadClass, Module, SizeRule
 from growplan.families.ops import ACTIVATIONS
 from growplan.families.problems import Problems, close_to
-from growplan.families.statements import Reader, used_modules
-from growplan.families.text import Text, Tree, read_source
+from growplan.families.sections import Sections
+from growplan.families.statements import Reader
+from growplan.families.text import read_source
 
 DATA = Path(__file__).parent / "data"
-REQUIRED = ("family", "config", "sizes", "layers", "modules", "embed", "block", "heads", "classes")
-OPTIONAL = (
-    "defaults",
-    "carried",
-    "act",
-    "aliases",
-    "equations",
-    "constraints",
-    "keeps",
-    "closes",
-    "outside",
-    "copies",
-    "buffers",
-)
 UNTIED = ", untied"
 
 # words for axes that every plan may use, where the family has the axis (transformers' own keys)
@@ -63,8 +64,7 @@ def load_family(family: str | Path) -> Family:
         return _builtin(family)
     path = Path(family)
     if not path.suffix and len(path.parts) == 1 and not path.exists():
-        names = ", ".join(builtin)
-        help = (*close_to(str(family), builtin), f"families: {names}; or give the path of a family file")
+        help = (*close_to(str(family), builtin), f"families: {', '.join(builtin)}; or give a family file")
         fail("GP340", f"there is no family `{family}`", help=help)
     return parse_family(read_source(path))
 
@@ -79,7 +79,6 @@ def parse_family(source: Source) -> Family:
     problems = Problems()
     family = _File(source, problems).family()
     problems.stop()
-    assert family is not None
     return family
 
 
@@ -88,184 +87,145 @@ class _File:
 
     def __init__(self, source: Source, problems: Problems) -> None:
         self.problems = problems
-        self.tree = Tree(source, problems)
         self.source = source
-        self.sections: Mapping[str, tuple[Text, Any]] = {}
-        self._read: dict[str, dict[str, tuple[Text, Any]]] = {}
+        self.sections = Sections(source, problems)
 
-    def family(self) -> Family | None:
-        self.sections = self.tree.mapping(self.tree.compose(), "the family file")
-        self._check_keys()
+    def family(self) -> Family:
+        sections = self.sections
+        sections.open()
         self.problems.stop()
-        axes = list(self._mapping("sizes"))
         layers = self._layers()
-        lines = Lines(axes, layers, self.problems)
-        sizes = self._sizes(lines)
-        modules = self._modules(lines)
+        lines = Lines(list(sections.mapping("sizes")), layers, self.problems)
+        sizes, modules = self._sizes(lines), self._modules(lines)
         self.problems.stop()
-        requires, act = self._requires(), self._word("act")
-        self._check_act(act, requires)
-        reader = Reader(modules, self.problems, act is not None)
-        embed, block, heads = self._graph(reader)
-        classes = self._classes(heads)
-        closes = self._closes(lines)
+        requires, act = self._requires(), self._act()
+        embed, block, heads = self._graph(Reader(modules, self.problems, act is not None))
         self.problems.stop()
         family = Family(
-            name=self._word("family") or "",
+            name=self._name(),
             path=self.source.name,
             requires=requires,
             sizes=sizes,
             equations=self._pairs("equations", "==", lines),
             constraints=self._pairs("constraints", "%", lines),
             keeps=self._pairs("keeps", "==", lines),
-            closes=closes,
+            closes=self._closes(lines),
             modules=tuple(modules.values()),
             embed=_statements(embed),
             block=_statements(block),
             heads={name: _statements(head) for name, head in heads.items()},
-            classes=classes,
+            classes=self._classes(heads),
             layers=next(iter(layers.values()), "") + ".",
-            outside=self._words("outside"),
-            carried=self._words("carried"),
+            outside=sections.words("outside"),
+            carried=sections.words("carried"),
             buffers=self._buffers(),
             aliases=self._aliases(sizes),
-            defaults=self._scalars("defaults"),
+            defaults=sections.scalars("defaults"),
             act=act,
-            copies={key: str(value) for key, value in self._scalars("copies").items()},
+            copies={key: str(value) for key, value in sections.scalars("copies").items()},
         )
-        self._check_use(family)
+        places = {name: text.span for name, (text, _) in sections.mapping("modules").items()}
+        check_use(family, places, self.problems)
         self.problems.stop()
         check_axes(family, embed, block, heads, self.problems)
         return family
 
+    def _bad(self, code: str, message: str, place: Any, help: tuple[str, ...] = ()) -> None:
+        span = self.sections.place(place) if isinstance(place, str) else place.span
+        self.problems.add(code, message, span, help=help)
+
     # sections -------------------------------------------------------------------------------
 
-    def _check_keys(self) -> None:
-        known = (*REQUIRED, *OPTIONAL)
-        for key, (text, _) in self.sections.items():
-            if key not in known:
-                help = (*close_to(key, known), f"keys: {', '.join(known)}")
-                self.problems.add("GP342", f"a family file has no key `{key}`", text.span, help=help)
-        for key in REQUIRED:
-            if key not in self.sections:
-                self.problems.add("GP342", f"`{key}` is missing", Span(self.source, 0, 0))
-
-    def _node(self, section: str) -> Any:
-        entry = self.sections.get(section)
-        return entry[1] if entry else None
-
-    def _mapping(self, section: str) -> dict[str, tuple[Text, Any]]:
-        node = self._node(section)
-        if node is None:
-            return {}
-        if section not in self._read:
-            self._read[section] = self.tree.mapping(node, f"`{section}`")
-        return self._read[section]
-
-    def _scalars(self, section: str) -> dict[str, Any]:
-        out: dict[str, Any] = {}
-        for key, (_, node) in self._mapping(section).items():
-            text = self.tree.text(node, f"`{section}.{key}`")
-            if text is not None:
-                out[key] = text.typed()
-        return out
-
-    def _lines(self, section: str) -> Iterator[tuple[Text, Text]]:
-        for key, (name, node) in self._mapping(section).items():
-            text = self.tree.text(node, f"`{section}.{key}`")
-            if text is not None:
-                yield name, text
-
-    def _word(self, section: str) -> str | None:
-        node = self._node(section)
-        text = self.tree.text(node, f"`{section}`") if node is not None else None
-        return text.value if text else None
-
-    def _words(self, section: str) -> tuple[str, ...]:
-        node = self._node(section)
-        return tuple(t.value for t in self.tree.texts(node, f"`{section}`")) if node is not None else ()
+    def _name(self) -> str:
+        text = self.sections.text("family")
+        return text.value if text else ""
 
     def _requires(self) -> dict[str, tuple[Any, ...]]:
         out: dict[str, tuple[Any, ...]] = {}
-        for key, (_, node) in self._mapping("config").items():
-            out[key] = tuple(t.typed() for t in self.tree.texts(node, f"`config.{key}`"))
+        for key, (word, node) in self.sections.mapping("config").items():
+            out[key] = tuple(text.typed() for text in self.sections.tree.texts(node, f"`config.{key}`"))
+            if not out[key]:
+                self._bad("GP342", f"`{key}` has no value it may have", word)
         if not all(isinstance(name, str) for name in out.get("model_type", (None,))):
-            span = self.sections["config"][0].span
-            self.problems.add("GP342", "`config` names the model_type of the family", span)
+            self._bad("GP342", "`config` names the model_type of the family", "config")
         return out
 
     def _layers(self) -> dict[str, str]:
         out: dict[str, str] = {}
-        for name, text in self._lines("layers"):
+        for name, text in self.sections.lines("layers"):
             if "{i}" not in text.value or text.value.endswith("."):
-                self.problems.add("GP343", f"`{text.value}` has no place for the layer: `h.{{i}}`", text.span)
+                self._bad("GP343", f"`{text.value[:60]}` has no place for the layer: `h.{{i}}`", text)
             out[name.value] = text.value
-        if len(out) > 1:
-            self.problems.add("GP342", "one kind of layers only", self.sections["layers"][0].span)
+        if len(out) != 1 and not self.problems.found:
+            self._bad("GP342", 'layers are of one kind: `{h: "h.{i}"}`', "layers")
         return out
 
     def _sizes(self, lines: Lines) -> tuple[SizeRule, ...]:
-        rules = []
-        for axis, text in self._lines("sizes"):
+        rules: list[SizeRule] = []
+        for axis, text in self.sections.lines("sizes"):
             if not axis.value.isidentifier():
-                self.problems.add("GP343", f"`{axis.value}` is not an axis name", axis.span)
+                self._bad("GP343", f"`{axis.value[:60]}` is not an axis name", axis)
                 continue
             rule = lines.size(axis, text)
             if rule is not None:
                 rules.append(rule)
         for needed in ("hidden", "depth"):
             if needed not in lines.axes:
-                self.problems.add("GP342", f"`sizes` has no axis `{needed}`", self.sections["sizes"][0].span)
+                self._bad("GP342", f"`sizes` has no axis `{needed}`", "sizes")
         return tuple(rules)
 
     def _modules(self, lines: Lines) -> dict[str, Module]:
-        found = (lines.module(name, text) for name, text in self._lines("modules"))
+        found = (lines.module(name, text) for name, text in self.sections.lines("modules"))
         return {module.name: module for module in found if module is not None}
 
-    def _check_act(self, act: str | None, requires: Mapping[str, tuple[Any, ...]]) -> None:
-        if act is None:
-            return
-        span = self.sections["act"][0].span
-        if act not in requires:
-            self.problems.add("GP342", f"`config` does not say which values `{act}` may have", span)
-        for value in requires.get(act, ()):
-            if value not in ACTIVATIONS:
-                help = f"known: {', '.join(ACTIVATIONS)}"
-                self.problems.add("GP344", f"`{value}` is no known activation", span, help=help)
+    def _act(self) -> str | None:
+        text = self.sections.text("act")
+        if text is None:
+            return None
+        values = self.sections.mapping("config").get(text.value)
+        if values is None:
+            self._bad("GP342", f"`config` does not say which values `{text.value[:60]}` may have", "act")
+            return text.value
+        for word in self.sections.tree.texts(values[1], "an activation"):
+            if word.value not in ACTIVATIONS:
+                help = (*close_to(word.value, ACTIVATIONS), f"known: {', '.join(ACTIVATIONS)}")
+                self._bad("GP344", f"`{word.value[:60]}` is no known activation", word, help)
+        return text.value
 
     def _graph(self, reader: Reader) -> tuple[Located, Located, dict[str, Located]]:
-        parts: list[Located] = []
-        for section in ("embed", "block"):
-            text = self.tree.text(self._node(section), f"`{section}`")
-            parts.append(reader.read(text) if text else [])
-        heads = {name.value: reader.read(text) for name, text in self._lines("heads")}
-        return parts[0], parts[1], heads
+        embed, block = self.sections.text("embed"), self.sections.text("block")
+        heads: dict[str, Located] = {}
+        for name, text in self.sections.lines("heads"):
+            heads[name.value] = reader.read(text)
+            if all(a.targets[0].startswith("_") for a, _ in heads[name.value]) and not self.problems.found:
+                self._bad("GP342", f"the head `{name.value[:60]}` gives no value", name)
+        return reader.read(embed) if embed else [], reader.read(block) if block else [], heads
 
     def _classes(self, heads: Mapping[str, Any]) -> tuple[HeadClass, ...]:
         out: list[HeadClass] = []
-        for name, (word, node) in self._mapping("classes").items():
-            fields = self.tree.mapping(node, f"`classes.{name}`")
+        tree = self.sections.tree
+        for name, (word, node) in self.sections.mapping("classes").items():
+            fields = tree.mapping(node, f"`classes.{name}`")
             if set(fields) != {"prefix", "head"}:
-                self.problems.add("GP342", f"`{name}` needs `prefix` and `head`, nothing else", word.span)
+                self._bad("GP342", f"`{name[:60]}` needs `prefix` and `head`, nothing else", word)
                 continue
-            prefix = self.tree.text(fields["prefix"][1], "a prefix")
-            for head in self.tree.texts(fields["head"][1], "a head"):
+            prefix = tree.text(fields["prefix"][1], "a prefix")
+            for head in tree.texts(fields["head"][1], "a head"):
                 for part in head.value.split(" + "):
                     if part not in heads:
-                        self.problems.add(
-                            "GP344", f"there is no head `{part}`", head.span, help=close_to(part, heads)
-                        )
+                        self._bad("GP344", f"there is no head `{part[:60]}`", head, close_to(part, heads))
                 if prefix is not None:
                     out.append(HeadClass(name, prefix.value, head.value))
+        if not out:
+            self._bad("GP342", "`classes` names at least one transformers class", "classes")
         return tuple(out)
 
     def _pairs(self, section: str, sign: str, lines: Lines) -> tuple[tuple[str, str], ...]:
         out: list[tuple[str, str]] = []
-        node = self._node(section)
-        for text in self.tree.texts(node, f"`{section}`") if node is not None else ():
+        for text in self.sections.texts(section):
             left, found, right = text.value.partition(sign)
             if not found:
-                self.problems.add("GP343", f"`{section}` is made of `left {sign} right`", text.span)
+                self._bad("GP343", f"`{section}` is made of `left {sign} right`", text)
                 continue
             a, b = lines.formula(left, text), lines.formula(right, text)
             if a is not None and b is not None:
@@ -274,51 +234,31 @@ class _File:
 
     def _closes(self, lines: Lines) -> tuple[tuple[str, str], ...]:
         out: list[tuple[str, str]] = []
-        for axis, text in self._lines("closes"):
+        for axis, text in self.sections.lines("closes"):
             if axis.value not in lines.axes:
-                self.problems.add("GP344", f"there is no axis `{axis.value}`", axis.span)
+                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis)
             formula = lines.formula(text.value, text)
             if formula is not None:
                 out.append((axis.value, formula))
         return tuple(out)
 
     def _buffers(self) -> tuple[str, ...]:
-        node = self._node("buffers")
-        texts = self.tree.texts(node, "`buffers`") if node is not None else []
-        for text in texts:
+        for text in self.sections.texts("buffers"):
             try:
                 re.compile(text.value)
             except (re.error, OverflowError, RecursionError) as error:
-                self.problems.add("GP343", f"not a regular expression: {error}", text.span)
-        return tuple(text.value for text in texts)
+                self._bad("GP343", f"not a regular expression: {error}", text)
+        return self.sections.words("buffers")
 
     def _aliases(self, sizes: tuple[SizeRule, ...]) -> dict[str, str]:
         axes = {rule.axis for rule in sizes}
         out = {word: axis for word, axis in WORDS.items() if axis in axes}
         out |= {rule.key: rule.axis for rule in sizes if rule.key and not rule.length}
-        for name, axis in self._lines("aliases"):
+        for name, axis in self.sections.lines("aliases"):
             if axis.value not in axes:
-                self.problems.add("GP344", f"there is no axis `{axis.value}`", axis.span)
+                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis)
             out[name.value] = axis.value
         return {word: axis for word, axis in out.items() if word not in axes}
-
-    def _check_use(self, family: Family) -> None:
-        """Every module is used, layer modules in the block only."""
-        modules = {m.name: m for m in family.modules}
-        in_block = used_modules(family.block, modules)
-        elsewhere = used_modules(family.embed, modules)
-        for head in family.heads.values():
-            elsewhere |= used_modules(head, modules)
-        for name, (word, _) in self._mapping("modules").items():
-            module = modules[name]
-            if name not in in_block and name not in elsewhere:
-                self.problems.add("GP344", f"no statement uses `{name}`", word.span)
-            elif module.in_layer != (name in in_block) or (name in in_block and name in elsewhere):
-                wanted = "the block" if module.in_layer else "embed or heads"
-                self.problems.add("GP344", f"`{name}` belongs in {wanted}", word.span)
-
-
-Located = list[tuple[Assign, Span]]
 
 
 def _statements(located: Located) -> tuple[Assign, ...]:

@@ -84,7 +84,6 @@ class Tree:
     def __init__(self, source: Source, problems: Problems) -> None:
         self.source = source
         self.problems = problems
-        self._seen: set[int] = set()
 
     def compose(self) -> Any:
         """The root node; a syntax error stops at once with its place."""
@@ -125,7 +124,7 @@ class Tree:
     def mapping(self, node: Any, what: str) -> dict[str, tuple[Text, Any]]:
         """key -> (key text, value node), duplicates refused."""
         out: dict[str, tuple[Text, Any]] = {}
-        if not self._fresh(node) or not isinstance(node, yaml.MappingNode):
+        if not isinstance(node, yaml.MappingNode):
             self.problems.add("GP342", f"{what} is a mapping", self.span(node))
             return out
         for key, value in node.value:
@@ -138,11 +137,9 @@ class Tree:
             out[text.value] = (text, value)
         return out
 
-    def items(self, node: Any, what: str) -> Iterator[Any]:
+    def items(self, node: Any) -> Iterator[Any]:
         """The nodes of a list, or the one node that stands for a list of one."""
-        if not self._fresh(node):
-            self.problems.add("GP342", f"{what} repeats an alias", self.span(node))
-        elif isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode):
             yield from node.value
         else:
             yield node
@@ -156,14 +153,5 @@ class Tree:
 
     def texts(self, node: Any, what: str) -> list[Text]:
         """A list of scalars."""
-        found = (self.text(item, f"an entry of {what}") for item in self.items(node, what))
+        found = (self.text(item, f"an entry of {what}") for item in self.items(node))
         return [text for text in found if text is not None]
-
-    def _fresh(self, node: Any) -> bool:
-        """False for a node met before: an alias, refused so that files stay small."""
-        if isinstance(node, yaml.ScalarNode):
-            return True
-        if id(node) in self._seen:
-            return False
-        self._seen.add(id(node))
-        return True
