@@ -66,7 +66,7 @@ def read_config(directory: Path | str, given: str | None = None) -> Config:
     Raises GP400 (no such directory), GP300 (no config.json), GP301 (not JSON, not UTF-8, NaN),
     GP302 (duplicate key), GP303 (not an object), GP411 (PEFT), GP412 (quantized), GP43x (unreadable).
     """
-    path, names = _locate(directory, given)
+    path, names = _locate(directory, given or str(directory))
     document = read_json(path, _CODES)
     if not isinstance(document.data, dict):
         found = type(document.data).__name__
@@ -76,7 +76,7 @@ def read_config(directory: Path | str, given: str | None = None) -> Config:
     return Config(path, document.data, document.source, document.keys, document.values)
 
 
-def _locate(directory: Path | str, given: str | None) -> tuple[Path, frozenset[str]]:
+def _locate(directory: Path | str, given: str) -> tuple[Path, frozenset[str]]:
     path = Path(directory)
     if path.suffix == ".json" and is_regular(path):
         return path, list_directory(path.parent)

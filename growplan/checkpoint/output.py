@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from growplan.checkpoint.files import fsync_directory, guard
 from growplan.checkpoint.lock import RunLock
 from growplan.checkpoint.swap import (
     Marker,
+    delete_own,
     identity,
     read_marker,
     recover,
@@ -37,6 +37,7 @@ from growplan.checkpoint.target_checks import (
     resolve_target,
     target_exists,
 )
+from growplan.diagnostics import DiagnosticError
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def check_target(
     check_parent(target)
     check_partial(target, partial)
     check_existing(target, force)
-    check_free_space(target, needed_bytes, reclaimable=_size(partial) if read_marker(partial) else 0)
+    check_free_space(target, needed_bytes, reclaimable=_size(partial))
     return target
 
 
@@ -118,9 +119,8 @@ class Target:
             raise
 
     def _create_partial(self) -> None:
-        with guard(self.partial, "clear"):
-            if os.path.lexists(self.partial):
-                shutil.rmtree(self.partial)
+        if os.path.lexists(self.partial):
+            delete_own(self.partial)
         with guard(self.partial, "create"):
             self.partial.mkdir()
         own = identity(self.partial)
@@ -138,7 +138,8 @@ class Target:
     def close(self) -> None:
         """Without `publish`, delete what was written; let go of the lock."""
         if not self._published and read_marker(self.partial) is not None:
-            shutil.rmtree(self.partial, ignore_errors=True)
+            with suppress(DiagnosticError):
+                delete_own(self.partial)
         self._lock.release()
 
     def publish(self) -> Published:

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from growplan.checkpoint.files import fsync_directory, guard, write_bytes
+from growplan.checkpoint.files import fsync_directory, guard, is_directory, write_bytes
 
 MARKER = ".growplan-partial"
+_NEW_MARKER = f"{MARKER}.new"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -50,11 +51,32 @@ def identity(path: Path) -> Identity | None:
 def write_marker(directory: Path, marker: Marker) -> None:
     """Write or replace the marker, atomically."""
     text = json.dumps({"own": marker.own, "replaces": marker.replaces, "aside": marker.aside})
-    new = directory / f"{MARKER}.new"
+    new = directory / _NEW_MARKER
     write_bytes(new, text.encode())
     with guard(directory / MARKER, "write"):
         new.replace(directory / MARKER)
     fsync_directory(directory)
+
+
+def is_own(directory: Path) -> bool:
+    """A run of growplan made this directory and did not end, so it may be deleted."""
+    if directory.is_symlink() or not is_directory(directory):
+        return False
+    with guard(directory, "list"):
+        names = {entry.name for entry in directory.iterdir()}
+    return not names - {_NEW_MARKER} or read_marker(directory) is not None
+
+
+def delete_own(directory: Path) -> None:
+    """Delete an unfinished directory, its marker last: a kill in the middle leaves it recognisable."""
+    with guard(directory, "clear"):
+        for entry in os.scandir(directory):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name != MARKER:
+                Path(entry.path).unlink()
+        (directory / MARKER).unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def read_marker(directory: Path) -> Marker | None:

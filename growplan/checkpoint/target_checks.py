@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from growplan.checkpoint.files import guard, human_bytes, is_directory
-from growplan.checkpoint.swap import read_marker
+from growplan.checkpoint.swap import identity, is_own, read_marker
 from growplan.diagnostics import fail
 
 _SLACK = 1 << 20
@@ -158,13 +158,8 @@ def check_partial(target: Path, partial: Path) -> None:
     """GP403 when TARGET.partial is not a leftover of growplan's own."""
     if not os.path.lexists(partial):
         return
-    own = (
-        not partial.is_symlink()
-        and is_directory(partial)
-        and (is_empty_directory(partial) or read_marker(partial) is not None)
-    )
     published = read_marker(target)
-    if own or (published is not None and published.replaces == _identity(partial)):
+    if is_own(partial) or (published is not None and published.replaces == identity(partial)):
         return
     fail(
         "GP403",
@@ -172,11 +167,6 @@ def check_partial(target: Path, partial: Path) -> None:
         notes=[("needs", "that name, to write in before the result is renamed")],
         help="move it away, or choose another `--out`",
     )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    info = path.lstat()
-    return info.st_dev, info.st_ino
 
 
 def free_bytes(path: Path) -> int | None:
