@@ -189,13 +189,11 @@ class _Ops:
         return out.transpose(1, 2).reshape(batch, tokens, heads * head_dim)
 
     def _rope(self, x: Tensor) -> Tensor:
-        """Each head (a, b) of halves -> (a cos - b sin, b cos + a sin) at angle t theta^(-2i/d)."""
-        head_dim = self.model.sizes["head_dim"]
-        half, device = head_dim // 2, x.device
-        theta = read_rope(self.model.config).theta
-        steps = torch.arange(half, device=device, dtype=torch.float64)
-        times = torch.arange(x.shape[1], device=device, dtype=torch.float64)
-        angles = times[:, None] * theta ** (-steps / half)
+        """Each head (a, b) of halves -> (a cos - b sin, b cos + a sin) at angle token * frequency."""
+        rope = read_rope(self.model.config)
+        frequencies = rope.frequencies(self.model.sizes["head_dim"])
+        speeds = torch.tensor(frequencies, device=x.device, dtype=torch.float64)
+        angles = torch.arange(x.shape[1], device=x.device)[:, None] * speeds
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         first, second = self._by_head(x).chunk(2, dim=-1)
         turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

@@ -13,6 +13,7 @@ from growplan.backend.interpreter import Interpreter
 from growplan.checkpoint.config import read_config
 from growplan.checkpoint.headers import read_headers
 from growplan.families import bind, detect
+from growplan.families.rope import read_rope
 from tests.float64 import load_float64, no_float32_islands
 from tests.tiny import tiny_checkpoint
 
@@ -141,3 +142,29 @@ def test_old_rope_spelling(tmp_path: Path) -> None:
     config["rope_theta"] = 50.0
     older = Interpreter(interpreter.model.resized(interpreter.model.sizes, config), interpreter.get)
     assert torch.equal(older.logits(_ids()), interpreter.logits(_ids()))
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+
+
+@pytest.mark.parametrize("parameters", [{"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}, LLAMA3])
+def test_scaled_rope(parameters: dict[str, Any], tmp_path: Path) -> None:
+    """Frequencies against transformers' own (float32), then the whole model."""
+    path = tiny_checkpoint("llama", tmp_path, rope_parameters=parameters, head_dim=16)
+    interpreter = _interpreter(path)
+    stock = load_float64(path, "LlamaForCausalLM")
+    frequencies = torch.tensor(read_rope(interpreter.model.config).frequencies(16))
+    assert torch.allclose(
+        frequencies.float(), stock.model.rotary_emb.original_inv_freq.float(), rtol=1e-5, atol=0
+    )
+    ids = _ids()
+    with torch.no_grad():
+        theirs = stock(ids).logits
+    assert float((interpreter.logits(ids) - theirs).abs().max() / theirs.std()) < 1e-5

@@ -50,8 +50,8 @@ CODES = {
     ),
     "GP318": Code(
         "The rotary positions of this config are not handled.",
-        "Only the `default` type, rotating whole heads, has a proved rule.",
-        "Set `rope_parameters` to the default type if the model was trained with it.",
+        "Only `default`, `linear` and `llama3` positions that rotate whole heads are known.",
+        "Set `rope_parameters` to a type the message lists, if the model was trained with it.",
     ),
     "GP319": Code(
         "The epsilon of a norm is missing or not a number from 0 to 1.",
