@@ -6,6 +6,7 @@ step k. Nothing here knows torch; shapes and dtypes are known before any byte is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -106,6 +107,21 @@ class Step:
     modules: tuple[ModuleLaw, ...] = ()
     provenance: tuple[Provenance, ...] = ()
     layers: tuple[tuple[int, bool], ...] = ()  # depth steps: (source layer, silent) of each layer
+
+    def __post_init__(self) -> None:
+        """What is claimed of tensors and modules is a set: kept in one order, layers counted as numbers."""
+        laws = sorted(self.laws, key=lambda law: natural(law.tensor))
+        provenance = sorted(self.provenance, key=lambda claim: natural(claim.tensor))
+        modules = sorted(self.modules, key=lambda m: (-1 if m.layer is None else m.layer, m.module, m.kind))
+        object.__setattr__(self, "laws", tuple(laws))
+        object.__setattr__(self, "provenance", tuple(provenance))
+        object.__setattr__(self, "modules", tuple(modules))
+
+
+def natural(name: str) -> tuple[tuple[int, str | int], ...]:
+    """A sort key under which `h.2.w` comes before `h.10.w`."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in parts)
 
 
 @dataclass

@@ -1,0 +1,42 @@
+"""What `growir` leaves out because it follows: ids, types, and maps that are the law's."""
+
+from __future__ import annotations
+
+import re
+
+from growplan.algebra import Expansion, Run
+from growplan.ir.graph import Graph, Node, TensorLaw, TensorType
+from growplan.ir.typing import Mistype, result_type
+
+
+def implied_id(tensor: str, step: int, number: int) -> str:
+    """The id of the `number`-th value (from 1) of a tensor in a step; `TENSOR@0` for what is read."""
+    return f"{tensor}@{step}.{number}" if step else f"{tensor}@0"
+
+
+def inferred_type(graph: Graph, node: Node) -> TensorType | None:
+    """The type its primitive gives a node, or None where the primitive does not fit or decide."""
+    try:
+        return result_type(node.op, tuple(graph.nodes[name].type for name in node.inputs))
+    except Mistype:
+        return None
+
+
+def copies_of(e: Expansion) -> Expansion:
+    """The copy rows of a map, all other rows holes: what a gather can do of it."""
+    return Expansion(e.old, tuple(r if r.kind == "copy" else Run("hole", r.count) for r in e.runs))
+
+
+def law_map(law: TensorLaw | None, dim: int) -> Expansion | None:
+    """The map of a law on a dimension of the tensor, None where it has none or changes nothing."""
+    if law is None:
+        return None
+    e = law.rows if dim == law.row_dim else law.cols if dim == law.col_dim else None
+    return None if e is None or e.is_identity else e
+
+
+def implied_layers(source: str | None, tensor: str) -> tuple[int, int] | None:
+    """(from, to): the first numbers of the two names, what `copy_layer` means between them."""
+    number = re.compile(r"(?<!\w)\d+(?!\w)")
+    old, new = number.search(source or ""), number.search(tensor)
+    return None if old is None or new is None else (int(old[0]), int(new[0]))

@@ -1,0 +1,78 @@
+"""Reading `growir`: text to tree by lark, tree to graph here. Mistakes are diagnostics with spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growplan.diagnostics import Source, Span, fail
+from growplan.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from lark import Lark, UnexpectedInput
+
+
+def parse_ir(text: str, name: str = "<growir>") -> Graph:
+    """The graph that `text` describes; the inverse of `print_ir`.
+
+    Raises a `DiagnosticError`: GP250 (syntax), GP251 (not defined), GP252 (defined twice),
+    GP256 (a primitive that does not fit its inputs), each with its place in the text.
+    """
+    from lark import UnexpectedInput
+
+    from growplan.ir.text.reader import read_graph
+
+    source = Source(name, text)
+    try:
+        tree = _grammar().parse(text)
+    except UnexpectedInput as error:
+        _fail_at(error, source)
+    return read_graph(tree, source)
+
+
+@cache
+def _grammar() -> Lark:
+    from lark import Lark
+
+    text = next(path for path in _grammar_files() if path.exists()).read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", propagate_positions=True, maybe_placeholders=False)
+
+
+def _grammar_files() -> Iterator[Path]:
+    """In a wheel beside the package's code, in a checkout at its root."""
+    package = Path(__file__).parents[2]
+    yield package / "_grammar" / "growir.lark"
+    yield package.parent / "grammar" / "growir.lark"
+
+
+def _fail_at(error: UnexpectedInput, source: Source) -> None:
+    from lark import UnexpectedCharacters, UnexpectedToken
+
+    start = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(source.text)
+    end, found = start + 1, source.text[start : start + 1]
+    expected: set[str] = set()
+    if isinstance(error, UnexpectedToken):
+        found = str(error.token) or "the end"
+        end = start + max(1, len(str(error.token)))
+        expected = set(error.accepts or error.expected)
+    elif isinstance(error, UnexpectedCharacters):
+        expected = set(error.allowed or ())
+    said = ", ".join(sorted(_spelling(terminal) for terminal in expected))
+    fail(
+        "GP250",
+        f"`{found}` does not belong here" if found.strip() else "the text ends too early",
+        Span(source, start, min(end, len(source.text))),
+        notes=[("expected", said)] if said else (),
+    )
+
+
+def _spelling(terminal: str) -> str:
+    """A terminal as a reader knows it: `law`, `{`, a name."""
+    from lark.lexer import PatternStr
+
+    if terminal == "$END":
+        return "the end"
+    pattern = _grammar().get_terminal(terminal).pattern
+    return f"`{pattern.value}`" if isinstance(pattern, PatternStr) else terminal.lower()

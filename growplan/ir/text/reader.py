@@ -1,0 +1,333 @@
+"""From a parsed `growir` text to a graph: loops unrolled, names resolved, implied parts filled in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from lark import Token, Tree
+
+from growplan.algebra import Expansion
+from growplan.diagnostics import Source, Span, fail
+from growplan.ir.graph import (
+    Graph,
+    LawKind,
+    ModuleLaw,
+    Node,
+    Provenance,
+    SetConfig,
+    Step,
+    TensorLaw,
+    TensorType,
+)
+from growplan.ir.primitives import Load, Primitive, Store
+from growplan.ir.text.implied import implied_id, implied_layers
+from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, tokens, trees, turns
+from growplan.ir.typing import Mistype, result_type
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A value as written; its type may still follow from its inputs."""
+
+    op: Primitive
+    inputs: tuple[str, ...]
+    type: TensorType | None
+    span: Span
+
+
+@dataclass(frozen=True)
+class _LawDraft:
+    """A law as written; `same` (None) takes its size from the tensor."""
+
+    tensor: str
+    source: str
+    rows: Expansion | None
+    row_dim: int
+    cols: Expansion | None
+    col_dim: int | None
+    reads: bool  # whether there are columns at all
+    span: Span
+
+
+def read_graph(tree: Parsed, source: Source) -> Graph:
+    """The graph of a whole text."""
+    graph = Graph()
+    terms = Terms(source)
+    graph.models.append({})
+    for load, turn in turns(trees(tree, "source")[0], terms, "load_loop"):
+        _read_load(graph, load, turn)
+    for step in trees(tree, "step"):
+        _StepReader(graph, terms, step).read()
+    _read_stores(graph, tree, terms)
+    return graph
+
+
+def _read_load(graph: Graph, tree: Parsed, terms: Terms) -> None:
+    tensor = terms.names(tree)[0]
+    ids = terms.ids(tree)
+    id = ids[0] if ids else implied_id(tensor, 0, 0)
+    if tensor in graph.models[0] or id in graph.nodes:
+        terms.refuse("GP252", f"`{tensor}` is read twice", tree)
+    graph.models[0][tensor] = id
+    graph.nodes[id] = Node(id, Load(tensor), (), terms.type(trees(tree, "type")[0]), 0)
+
+
+class _StepReader:
+    """Reads one step: fields, then statements, then what they left open."""
+
+    def __init__(self, graph: Graph, terms: Terms, tree: Parsed) -> None:
+        self.graph, self.tree = graph, tree
+        self.k = len(graph.models)
+        self.before = graph.models[-1]
+        self.model = dict(self.before)
+        self.maps: dict[str, Expansion] = {}
+        self.terms = Terms(terms.source, None, self.maps)
+        self.fields: dict[str, Any] = {"text": "", "claim": "none", "origin": ""}
+        self.config: list[SetConfig] = []
+        self.keys = ""
+        self.pending: dict[str, _Pending] = {}
+        self.laws: list[_LawDraft] = []
+        self.modules: list[ModuleLaw] = []
+        self.provenance: list[Provenance] = []
+        self.dropped: list[str] = []
+
+    def read(self) -> None:
+        for comment in tokens(self.tree, "ORIGIN"):
+            self.fields["origin"] = comment[2:].strip()
+        reads = {"tensor": self._tensor, "let": self._let, "drop": self._drop, "measure": self._measure}
+        for child, terms in turns(self.tree, self.terms, "loop"):
+            if child.data in reads:
+                reads[child.data](child, terms)
+            elif child.data != "name":
+                self._field(child)
+        self._settle()
+        for tensor in self.dropped:
+            self.model.pop(tensor, None)
+        laws = tuple(self._law(draft) for draft in self.laws)
+        step = Step(
+            index=self.terms.ints(self.tree)[0],
+            id=self.terms.names(self.tree)[0],
+            config=tuple(self.config),
+            laws=laws,
+            modules=tuple(self.modules),
+            provenance=tuple(self.provenance),
+            **self.fields,
+        )
+        self.graph.steps.append(step)
+        self.graph.models.append(self.model)
+
+    # fields ----------------------------------------------------------------------------------------
+
+    def _field(self, tree: Parsed) -> None:
+        terms, texts = self.terms, tokens(tree, "STRING")
+        match tree.data:
+            case "plan":
+                self.fields["text"] = terms.string(texts[0])
+            case "claim":
+                self.fields["claim"] = terms.names(tree)[0]
+            case "origin":
+                self.fields["origin"] = terms.string(texts[0])
+            case "keys":
+                self.keys = terms.string(texts[0])
+            case "set_config":
+                self.config.append(SetConfig(terms.names(tree)[0], _json(trees(tree, "json")[0], terms)))
+            case "sizes":
+                pairs = ((terms.names(size)[0], terms.ints(size)[0]) for size in trees(tree, "size"))
+                self.fields["sizes"] = tuple(pairs)
+            case "layer_sources":
+                self.fields["layers"] = tuple(self._layers(tree))
+            case "stream":
+                self.fields["stream"] = self.maps["stream"] = terms.whole_map(terms.maps_in(tree)[0])
+            case "define_map":
+                name = tokens(tree, "NAME")[0]
+                if name in self.maps:
+                    terms.refuse("GP252", f"the map `{name}` is defined twice", name)
+                self.maps[str(name)] = terms.whole_map(terms.maps_in(tree)[0])
+
+    def _layers(self, tree: Parsed) -> Iterator[tuple[int, bool]]:
+        for run in trees(tree, "layers"):
+            begin, *rest = self.terms.ints(run)
+            for layer in range(begin, rest[0] if rest else begin + 1):
+                yield layer, bool(tokens(run, "SILENT"))
+
+    # statements ------------------------------------------------------------------------------------
+
+    def _tensor(self, tree: Parsed, terms: Terms) -> None:
+        tensor, *sources = terms.names(tree)
+        given = terms.ids(tree)
+        home = sources[0] if sources else None if given else tensor
+        ops = trees(tree, "op")
+        moved = bool(sources or given or ops)
+        value = given[0] if given else self._tensor_before(home or tensor, tree, terms) if moved else ""
+        law = first(tree, "law")
+        draft = self._draft(law, tensor, home, terms) if law is not None else None
+        if draft is not None:
+            self.laws.append(draft)
+        type_ = first(tree, "type")
+        last_type = terms.type(type_) if type_ is not None else None
+        keys = f"{self.keys}/{tensor}/" if self.keys else ""
+        place = Place(terms, _law_maps(draft), keys, implied_layers(home, tensor))
+        base = value
+        for j, op in enumerate(ops, 1):
+            value = self._op(op, implied_id(tensor, self.k, j), value, base, place, last_type if j == len(ops) else None)
+        if moved:
+            self.model[tensor] = value
+        for same in trees(tree, "bitwise"):
+            named = terms.names(same)
+            self.provenance.append(Provenance(tensor, self._home(named, home, same, terms)))
+
+    def _tensor_before(self, tensor: str, tree: Parsed, terms: Terms) -> str:
+        if tensor not in self.before:
+            terms.refuse("GP251", f"the model before step {self.k} has no tensor `{tensor}`", tree)
+        return self.before[tensor]
+
+    def _home(self, named: list[str], home: str | None, tree: Parsed, terms: Terms) -> str:
+        """The tensor that a claim is about: named, or the one the statement starts from."""
+        if named:
+            return named[0]
+        if home is None:
+            terms.refuse("GP251", "a claim on a value must say `of` which tensor", tree)
+        return home
+
+    def _op(
+        self, tree: Parsed, id: str, value: str, base: str, place: Place, last_type: TensorType | None
+    ) -> str:
+        terms = place.terms
+        op = primitive(tree, place)
+        renamed, extra, typed = first(tree, "as_value"), first(tree, "with_values"), first(tree, "type")
+        id = terms.ids(renamed)[0] if renamed is not None else id
+        more = tuple(terms.ids(extra)) if extra is not None else (base,) * (op.arity - 1)
+        type_ = terms.type(typed) if typed is not None else last_type
+        self._define(id, _Pending(op, (value, *more), type_, terms.span(tree)))
+        return id
+
+    def _define(self, id: str, pending: _Pending) -> None:
+        if id in self.pending or id in self.graph.nodes:
+            fail("GP252", f"the value `%{id}` is defined twice", pending.span)
+        self.pending[id] = pending
+
+    def _let(self, tree: Parsed, terms: Terms) -> None:
+        id, *inputs = terms.ids(tree)
+        typed = first(tree, "type")
+        type_ = terms.type(typed) if typed is not None else None
+        op = primitive(tree, Place(terms))
+        self._define(id, _Pending(op, tuple(inputs), type_, terms.span(tree)))
+
+    def _drop(self, tree: Parsed, terms: Terms) -> None:
+        self.dropped += terms.names(tree)
+
+    def _measure(self, tree: Parsed, terms: Terms) -> None:
+        module, kind = terms.names(tree)
+        maps = [terms.whole_map(each) for each in terms.maps_in(tree)]
+        at, origin = first(tree, "at_layer"), first(tree, "from_layer")
+        layer = terms.layer(trees(at, "layer")[0]) if at is not None else None
+        source = terms.layer(trees(origin, "layer")[0]) if origin is not None else layer
+        e_in = maps[0] if len(maps) == 2 else None
+        exact = not tokens(tree, "APPROXIMATE")
+        law = ModuleLaw(module, cast(LawKind, kind), layer, source, e_in, maps[-1], exact)
+        self.modules.append(law)
+
+    # laws ------------------------------------------------------------------------------------------
+
+    def _draft(self, tree: Parsed, tensor: str, home: str | None, terms: Terms) -> _LawDraft:
+        source = self._home(terms.names(tree), home, tree, terms)
+        (form,) = trees(tree, "vector", "reads", "feeds", "general")
+        maps = [terms.map(each) for each in terms.maps_in(form)]
+        span = terms.span(tree)
+        if form.data == "vector":
+            return _LawDraft(tensor, source, maps[0], 0, None, None, False, span)
+        if form.data == "general":
+            row_dim, *col_dim = terms.ints(form)
+            cols = maps[1] if len(maps) > 1 else None
+            dim = col_dim[0] if col_dim else None
+            return _LawDraft(tensor, source, maps[0], row_dim, cols, dim, len(maps) > 1, span)
+        row_dim = 0 if form.data == "reads" else 1
+        rows, cols = (maps[0], maps[1]) if row_dim == 0 else (maps[1], maps[0])
+        return _LawDraft(tensor, source, rows, row_dim, cols, 1 - row_dim, True, span)
+
+    def _law(self, draft: _LawDraft) -> TensorLaw:
+        def sized(e: Expansion | None, dim: int | None) -> Expansion:
+            if e is not None:
+                return e
+            node = self.graph.nodes.get(self.model.get(draft.tensor, ""))
+            if node is None or dim is None or dim >= len(node.type.shape):
+                fail("GP251", f"`same` has no size: `{draft.tensor}` has no such dimension", draft.span)
+            return Expansion.identity(node.type.shape[dim])
+
+        rows = sized(draft.rows, draft.row_dim)
+        cols = sized(draft.cols, draft.col_dim) if draft.reads else None
+        return TensorLaw(draft.tensor, draft.source, rows, cols, draft.row_dim, draft.col_dim)
+
+    # values ----------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Add the values of this step in an order in which inputs come first, with their types."""
+        open_: set[str] = set()
+        for id in self.pending:
+            stack = [id]
+            while stack:
+                at = stack[-1]
+                if at in self.graph.nodes:
+                    stack.pop()
+                    continue
+                waiting = [name for name in self.pending[at].inputs if name not in self.graph.nodes]
+                for name in waiting:
+                    if name not in self.pending:
+                        fail("GP251", f"no value is called `%{name}`", self.pending[at].span)
+                    if name in open_:
+                        fail("GP252", f"`%{at}` is made from itself", self.pending[at].span)
+                if waiting:
+                    open_.add(at)
+                    stack += waiting
+                else:
+                    self._add(at)
+                    stack.pop()
+
+    def _add(self, id: str) -> None:
+        pending = self.pending[id]
+        types = tuple(self.graph.nodes[name].type for name in pending.inputs)
+        type_ = pending.type
+        if type_ is None:
+            try:
+                type_ = result_type(pending.op, types)
+            except Mistype as reason:
+                fail("GP256", f"`{pending.op.name}` of `%{id}`: {reason}", pending.span)
+        if type_ is None:
+            fail("GP251", f"`%{id}` needs a type", pending.span)
+        self.graph.nodes[id] = Node(id, pending.op, pending.inputs, type_, self.k)
+
+
+def _law_maps(draft: _LawDraft | None) -> dict[int, Expansion]:
+    """Dimension -> the map that `by law` means there."""
+    if draft is None:
+        return {}
+    sides = [(draft.row_dim, draft.rows), (draft.col_dim, draft.cols)]
+    return {dim: e for dim, e in sides if dim is not None and e is not None and not e.is_identity}
+
+
+def _json(tree: Parsed, terms: Terms) -> Any:
+    child = tree.children[0]
+    if isinstance(child, Token):
+        return json.loads(child)
+    if child.data == "list":
+        return [_json(each, terms) for each in trees(child, "json")]
+    pairs = trees(child, "pair")
+    return {terms.string(tokens(p, "STRING")[0]): _json(trees(p, "json")[0], terms) for p in pairs}
+
+
+def _read_stores(graph: Graph, tree: Parsed, terms: Terms) -> None:
+    last = graph.models[-1]
+    if first(tree, "store_model") is not None:
+        for tensor, value in last.items():
+            id = f"store {tensor}"
+            graph.nodes[id] = Node(id, Store(tensor), (value,), graph.nodes[value].type, len(graph.steps))
+            graph.stores[tensor] = id
+        return
+    for store, turn in turns(trees(tree, "store_listed")[0], terms, "store_loop"):
+        (tensor,), (value,) = turn.names(store), turn.ids(store)
+        if value not in graph.nodes:
+            turn.refuse("GP251", f"no value is called `%{value}`", store)
+        graph.stores[tensor] = value

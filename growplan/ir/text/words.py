@@ -1,0 +1,124 @@
+"""The words of `growir`: names, numbers, maps and primitives, as the text spells them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from growplan.algebra import Expansion, Root
+from growplan.ir.text.fold import mark, mark_number
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+from growplan.ir.typing import INIT
+
+KEYWORDS = frozenset(
+    "growir source step plan claim origin set_config sizes layers keys stream map law same none bitwise of by "
+    "for in let drop measure from approximate store model dim at as over key like even uneven copy mean "
+    "zero free hole true false null times rows cols i load copy_layer duplicate_row split_column ln_average "
+    "zero_out fresh mask scale rescale_norm".split()
+)
+BARE = re.compile(r"[A-Za-z_](?:[\w.@]|/(?!/)|-(?=\w))*", re.ASCII)
+LONG = 48  # a map longer than this gets a name
+
+
+def name(text: str) -> str:
+    """A name, numbers marked for folding; quoted where it would not read as one."""
+    if BARE.fullmatch(text) and text not in KEYWORDS:
+        return mark(text)
+    return quoted(text)
+
+
+def word(text: str) -> str:
+    """A name where only a name can stand, so that keywords need no quotes; never folded."""
+    return text if BARE.fullmatch(text) else quoted(text)
+
+
+def value(id: str) -> str:
+    """A value: `%h.0.ln_1.weight@1.2`."""
+    return "%" + name(id)
+
+
+def quoted(text: str) -> str:
+    """A JSON string without bytes that a text file or the folding could trip over."""
+    plain = json.dumps(text, ensure_ascii=False)
+    return "".join(c if c.isprintable() and not "\ue000" <= c <= "\uf8ff" else _escape(c) for c in plain)
+
+
+def _escape(c: str) -> str:
+    return json.dumps(c)[1:-1]
+
+
+def inline(e: Expansion) -> str:
+    """`[copy 0:768, mean*2/3 x256]`, with `of N` where N is not the end of the copies."""
+    implied = max((r.start + r.count for r in e.runs if r.kind == "copy"), default=e.size)
+    return str(e) + (f" of {e.old}" if e.old != implied else "")
+
+
+def ranges(at: Ranges) -> str:
+    return ", ".join(f"{a}:{b}" for a, b in at)
+
+
+@dataclass(frozen=True)
+class Context:
+    """How the statement around a primitive spells what it implies."""
+
+    map: Callable[[Expansion, int], str]  # a map on a dimension: `by law`, a name, or as it is
+    key: Callable[[str], str]  # ` key shares`
+    layers: tuple[int, int] | None = None  # what `copy_layer` means without numbers
+
+
+def _copy_layer(op: CopyLayer, at: Context) -> str:
+    return "" if at.layers == (op.source, op.target) else f" {mark_number(op.source)} -> {mark_number(op.target)}"
+
+
+def _split(op: SplitColumn, at: Context) -> str:
+    return f" dim {op.dim} {at.map(op.map, op.dim)} {op.shares}" + (at.key(op.key) if op.key else "")
+
+
+def _average(op: LnAverage, at: Context) -> str:
+    return f" dim {op.dim} at {ranges(op.at)}" + ("" if op.c.is_one else f" times {op.c}")
+
+
+def _fresh(op: Fresh, at: Context) -> str:
+    init = op.init if INIT.fullmatch(op.init) else quoted(op.init)
+    return f" dim {op.dim} at {ranges(op.at)} {init}{at.key(op.key)}"
+
+
+def _mask(op: Mask, at: Context) -> str:
+    return f" dim {op.dim} at {ranges(op.at)} as {word(op.axis)}" + (f" over {op.over}" if op.over else "")
+
+
+PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
+    Load: lambda op, at: f" {name(op.tensor)}",
+    Store: lambda op, at: f" {name(op.tensor)}",
+    CopyLayer: _copy_layer,
+    DuplicateRow: lambda op, at: f" dim {op.dim} {at.map(op.map, op.dim)}",
+    SplitColumn: _split,
+    LnAverage: _average,
+    ZeroOut: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
+    Fresh: _fresh,
+    Mask: _mask,
+    Scale: lambda op, at: f" {op.by}",
+    RescaleNorm: lambda op, at: f" {op.by}",
+}
+
+
+def primitive(op: Primitive, context: Context) -> str:
+    """`split_column dim 1 by law uneven key shares`."""
+    return op.name + PRINTERS[type(op)](op, context)
