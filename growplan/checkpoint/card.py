@@ -89,11 +89,14 @@ def _quoted(tag: str) -> str:
     return tag if plain else f'"{tag}"'
 
 
+def _source_card(source: Path) -> Path | None:
+    """The card of the model that was not grown: a grown source keeps it under another name."""
+    return next((source / name for name in ("README.source.md", CARD) if is_regular(source / name)), None)
+
+
 def _source_front_matter(source: Path) -> dict[str, str]:
-    own = next((source / name for name in ("README.source.md", CARD) if is_regular(source / name)), None)
-    if own is None:
-        return {}
-    return front_matter(read_bytes(own).decode("utf-8", "replace"))
+    card = _source_card(source)
+    return {} if card is None else front_matter(read_bytes(card).decode("utf-8", "replace"))
 
 
 def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[str]:
@@ -116,7 +119,7 @@ def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[
         "",
         "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` checks them.",
     )
-    if is_regular(source / CARD):
+    if _source_card(source) is not None:
         yield "The card of the source is kept as `README.source.md`."
 
 

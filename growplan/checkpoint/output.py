@@ -21,7 +21,7 @@ from growplan.checkpoint.swap import (
     Marker,
     delete_own,
     identity,
-    read_marker,
+    is_own,
     recover,
     remove_marker,
     replace_directory,
@@ -111,12 +111,16 @@ class Target:
         try:
             recover(target, partial_of(target))
             check_target(target, sources=sources, protect=protect, force=force, needed_bytes=needed_bytes)
-            self = cls(target, force, lock)
-            self._create_partial()
-            return self
         except BaseException:
             lock.release()
             raise
+        self = cls(target, force, lock)
+        try:
+            self._create_partial()
+        except BaseException:
+            self.close()
+            raise
+        return self
 
     def _create_partial(self) -> None:
         if os.path.lexists(self.partial):
@@ -136,10 +140,15 @@ class Target:
         self.close()
 
     def close(self) -> None:
-        """Without `publish`, delete what was written; let go of the lock."""
-        if not self._published and read_marker(self.partial) is not None:
+        """Without `publish`, delete what was written; let go of the lock.
+
+        A `publish` that broke off is finished or undone, as after a kill.
+        """
+        if not self._published:
             with suppress(DiagnosticError):
-                delete_own(self.partial)
+                recover(self.path, self.partial)
+                if is_own(self.partial):
+                    delete_own(self.partial)
         self._lock.release()
 
     def publish(self) -> Published:
@@ -152,11 +161,10 @@ class Target:
         leftover: Path | None = None
         if self._force and target_exists(self.path) and not is_empty_directory(self.path):
             leftover = replace_directory(self.partial, self.path)
-            self._published = True
         else:
             self._rename()
-            self._published = True
             remove_marker(self.path)
+        self._published = True
         return Published(self.path, leftover)
 
     def _rename(self) -> None:

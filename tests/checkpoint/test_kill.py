@@ -43,8 +43,11 @@ def _run(out: Path, force: bool) -> None:
         target.publish()
 
 
-def _killed_at(moment: int, out: Path, force: bool, atomic: bool) -> bool:
-    """Run in a child that kills itself before its `moment`-th file operation; False when it ended first."""
+def _killed_at(moment: int, out: Path, force: bool, atomic: bool, gently: bool = False) -> bool:
+    """Run in a child that kills itself (`gently`: is interrupted) before its `moment`-th file operation.
+
+    False when it ended first.
+    """
     child = os.fork()
     if child == 0:
         if not atomic:
@@ -54,6 +57,8 @@ def _killed_at(moment: int, out: Path, force: bool, atomic: bool) -> bool:
         def count(event: str, args: object) -> None:
             if event.startswith(_EVENTS):
                 seen[0] += 1
+                if seen[0] == moment and gently:
+                    raise KeyboardInterrupt
                 if seen[0] == moment:
                     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -64,13 +69,13 @@ def _killed_at(moment: int, out: Path, force: bool, atomic: bool) -> bool:
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
+    if os.WIFSIGNALED(status) or (gently and os.WEXITSTATUS(status)):
         return True
     assert os.WEXITSTATUS(status) == 0
     return False
 
 
-def _moments(tmp_path: Path, old: bool, atomic: bool) -> Iterator[Path]:
+def _moments(tmp_path: Path, old: bool, atomic: bool, gently: bool = False) -> Iterator[Path]:
     """One directory per moment, in the state a kill left there."""
     for moment in range(1, 500):
         folder = tmp_path / str(moment)
@@ -79,7 +84,7 @@ def _moments(tmp_path: Path, old: bool, atomic: bool) -> Iterator[Path]:
         if old:
             out.mkdir()
             _write(out, "old")
-        if not _killed_at(moment, out, force=old, atomic=atomic):
+        if not _killed_at(moment, out, force=old, atomic=atomic, gently=gently):
             assert moment > 15
             return
         yield out
@@ -127,6 +132,16 @@ def test_after_a_kill_during_force_a_plain_run_restores_and_refuses(tmp_path: Pa
             _run(out, force=False)
         assert _tree(out) in (OLD, NEW)
         assert list(out.parent.glob("model.old-*")) == []
+
+
+@pytest.mark.parametrize("old", [True, False])
+@pytest.mark.parametrize("atomic", [True, False])
+def test_an_interrupt_tidies_up_itself(tmp_path: Path, old: bool, atomic: bool) -> None:
+    for out in _moments(tmp_path, old=old, atomic=atomic, gently=True):
+        assert set(names(out.parent)) <= {"model", ".model.growplan-lock"}
+        if old or out.exists():
+            assert _tree(out) in ((OLD, NEW) if old else (NEW,))
+            assert not (out / swap.MARKER).exists()
 
 
 @pytest.mark.parametrize("atomic", [True, False])
