@@ -71,17 +71,28 @@ def activation(e: Expansion, name: str) -> Expansion:
 
 
 def product(gate: Expansion, up: Expansion) -> Expansion:
-    """GLU act(g) * u: one map for both; a coefficient only on u.
+    """GLU act(g) * u, unit by unit: copies of one old unit, coefficients multiplied.
 
-    zero * zero is exact and refused all the same: neither factor would ever get a gradient.
+    Zero times anything is zero, anything times a free unit is free. Zero times zero is exact
+    and refused all the same: neither factor would ever get a gradient.
     """
-    if gate != up.plain():
-        raise Refusal("one map for both factors, unscaled on the gate", f"{brief(gate)} * {brief(up)}")
-    if "mean" in gate.kinds:
-        raise Refusal("units multiplied one by one", "rows that are a mean of units")
-    if "zero" in gate.kinds:
+    if gate.size != up.size:
+        raise Refusal("factors of one size", f"{gate.size} and {up.size} units")
+    runs = tuple(_factor(g, u) for g, u in aligned(gate, up))
+    return Expansion(gate.old, runs)
+
+
+def _factor(g: Run, u: Run) -> Run:
+    kinds = {g.kind, u.kind}
+    if kinds == {"zero"}:
         raise Refusal("a unit that can learn", "units whose two factors are both zero: no gradient")
-    return up
+    if "zero" in kinds:
+        return Run("zero", g.count)
+    if "free" in kinds:
+        return Run("free", g.count)
+    if kinds != {"copy"} or g.start != u.start:
+        raise Refusal("one map for both factors", f"{g} * {u}")
+    return Run("copy", g.count, g.start, g.c * u.c)
 
 
 def rms_norm(e: Expansion, target: Expansion | None = None) -> NormResult:

@@ -90,7 +90,7 @@ class TypeOps:
 
     def _linear(self, module: Module, x: Act) -> Act:
         assert module.ins is not None
-        e_in = self._expand(module.ins) if x.e is None else x.e
+        e_in = x.e or self._input(module.ins)
         if e_in.old != module.ins.size(self.model.sizes):
             raise Refusal(f"an input of {module.ins}", f"one of {e_in.old} units", module.name)
         rules.linear(e_in, module.name)
@@ -154,6 +154,10 @@ class TypeOps:
 
     def _expand(self, axis: AxisExpr) -> Expansion:
         return axis.expansion(self.candidate.maps, self.model.sizes)
+
+    def _input(self, axis: AxisExpr) -> Expansion:
+        """The map of a one-hot input: an id of the old model never selects a new row."""
+        return self._expand(axis).map_kind("free", "zero")
 
     # operations ---------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     every tensor has the model's dtype.
     """
     graph = Graph()
-    _load_source(graph, typed.source, tensors or {})
+    _load_source(graph, typed, tensors or {})
     for step in typed.steps:
         (_lower_depth if step.layers else _lower_width)(graph, step)
     for tensor, value in graph.models[-1].items():
@@ -58,12 +58,14 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     return graph
 
 
-def _load_source(graph: Graph, model: Model, tensors: Mapping[str, TensorType]) -> None:
-    names: dict[str, str] = {}
+def _load_source(graph: Graph, typed: TypedPlan, tensors: Mapping[str, TensorType]) -> None:
+    """Every tensor of the source; buffers only where depth and positions stay (else they would not fit)."""
+    model, names = typed.source, dict[str, str]()
+    fits = all(model.sizes.get(a) == typed.target.sizes.get(a) for a in ("depth", "positions"))
     for name, param, _ in model.tensors():
         type_ = tensors.get(name) or TensorType(model.shape(param), model.dtype)
         names[name] = graph.add(Node(f"{name}@0", Load(name), (), type_, 0))
-    for name in model.extra_tensors:
+    for name in model.extra_tensors if fits else ():
         if name in tensors:
             names[name] = graph.add(Node(f"{name}@0", Load(name), (), tensors[name], 0))
     graph.models.append(names)
@@ -82,10 +84,9 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
         if rewrite is None or _unchanged(rewrite):
             continue
         norm = step.before.modules[param.module].is_norm
-        embedding = step.before.modules[param.module].kind == "embedding"
         chain = _Chain(graph, name, step, param, before[name])
         chain.rows(rewrite, norm)
-        chain.columns(rewrite, embedding)
+        chain.columns(rewrite)
         model[name] = chain.value
         col_dim = None if rewrite.cols is None else param.col_dim
         laws.append(TensorLaw(name, name, rewrite.rows, rewrite.cols, param.row_dim, col_dim))
@@ -138,7 +139,7 @@ class _Chain:
         self._fill(ZeroOut(dim, e.positions("zero")))
         self._fresh(dim, e.positions("free"), rewrite.init, "rows", old)
 
-    def columns(self, rewrite: ParamRewrite, embedding: bool) -> None:
+    def columns(self, rewrite: ParamRewrite) -> None:
         """D and N on the column axis, from E_in."""
         e, dim, old = rewrite.cols, self.param.col_dim, self.value
         if e is None or e.is_identity:
@@ -149,10 +150,9 @@ class _Chain:
         self._fill(ZeroOut(dim, e.positions("mean")))
         self._fresh(dim, e.positions("zero"), rewrite.init, "null", old)
         free = e.positions("free")
-        if embedding or rewrite.masked:
+        if rewrite.masked and free:
             self._fresh(dim, free, rewrite.init, "columns", old)
-            if rewrite.masked and free:
-                self._apply(Mask(dim, free, rewrite.masked, self.step.over))
+            self._apply(Mask(dim, free, rewrite.masked, self.step.over))
         else:
             self._fill(ZeroOut(dim, free))
 

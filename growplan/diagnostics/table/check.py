@@ -91,6 +91,16 @@ CODES = {
         "`stackbert` appends whole copies of the stack.",
         "Use a multiple of the number of layers, or another method.",
     ),
+    "GP130": Code(
+        "The plan names no source checkpoint.",
+        "Sizes, equations and proofs are those of one model.",
+        "Add `source: DIR` to the plan, or give `--model DIR`.",
+    ),
+    "GP131": Code(
+        "There is no directory to write the result to.",
+        "Neither the plan nor the command names one.",
+        "Give `--out DIR`, or add `target: DIR` to the plan.",
+    ),
     "GP201": Code(
         "No map of the method's passes the operations of this family.",
         "Each operation of a model accepts some expansions of its input and no others: a post-norm"

@@ -1,0 +1,145 @@
+"""The whole compile: plan -> model -> typed plan -> IR -> passes. `growplan.apply` executes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from growplan.check import check_plan
+from growplan.check.typed import TypedPlan
+from growplan.checkpoint.config import Config, read_config
+from growplan.checkpoint.headers import Headers, find_headers
+from growplan.checkpoint.reader import open_reader
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.families import bind, detect, load_family
+from growplan.families.model import Model
+from growplan.language.plan import Plan
+
+if TYPE_CHECKING:
+    from growplan.ir.graph import Graph, TensorType
+
+Stage = Literal["bind", "check", "lower", "passes"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compile has yielded so far; later stages are None where it stopped earlier."""
+
+    plan: Plan
+    config: Config
+    headers: Headers | None  # None: a config.json alone
+    model: Model
+    typed: TypedPlan | None = None
+    graph: Graph | None = None  # as lowered: every step can be asserted
+    final: Graph | None = None  # after the passes: what is executed
+
+
+def compile_plan(
+    plan: Plan,
+    *,
+    model_dir: str | Path | None = None,
+    family: str | Path | None = None,
+    stop_after: Stage = "passes",
+) -> Compiled:
+    """Compile a plan against its source directory.
+
+    `model_dir` and `family` (a name or a family file) take the place of the plan's own.
+    Raises DiagnosticError with everything wrong that one stage can see.
+    """
+    config, headers, model = bind_source(plan, model_dir, family)
+    if stop_after == "bind":
+        return Compiled(plan, config, headers, model)
+    typed = check_plan(plan, model)
+    if stop_after == "check":
+        return Compiled(plan, config, headers, model, typed)
+
+    from growplan.ir.lower import lower
+    from growplan.ir.verify import verify
+
+    graph = lower(typed, tensor_types(headers))
+    _raise_any(verify(graph))
+    if stop_after == "lower":
+        return Compiled(plan, config, headers, model, typed, graph)
+
+    from growplan.ir.passes import run_passes
+
+    return Compiled(plan, config, headers, model, typed, graph, run_passes(graph))
+
+
+def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None) -> TypedPlan:
+    """Type a plan and prove its claims; needs only the source's config.json."""
+    typed = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check").typed
+    assert typed is not None
+    return typed
+
+
+def bind_source(
+    plan: Plan, model_dir: str | Path | None = None, family: str | Path | None = None
+) -> tuple[Config, Headers | None, Model]:
+    """The source's config, headers (where there are weights) and bound model."""
+    directory = source_directory(plan, model_dir)
+    config = read_config(directory, plan.source if model_dir is None else None)
+    chosen = family or _relative(plan, plan.family)
+    described = load_family(chosen) if chosen is not None else detect(config)
+    headers = find_headers(config.directory)
+    if headers is None:
+        return config, None, bind(described, config)
+    stored = headers
+
+    def same(a: str, b: str) -> bool:
+        with open_reader(stored) as reader:
+            return reader.bytes_of(a) == reader.bytes_of(b)
+
+    return config, headers, bind(described, config, headers.tensors, same)
+
+
+def source_directory(plan: Plan, model_dir: str | Path | None = None) -> Path:
+    """Where the source lies: `model_dir`, or the plan's `source` relative to the plan's file."""
+    if model_dir is not None:
+        return Path(model_dir)
+    source = _relative(plan, plan.source)
+    if source is None:
+        fail(
+            "GP130",
+            "the plan names no source",
+            plan.span,
+            help=("add `source: DIR` to the plan", "or give `--model DIR`"),
+        )
+    return source
+
+
+def target_directory(plan: Plan, out: str | Path | None = None) -> Path:
+    """Where the result goes: `out`, or the plan's `target` relative to the plan's file."""
+    if out is not None:
+        return Path(out)
+    target = _relative(plan, plan.target)
+    if target is None:
+        fail(
+            "GP131",
+            "there is no target to write to",
+            plan.span,
+            help=("give `--out DIR`", "or add `target: DIR` to the plan"),
+        )
+    return target
+
+
+def _relative(plan: Plan, path: str | None) -> Path | None:
+    if path is None:
+        return None
+    base = Path(plan.path).parent if plan.path is not None else Path()
+    return base / Path(path).expanduser()
+
+
+def tensor_types(headers: Headers | None) -> dict[str, TensorType]:
+    """Types on disk, for lowering; empty without weights."""
+    from growplan.ir.graph import TensorType
+
+    if headers is None:
+        return {}
+    return {name: TensorType(tuple(t.shape), t.dtype) for name, t in headers.tensors.items()}
+
+
+def _raise_any(found: list[Diagnostic]) -> None:
+    if found:
+        raise DiagnosticError(*found)

@@ -1,0 +1,66 @@
+"""Models bound from a config.json alone, for tests that need no weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from growplan.check import check_plan
+from growplan.check.typed import TypedPlan
+from growplan.checkpoint.config import read_config
+from growplan.families import bind, detect
+from growplan.families.model import Model
+from growplan.language import parse_text
+
+GPT2: dict[str, Any] = {
+    "model_type": "gpt2",
+    "architectures": ["GPT2LMHeadModel"],
+    "n_embd": 768,
+    "n_head": 12,
+    "n_layer": 12,
+    "vocab_size": 50257,
+    "n_positions": 1024,
+}
+BERT: dict[str, Any] = {
+    "model_type": "bert",
+    "architectures": ["BertModel"],
+    "hidden_size": 384,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 6,
+    "intermediate_size": 1536,
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+}
+SMOLLM: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 576,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "num_hidden_layers": 30,
+    "intermediate_size": 1536,
+    "vocab_size": 49152,
+    "max_position_embeddings": 8192,
+    "hidden_act": "silu",
+    "tie_word_embeddings": True,
+    "rms_norm_eps": 1e-5,
+}
+CONFIGS = {"gpt2": GPT2, "bert": BERT, "smollm": SMOLLM}
+
+
+def model(name: str, **config: Any) -> Model:
+    """One of the configs above, with keys overridden."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps({**CONFIGS[name], **config}))
+        read = read_config(folder)
+    return bind(detect(read), read)
+
+
+def check(name: str, steps: str, **config: Any) -> TypedPlan:
+    """Check steps in the DSL against a model."""
+    return check_plan(parse_text(steps, "p.grow", "dsl"), model(name, **config))

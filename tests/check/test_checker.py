@@ -1,0 +1,146 @@
+"""Checking plans: what is implied, what is proved, and where mistakes are reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from growplan.algebra import Expansion
+from growplan.check.types import silent_block_is_identity, writers
+from growplan.diagnostics import DiagnosticError
+from tests.check.models import check, model
+
+
+def lines(name: str, steps: str, **config: Any) -> list[str]:
+    return [f"{s.text} [{s.candidate}] {s.proof.claim}" for s in check(name, steps, **config).steps]
+
+
+def test_the_users_sentence() -> None:
+    """`widen hidden 768→1024 via fpi; stack depth x2; mask-in heads` as it stands."""
+    sentence = "widen hidden 768→1024 via fpi; stack depth x2; mask-in heads"
+    assert lines("gpt2", sentence) == [
+        "widen hidden 768→1024 via fpi [mean rows] exact",
+        "stack depth 12→24 via stackbert [stack appended] none",
+        "mask-in heads 12→16 via msg [masked units] exact",
+    ]
+    smollm = "widen hidden 576→768 via fpi; stack depth x2; mask-in heads"
+    assert lines("smollm", smollm)[2] == "mask-in heads 9→12 via msg [masked units] exact"
+
+
+def test_the_claim_of_a_plan_is_its_weakest_step() -> None:
+    assert str(check("gpt2", "widen hidden 768→1024; stack depth x2").claim) == "none"
+    assert str(check("gpt2", "widen hidden 768→1024; deepen depth x2").claim) == "exact"
+    assert str(check("gpt2", "widen vocab 50257→50304").claim) == "exact (old vocab)"
+    assert str(check("bert", "widen hidden 384→512 via bert2bert").claim) == "approximate"
+
+
+def test_what_no_step_names_is_implied_at_the_end() -> None:
+    *_, last = check("bert", "widen hidden 384→768 via fpi; widen ffn x2").steps
+    assert last.text == "widen heads 12→24 via fpi"
+    assert last.implied == "hidden = heads*head_dim"
+    assert last.origin == "implied by widen-hidden"
+    assert last.after.config["num_attention_heads"] == 24
+
+
+def test_kv_heads_follow_only_where_equal() -> None:
+    grouped = check("smollm", "widen hidden 576→768").target
+    assert (grouped.sizes["heads"], grouped.sizes["kv_heads"]) == (12, 3)
+    plain = check("smollm", "widen hidden 576→768", num_key_value_heads=9).target
+    assert (plain.sizes["heads"], plain.sizes["kv_heads"]) == (12, 12)
+
+
+def test_a_soft_equation_holds_only_where_the_source_has_it() -> None:
+    decoupled = check("smollm", "widen hidden 576→1152", head_dim=128).target
+    assert decoupled.sizes["heads"] == 9
+
+
+def test_the_candidate_that_the_norms_accept() -> None:
+    assert lines("gpt2", "widen hidden x2")[0].startswith("widen hidden 768→1536 via fpi [even copies]")
+    assert "[zero rows]" in lines("smollm", "widen hidden 576→768")[0]
+    stream = check("gpt2", "widen hidden 768→1024").steps[0].stream
+    assert stream == Expansion.padded(768, 1024, "mean")
+
+
+def test_epsilon_moves_with_the_width() -> None:
+    assert check("gpt2", "widen hidden 768→1024").target.config["layer_norm_epsilon"] == pytest.approx(7.5e-6)
+    assert "rms_norm_eps" not in dict(check("smollm", "widen hidden x2").steps[0].config)
+
+
+def test_derived_defaults_are_written_out() -> None:
+    target = check("gpt2", "widen hidden 768→1024").target
+    assert target.config["n_inner"] == 3072, "n_inner: null means 4 * n_embd, which would move"
+    assert check("smollm", "widen hidden 576→768").target.config["head_dim"] == 64
+
+
+def test_writers_of_the_stream() -> None:
+    assert writers(model("gpt2")) == ("h.attn.c_proj", "h.mlp.c_proj")
+    assert writers(model("bert")) == ("layer.attention.output.dense", "layer.output.dense")
+    assert silent_block_is_identity(model("gpt2")) and silent_block_is_identity(model("smollm"))
+    assert not silent_block_is_identity(model("bert"))
+
+
+def test_typing_does_not_depend_on_depth() -> None:
+    shallow = check("smollm", "widen hidden 576→768", num_hidden_layers=2).steps[0]
+    deep = check("smollm", "widen hidden 576→768", num_hidden_layers=90).steps[0]
+    assert shallow.rewrites == deep.rewrites
+
+
+MISTAKES = [
+    ("gpt2", "widen hiden 768→1024", "GP101", "p.grow:1:7"),
+    ("gpt2", "widen hidden 384→768", "GP102", "p.grow:1:14"),
+    ("gpt2", "widen hidden 768→512", "GP104", None),
+    ("gpt2", "mask-in heads", "GP105", "p.grow:1:9"),
+    ("gpt2", "widen hidden 768→800", "GP107", "p.grow:1:1"),
+    ("gpt2", "widen hidden 768→1024; widen heads 12→24", "GP109", None),
+    ("gpt2", "upcycle ffn to 8 experts", "GP110", "p.grow:1:1"),
+    ("gpt2", "widen ffn x2 via nett2net", "GP111", None),
+    ("gpt2", "widen depth x2", "GP112", "p.grow:1:1"),
+    ("gpt2", "stack depth x2 via fpi", "GP113", None),
+    ("gpt2", "widen vocab x2 via net2net", "GP114", None),
+    ("gpt2", "widen ffn x2, colour blue", "GP115", None),
+    ("gpt2", "widen ffn x2, split odd", "GP116", None),
+    ("gpt2", "widen ffn x2, init normal", "GP116", None),
+    ("gpt2", "stack depth to 13", "GP121", "p.grow:1:1"),
+    ("bert", "widen hidden 384→512 via fpi", "GP201", "p.grow:1:1"),
+    ("gpt2", "widen hidden x2 via net2net", "GP201", "p.grow:1:1"),
+    ("smollm", "widen heads 9→12; widen hidden 576→769", "GP109", None),
+    ("bert", "widen hidden 384→512 via bert2bert, expect exact", "GP204", "p.grow:1:1"),
+    ("bert", "deepen depth x2", "GP204", "p.grow:1:1"),
+    ("gpt2", "stack depth x2, expect exact", "GP204", "p.grow:1:1"),
+    ("smollm", "widen heads 9→10", "GP210", None),
+    ("smollm", "widen head_dim 64→128", "GP114", None),
+]
+
+
+@pytest.mark.parametrize(("name", "steps", "code", "place"), MISTAKES, ids=[m[1] for m in MISTAKES])
+def test_mistakes_are_placed_and_explained(name: str, steps: str, code: str, place: str | None) -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check(name, steps)
+    (found,) = error.value.diagnostics
+    assert found.code == code
+    assert found.span is not None
+    if place is not None:
+        assert str(found.span) == place
+    assert found.help, "every mistake says what to do"
+
+
+def test_all_mistakes_in_one_run() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check("gpt2", "widen hiden x2; widen ffn 3→4; stack depth to 13; widen heads 12→10")
+    assert [d.code for d in error.value.diagnostics] == ["GP101", "GP102", "GP121", "GP104"]
+
+
+def test_even_shares_of_copies_are_a_lint() -> None:
+    assert [d.code for d in check("gpt2", "widen ffn x2, split even").lints] == ["GP901"]
+    assert not check("gpt2", "widen ffn x2").lints
+
+
+def test_half_precision_factors_are_a_lint() -> None:
+    assert [d.code for d in check("gpt2", "widen hidden 768→1024", dtype="bfloat16").lints] == ["GP903"]
+
+
+def test_cost_of_known_models() -> None:
+    assert check("gpt2", "widen ffn 3072→3072").cost_before.parameters == 124_439_808
+    assert check("smollm", "widen ffn 1536→1536").cost_before.parameters == 134_515_008
+    assert check("bert", "widen ffn 1536→1536").cost_before.parameters == 22_713_216

@@ -1,0 +1,139 @@
+"""The matrix: model variants x first growths x second growths, with the claim each must get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A tiny source with every parameter random; `norm` decides which maps exist."""
+
+    name: str
+    family: str
+    architecture: str
+    norm: str  # pre-ln | post-ln | rms
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def has_kv(self) -> bool:
+        return self.family == "llama"
+
+
+VARIANTS = (
+    Variant("gpt2-tied", "gpt2", "GPT2LMHeadModel", "pre-ln", {"n_inner": 80}),
+    Variant(
+        "gpt2-untied", "gpt2", "GPT2LMHeadModel", "pre-ln", {"tie_word_embeddings": False, "n_inner": 80}
+    ),
+    Variant(
+        "gpt2-classify", "gpt2", "GPT2ForSequenceClassification", "pre-ln", {"pad_token_id": 0, "n_inner": 80}
+    ),
+    Variant(
+        "gpt2-relu",
+        "gpt2",
+        "GPT2Model",
+        "pre-ln",
+        {"activation_function": "relu", "n_layer": 1, "n_inner": 80},
+    ),
+    Variant("bert-base", "bert", "BertModel", "post-ln"),
+    Variant("bert-mlm", "bert", "BertForMaskedLM", "post-ln"),
+    Variant("bert-mlm-untied", "bert", "BertForMaskedLM", "post-ln", {"tie_word_embeddings": False}),
+    Variant("bert-classify", "bert", "BertForSequenceClassification", "post-ln", {"num_labels": 3}),
+    Variant("llama-gqa-tied", "llama", "LlamaForCausalLM", "rms", {"tie_word_embeddings": True}),
+    Variant("llama-gqa", "llama", "LlamaForCausalLM", "rms", {"attention_bias": True, "mlp_bias": True}),
+    Variant("llama-mha", "llama", "LlamaForCausalLM", "rms", {"num_key_value_heads": 6}),
+    Variant(
+        "llama-mqa-tied",
+        "llama",
+        "LlamaForCausalLM",
+        "rms",
+        {"num_key_value_heads": 1, "tie_word_embeddings": True},
+    ),
+    Variant("llama-wide-heads", "llama", "LlamaModel", "rms", {"head_dim": 12}),
+)
+
+ANY_SIZE = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
+INSERTED = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
+EXACT = dict.fromkeys(ANY_SIZE, "exact")
+NONE = dict.fromkeys(ANY_SIZE, "none")
+APPROXIMATE = dict.fromkeys(ANY_SIZE, "approximate")
+
+# what each growth must be proved to be, by norm
+FIRST: dict[str, dict[str, str]] = {
+    "widen hidden 48→96 via fpi": EXACT,
+    "widen hidden 48→96 via fpi, split even": EXACT,
+    "widen hidden 48→144 via fpi": EXACT,
+    "widen hidden 48→72 via fpi": ANY_SIZE,
+    "widen hidden 48→120 via fpi": ANY_SIZE,
+    "widen hidden 48→72 via bert2bert": APPROXIMATE,
+    "widen hidden 48→96 via bert2bert, map circular": EXACT,
+    "widen ffn x2; widen hidden 48→96": EXACT,
+    "widen ffn 80→131 via fpi": EXACT,
+    "widen ffn 80→253 via net2net": EXACT,
+    "widen ffn 80→100 via bert2bert, split uneven": EXACT,
+    "mask-in ffn 80→97": EXACT,
+    "deepen depth x2 via identity": INSERTED,
+    "deepen depth to 5 via net2net": INSERTED,
+    "stack depth x2": NONE,
+    "stack depth to 5 via interlace": NONE,
+    "widen vocab 31→40": EXACT,
+    "widen positions 24→32": EXACT,
+}
+SECOND: dict[str, dict[str, str]] = {
+    "": EXACT,
+    "widen ffn to 300 via fpi": EXACT,
+    "mask-in ffn to 311": EXACT,
+    "widen hidden x2; widen ffn to 270": EXACT,
+    "deepen depth x2 via identity": INSERTED,
+}
+# heads alone, where the config can say it (LLaMA): (variant, growth) -> every claim exact
+HEADS_ONLY = (
+    ("bert-classify", "widen hidden 48→96; widen heads 6→12; widen ffn x2"),
+    ("llama-gqa-tied", "widen hidden 48→72; widen heads 6→12; widen hidden to 96"),
+    ("llama-wide-heads", "widen heads 6→12 via fpi"),
+    ("llama-wide-heads", "mask-in heads 6→12"),
+    ("llama-wide-heads", "widen kv_heads 3→6 via fpi"),
+    ("llama-wide-heads", "widen heads 6→12 via net2net"),
+    ("llama-mha", "widen hidden 48→72; mask-in heads"),
+    ("gpt2-tied", "widen hidden 48→72 via fpi; mask-in heads"),
+    ("gpt2-tied", "mask-in heads 6→9; widen hidden to 72 via fpi"),
+    ("bert-mlm", "mask-in heads 6→12; widen hidden x2"),
+    ("llama-mqa-tied", "widen hidden 48→72; widen heads 6→9 via bert2bert"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    variant: Variant
+    first: str
+    second: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.variant.name} | {self.first} | {self.second or '-'}"
+
+    @property
+    def steps(self) -> str:
+        return "; ".join(s for s in (self.first, self.second) if s)
+
+    @property
+    def claim(self) -> str:
+        claims = {FIRST[self.first][self.variant.norm], SECOND[self.second][self.variant.norm]}
+        return next(c for c in ("refused", "none", "approximate", "exact") if c in claims)
+
+
+def full() -> list[Case]:
+    """The whole product."""
+    return [Case(*case) for case in product(VARIANTS, FIRST, SECOND)]
+
+
+def pairwise() -> list[Case]:
+    """Every variant with every first growth, and every pair with a second growth, once."""
+    seconds = list(SECOND)
+    out = []
+    for v, variant in enumerate(VARIANTS):
+        for f, first in enumerate(FIRST):
+            out.append(Case(variant, first, seconds[(v + f + f // len(seconds)) % len(seconds)]))
+    return out

@@ -1,0 +1,66 @@
+"""Every family x method x size: a proof of `exact` is exact, a weaker one has a counterexample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from growplan.diagnostics import DiagnosticError
+from tests.matrix.cases import HEADS_ONLY, VARIANTS, Case, full, pairwise
+from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, ids_for, worst, write_source
+
+EXACT = 1e-9  # of the logits' spread, float64
+STOCK_RMS = 1e-5  # transformers keeps float32 inside RMSNorm, softmax and rotary tables
+
+BY_NAME = {variant.name: variant for variant in VARIANTS}
+
+
+def differences(case_architecture: str, grown: Grown) -> tuple[float, float]:
+    """(through the interpreter, through stock transformers)."""
+    sizes = grown.typed.source.sizes
+    ids = ids_for(sizes["vocab"], sizes["positions"])
+    a, b = by_interpreter(grown.source, ids), by_interpreter(grown.target, ids)
+    x, y = (by_transformers(d, case_architecture, ids) for d in (grown.source, grown.target))
+    return worst(a, b), worst(x, y)
+
+
+def check_case(case: Case, tmp_path: Path) -> None:
+    source = write_source(case.variant, tmp_path / "source")
+    if case.claim == "refused":
+        with pytest.raises(DiagnosticError) as refused:
+            grow(source, case.steps, tmp_path / "target")
+        assert {d.code for d in refused.value.diagnostics} <= {"GP201", "GP204"}
+        assert not (tmp_path / "target").exists()
+        return
+    grown = grow(source, case.steps, tmp_path / "target")
+    assert grown.typed.claim.strength == case.claim
+    inner, stock = differences(case.variant.architecture, grown)
+    if case.claim == "exact":
+        assert inner < EXACT
+        assert stock < (STOCK_RMS if case.variant.norm == "rms" else EXACT)
+    else:
+        assert inner > 1e-6, "a claim below exact without a counterexample"
+        assert torch.isfinite(torch.tensor([inner, stock])).all()
+
+
+@pytest.mark.parametrize("case", pairwise(), ids=lambda case: case.id)
+def test_pairwise(case: Case, tmp_path: Path) -> None:
+    check_case(case, tmp_path)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("case", full(), ids=lambda case: case.id)
+def test_full(case: Case, tmp_path: Path) -> None:
+    check_case(case, tmp_path)
+
+
+@pytest.mark.parametrize(("variant", "steps"), HEADS_ONLY)
+def test_heads(variant: str, steps: str, tmp_path: Path) -> None:
+    source = write_source(BY_NAME[variant], tmp_path / "source")
+    grown = grow(source, steps, tmp_path / "target")
+    assert grown.typed.claim.strength == "exact"
+    inner, stock = differences(BY_NAME[variant].architecture, grown)
+    assert inner < EXACT
+    assert stock < (STOCK_RMS if BY_NAME[variant].norm == "rms" else EXACT)
