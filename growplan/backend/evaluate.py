@@ -68,6 +68,10 @@ class Evaluation:
             self._moments[value] = moments(_Value(self, value, None))
         return self._moments[value]
 
+    def operand(self, value: str) -> Operand:
+        """A value as a kernel sees it."""
+        return _Value(self, value, None)
+
     def forget(self) -> None:
         """Drop kept reductions."""
         self._means.clear()
@@ -160,6 +164,10 @@ class ModelView:
         self._evaluation = Evaluation(graph, read, device)
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._held = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self._evaluation.device
 
     def __contains__(self, tensor: str) -> bool:
         return tensor in self.values

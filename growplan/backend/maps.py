@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from growplan.algebra import ONE, Expansion
+from growplan.algebra import ONE, Expansion, Root, Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +83,10 @@ def determined(e: Expansion) -> Tensor:
     out = torch.ones(e.size, dtype=torch.bool)
     out[positions(e, "free")] = False
     return out
+
+
+@lru_cache(maxsize=512)
+def magnitude(e: Expansion) -> Expansion:
+    """|E|: the same map with the sizes of its coefficients; free rows give 0."""
+    runs = (Run("zero" if r.kind == "free" else r.kind, r.count, r.start, Root(r.c.square)) for r in e.runs)
+    return Expansion(e.old, tuple(runs))

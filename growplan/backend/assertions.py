@@ -1,0 +1,209 @@
+"""Assertions: every step against the step before it, on the graph as lowered.
+
+    exact         the law of every module, every block, the outputs on probes
+    approximate   the law, the norms excepted that the proof lists; the rest is measured
+    none          provenance, finite outputs; the rest is measured
+
+and for all of them, fresh values drawn again. The first failure raises; nothing is published.
+Half-precision checkpoints are asserted in float32, before the one rounding of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+from typing import NoReturn
+
+import torch
+
+from growplan.backend.dtypes import UNIT_ROUNDOFF, arithmetic
+from growplan.backend.evaluate import Evaluation, ModelView, Read
+from growplan.backend.laws import LawError, Sides, measure_laws
+from growplan.backend.probes import Probed, probe
+from growplan.backend.provenance import moved
+from growplan.backend.redraw import redraw
+from growplan.backend.written import Written, written_equals
+from growplan.diagnostics import fail
+from growplan.families.model import Model
+from growplan.ir.graph import Graph, Step
+
+__all__ = ["Measurement", "Written", "assert_step", "tolerance_of", "written_equals"]
+
+AMPLIFICATION = 4096
+"""Rounding of weights by u moves a block's output by about 10 u to 100 u of its spread (measured
+on MiniLM and SmolLM2); a wrong rule moves it by 0.1 and more. 4096 u lies between for float32."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured of one step. Errors are relative to rounding's scale or to the spread.
+
+    `law_error` and `law_tensor`: the worst asserted law. `exempt_error`: the worst law that an
+    approximate claim exempts. `logit_error` is a max abs, `spread` the standard deviation of
+    the output it is an error of (`output`). None: not measured at this step.
+    """
+
+    step: int
+    id: str
+    text: str
+    claim: str
+    laws: int
+    law_error: float
+    law_tensor: str | None
+    exempt_error: float | None
+    block_error: float | None
+    output: str
+    logit_error: float
+    spread: float
+    kl: float | None
+    tolerance: float  # of block_error and logit_error / spread; only `exact` is held to it
+    copies: int  # tensors compared bit by bit
+    passed: bool = True
+
+    @property
+    def relative(self) -> float:
+        """logit_error / spread."""
+        return self.logit_error / self.spread if self.spread else 0.0
+
+    def numbers(self) -> dict[str, float]:
+        """What growth.json records: quantity -> number, unmeasured ones left out."""
+        found = {
+            "law": self.law_error,
+            "law_exempt": self.exempt_error,
+            "block": self.block_error,
+            f"{self.output}_max_abs": self.logit_error,
+            f"{self.output}_spread": self.spread,
+            "kl": self.kl,
+            "tolerance": self.tolerance,
+            "copies": float(self.copies),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def assert_step(
+    graph: Graph,
+    k: int,
+    before: Model,
+    after: Model,
+    read: Read,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> Measurement:
+    """Measure step `k` (1-based) and hold it to its claim.
+
+    `graph` is the graph as lowered, `before` and `after` the models around the step. Raises
+    GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw).
+    """
+    step = graph.steps[k - 1]
+    sides = Sides(
+        before,
+        after,
+        ModelView(graph, k - 1, read, device),
+        ModelView(graph, k, read, device),
+        torch.Generator().manual_seed(seed + k),
+    )
+    exact = step.claim.startswith("exact") and "attached" not in step.claim
+    _check_draws(graph, step, Evaluation(graph, read, device), seed)
+    _check_copies(step, sides)
+    laws = [] if step.claim.startswith("none") else list(measure_laws(step, sides))
+    _check_laws(step, laws)
+    probed = probe(step, sides, blocks=exact)
+    tolerance = tolerance_of(graph, k, after)
+    _check_probes(step, probed, tolerance, exact)
+    return _measurement(step, laws, probed, tolerance)
+
+
+def tolerance_of(graph: Graph, k: int, model: Model) -> float:
+    """Relative tolerance of blocks and outputs: the coarsest arithmetic of the model's tensors."""
+    nodes = (graph.nodes[value] for value in graph.models[k].values())
+    u = max((UNIT_ROUNDOFF.get(arithmetic(n.type.dtype), 0.0) for n in nodes), default=0.0)
+    return AMPLIFICATION * u * sqrt(model.depth + 1)
+
+
+def _check_draws(graph: Graph, step: Step, evaluation: Evaluation, seed: int) -> None:
+    for wrong in redraw(graph, step, evaluation, seed):
+        _fail(
+            "GP510",
+            step,
+            f"`{wrong.tensor}` holds {wrong.found:.9g} where its key draws {wrong.expected:.9g}",
+            [("element", f"row {wrong.index[0]}, column {wrong.index[1]} of `{wrong.value}`")],
+        )
+
+
+def _check_copies(step: Step, sides: Sides) -> None:
+    for tensor, source in moved(step, sides.old, sides.new):
+        _fail("GP504", step, f"`{tensor}` is not a copy of `{source}`", [])
+
+
+def _check_laws(step: Step, laws: Iterable[LawError]) -> None:
+    broken = [law for law in laws if law.asserted and not law.holds]
+    if not broken:
+        return
+    worst = max(broken, key=lambda law: law.error)
+    more = [("also", ", ".join(f"`{b.tensor}`" for b in broken if b is not worst)[:300])]
+    _fail(
+        "GP501",
+        step,
+        f"`{worst.tensor}` does not satisfy {worst.law}",
+        [("relative error", f"{worst.error:.2g}"), ("tolerance", f"{worst.tolerance:.2g}")]
+        + (more if len(broken) > 1 else []),
+    )
+
+
+def _check_probes(step: Step, probed: Probed, tolerance: float, exact: bool) -> None:
+    for block in probed.blocks:
+        if not block.error <= tolerance:
+            _fail(
+                "GP502",
+                step,
+                f"{block.where} of the grown model is not E of the old one",
+                [("error / spread", f"{block.error:.2g}"), ("tolerance", f"{tolerance:.2g}")],
+            )
+    for output in probed.outputs:
+        if not output.finite:
+            _fail("GP505", step, f"the grown model's {output.name} are not finite", [])
+        if exact and not output.relative <= tolerance:
+            _fail(
+                "GP503",
+                step,
+                f"the grown model's {output.name} differ from the old one's",
+                [
+                    ("max error", f"{output.error:.2g}"),
+                    ("spread", f"{output.spread:.2g}"),
+                    ("tolerance", f"{tolerance:.2g} of the spread"),
+                ],
+            )
+
+
+def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: float) -> Measurement:
+    asserted = [law for law in laws if law.asserted]
+    worst = max(asserted, key=lambda law: law.error, default=None)
+    output = max(probed.outputs, key=lambda o: o.relative)
+    kls = [o.kl for o in probed.outputs if o.kl is not None]
+    return Measurement(
+        step=step.index,
+        id=step.id,
+        text=step.text,
+        claim=step.claim,
+        laws=len(asserted),
+        law_error=worst.error if worst else 0.0,
+        law_tensor=worst.tensor if worst else None,
+        exempt_error=max((law.error for law in laws if not law.asserted), default=None),
+        block_error=max((b.error for b in probed.blocks), default=None),
+        output=output.name,
+        logit_error=output.error,
+        spread=output.spread,
+        kl=max(kls) if kls else None,
+        tolerance=tolerance,
+        copies=len(step.provenance),
+    )
+
+
+def _fail(code: str, step: Step, message: str, notes: list[tuple[str, str]]) -> NoReturn:
+    fail(
+        code,
+        f"step `{step.id}`: {message}",
+        notes=[("step", step.text), ("plan", step.origin), ("claim", step.claim), *notes],
+        help=f"nothing was published; `growplan explain {code}` says what this means",
+    )

@@ -1,0 +1,85 @@
+"""The last check, through the stock transformers class. Imports transformers when called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from growplan.algebra import Expansion
+from growplan.backend.maps import apply, determined
+from growplan.diagnostics import fail
+
+FIELDS = {"hidden": "last_hidden_state", "pooled": "pooler_output", "logits": "logits"}
+
+
+@dataclass(frozen=True)
+class StockDifference:
+    """Max abs difference of one output of the stock class, and the spread of that output."""
+
+    output: str
+    error: float
+    spread: float
+
+
+Problems = dict[str, set[str]]
+
+
+def load_stock(directory: Path | str) -> tuple[Any, Problems]:
+    """(model in eval mode, what from_pretrained reports) for the class that config.json names."""
+    import transformers
+
+    directory = Path(directory)
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    name = (config.get("architectures") or ["AutoModel"])[0]
+    loader = getattr(transformers, name, transformers.AutoModel)
+    model, info = loader.from_pretrained(directory, output_loading_info=True, dtype="auto")
+    kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
+    return model.eval(), {kind: {str(p) for p in info.get(kind, ())} for kind in kinds}
+
+
+def refuse_problems(directory: Path | str, found: Problems, source: Problems) -> None:
+    """GP507 for any tensor missing, unexpected or mismatched that is not so in the source too."""
+    for kind, tensors in found.items():
+        new = tensors - source.get(kind, set())
+        if new:
+            fail(
+                "GP507",
+                f"transformers reports {kind.replace('_', ' ')} in {directory}",
+                notes=[("tensors", ", ".join(sorted(new)[:8]))],
+                help="please report it with the plan",
+            )
+
+
+def compare_with_transformers(
+    source: Path | str, target: Path | str, maps: Mapping[str, Expansion] | None = None, seed: int = 0
+) -> tuple[StockDifference, ...]:
+    """Load both directories with their stock classes and compare outputs on random ids.
+
+    `maps`: output -> E from source to target (`growplan.backend.outputs.output_maps`), for
+    outputs whose width changed; others are compared as they are. Raises GP507.
+    """
+    old, problems = load_stock(source)
+    new, found = load_stock(target)
+    refuse_problems(target, found, problems)
+    tokens = min(16, getattr(old.config, "max_position_embeddings", 16))
+    ids = torch.randint(0, old.config.vocab_size, (2, tokens), generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        a, b = old(ids), new(ids)
+    out = []
+    for name, field in FIELDS.items():
+        x, y = getattr(a, field, None), getattr(b, field, None)
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+            continue
+        e = (maps or {}).get(name) or Expansion.identity(x.shape[-1])
+        if e.size != y.shape[-1]:
+            continue
+        expected = apply(e, x.to(torch.float64))
+        error = (expected - y.to(torch.float64)).abs()[..., determined(e)]
+        out.append(StockDifference(name, float(error.max()), float(expected.std())))
+    return tuple(out)
