@@ -98,7 +98,8 @@ class Run:
     def __str__(self) -> str:
         scale = "" if self.c.is_one or self.kind not in ("copy", "mean") else f"*{self.c}"
         if self.kind == "copy":
-            return f"copy {self.start}:{self.start + self.count}{scale}"
+            end = f":{self.start + self.count}" if self.count > 1 else ""
+            return f"copy {self.start}{end}{scale}"
         return f"{self.kind}{scale} x{self.count}"
 
 

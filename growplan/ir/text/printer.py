@@ -27,6 +27,11 @@ from growplan.ir.primitives import Fresh, SplitColumn, Store
 from growplan.ir.text.implied import copies_of, implied_id, implied_layers, inferred_type, law_map
 
 WIDTH, INDENT = 100, 8
+CARRIED = {
+    "law same, bitwise": "unchanged",
+    "law same <- same, bitwise": "unchanged <-",
+    "law same -> same, bitwise": "unchanged ->",
+}
 COMMENT = re.compile(r"\S(?:[^\n]*\S)?")
 
 
@@ -95,13 +100,23 @@ class _StepPrinter:
         for edit in step.config:
             yield f"  set_config {words.word(edit.key)} = {json.dumps(edit.value, ensure_ascii=False)}"
         if step.sizes:
-            yield "  sizes " + ", ".join(f"{words.word(axis)} {n}" for axis, n in step.sizes)
+            yield "  sizes " + ", ".join(self._sizes())
         if step.layers:
-            yield "  layers " + ", ".join(_layer_runs(step.layers))
+            yield from _wrapped("  layers " + ", ".join(_layer_runs(step.layers)))
         if self.keys:
             yield f"  keys {words.quoted(self.keys)}"
         if step.stream is not None:
             yield from _wrapped(f"  stream {words.inline(step.stream)}")
+
+    def _sizes(self) -> Iterator[str]:
+        """All sizes, or those that changed and `rest same`."""
+        before = self.graph.steps[self.k - 2].sizes if self.k > 1 else ()
+        sizes = [pair for pair in self.step.sizes if pair not in before]
+        shorter = bool(before) and tuple(sorted({**dict(before), **dict(sizes)}.items())) == self.step.sizes
+        for axis, n in sizes if shorter else self.step.sizes:
+            yield f"{words.word(axis)} {n}"
+        if shorter:
+            yield "rest same"
 
     def _maps(self) -> Iterator[str]:
         for e, name in self.names.items():
@@ -109,7 +124,7 @@ class _StepPrinter:
 
     def _map(self, e: Expansion) -> str:
         """A map by name where it is the stream's, or long; else as it is."""
-        if e == self.step.stream:
+        if e == self.step.stream and not e.is_identity:
             return "stream"
         text = words.inline(e)
         if len(text) <= words.LONG:
@@ -167,6 +182,9 @@ class _StepPrinter:
             claims.append("bitwise" + (f" of {words.name(origin.source)}" if origin.source != home else ""))
         rows = [", ".join(claims)] if claims else []
         rows += self._ops(nodes, tensor, law, implied_layers(named, tensor))
+        carried = CARRIED.get(rows[0]) if rows else None
+        if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
+            return statement(f"{text} {carried}", tensor)
         return statement(_joined(text, rows), tensor)
 
     def _base_name(
@@ -277,6 +295,7 @@ def _layer_runs(layers: tuple[tuple[int, bool], ...]) -> Iterator[str]:
         n = 1
         while at + n < len(layers) and layers[at + n] == (first + n, silent):
             n += 1
+        n = n if n > 2 else 1
         yield (f"{first}:{first + n}" if n > 1 else f"{first}") + (" silent" if silent else "")
         at += n
 

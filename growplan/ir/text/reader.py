@@ -22,7 +22,7 @@ from growplan.ir.graph import (
     TensorLaw,
     TensorType,
 )
-from growplan.ir.primitives import Load, Primitive, Store
+from growplan.ir.primitives import CopyLayer, Load, Primitive, Store
 from growplan.ir.text.implied import implied_id, implied_layers
 from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, tokens, trees, turns
 from growplan.ir.typing import Mistype, result_type
@@ -135,7 +135,10 @@ class _StepReader:
             case "set_config":
                 self.config.append(SetConfig(terms.names(tree)[0], _json(trees(tree, "json")[0], terms)))
             case "sizes":
-                pairs = ((terms.names(size)[0], terms.ints(size)[0]) for size in trees(tree, "size"))
+                pairs = [(terms.names(size)[0], terms.ints(size)[0]) for size in trees(tree, "size")]
+                if tokens(tree, "REST"):
+                    before = self.graph.steps[-1].sizes if self.graph.steps else ()
+                    pairs = sorted({**dict(before), **dict(pairs)}.items())
                 self.fields["sizes"] = tuple(pairs)
             case "layer_sources":
                 self.fields["layers"] = tuple(self._layers(tree))
@@ -156,6 +159,9 @@ class _StepReader:
     # statements ------------------------------------------------------------------------------------
 
     def _tensor(self, tree: Parsed, terms: Terms) -> None:
+        if first(tree, "unchanged") is not None:
+            self._unchanged(tree, terms)
+            return
         tensor, *sources = terms.names(tree)
         given = terms.ids(tree)
         home = sources[0] if sources else None if given else tensor
@@ -178,6 +184,24 @@ class _StepReader:
         for same in trees(tree, "bitwise"):
             named = terms.names(same)
             self.provenance.append(Provenance(tensor, self._home(named, home, same, terms)))
+
+    def _unchanged(self, tree: Parsed, terms: Terms) -> None:
+        """`T = S unchanged`: law same, bitwise, and a `copy_layer` where S is another layer's."""
+        tensor, *sources = terms.names(tree)
+        source = sources[0] if sources else tensor
+        if sources:
+            layers = implied_layers(source, tensor)
+            if layers is None:
+                terms.refuse("GP251", "the names here have no layers", tree)
+            id, value = implied_id(tensor, self.k, 1), self._tensor_before(source, tree, terms)
+            self._define(id, _Pending(CopyLayer(*layers), (value,), None, terms.span(tree)))
+            self.model[tensor] = id
+        self.provenance.append(Provenance(tensor, source))
+        arrow = tokens(trees(tree, "unchanged")[0], "ARROW")
+        row_dim = 1 if arrow == ["->"] else 0
+        col_dim = 1 - row_dim if arrow else None
+        span = terms.span(tree)
+        self.laws.append(_LawDraft(tensor, source, None, row_dim, None, col_dim, bool(arrow), span))
 
     def _tensor_before(self, tensor: str, tree: Parsed, terms: Terms) -> str:
         if tensor not in self.before:

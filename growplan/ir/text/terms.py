@@ -163,7 +163,8 @@ class Terms:
         root = first(tree, "rational", "square_root")
         c = ONE if root is None else self.root(root)
         if tree.data == "copy_run":
-            begin, end = self.ints(tree)
+            begin, *rest = self.ints(tree)
+            end = rest[0] if rest else begin + 1
             if end < begin:
                 self.refuse("GP256", f"{begin}:{end} is backwards", tree)
             return Run("copy", end - begin, begin, c)

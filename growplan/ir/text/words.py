@@ -30,7 +30,7 @@ from growplan.ir.typing import INIT
 KEYWORDS = frozenset(
     "growir source step plan claim origin set_config sizes layers keys stream map law same none bitwise of by "
     "for in let drop measure from approximate store model dim at as over key like even uneven copy mean "
-    "zero free hole true false null times rows cols i load copy_layer duplicate_row split_column ln_average "
+    "unchanged zero free hole true false null times rows cols i load copy_layer duplicate_row split_column ln_average "
     "zero_out fresh mask scale rescale_norm".split()
 )
 BARE = re.compile(r"[A-Za-z_](?:[\w.@]|/(?!/)|-(?=\w))*", re.ASCII)
