@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from growplan.algebra import ONE, Expansion, Root, Run, even_inverse
@@ -86,6 +86,7 @@ class Axis:
         return Axis(tuple(out))
 
     @staticmethod
+    @lru_cache(maxsize=1024)
     def identity(n: int) -> Axis:
         return Axis((Part("copy", n),))
 
@@ -119,7 +120,7 @@ class Axis:
 
     def gather(self, map: Expansion) -> Axis:
         """The slices that the copy rows of `map` name, times their coefficients."""
-        return Axis.of(piece for run in map.runs for piece in self._gathered(run))
+        return _gather(self, map)
 
     def _gathered(self, run: Run) -> Iterable[Part]:
         if run.kind != "copy":
@@ -128,6 +129,11 @@ class Axis:
 
     def times(self, c: Root) -> Axis:
         return Axis.of(part.times(c) for part in self.parts)
+
+
+@lru_cache(maxsize=4096)
+def _gather(axis: Axis, map: Expansion) -> Axis:
+    return Axis.of(piece for run in map.runs for piece in axis._gathered(run))
 
 
 def _continues(last: Part, part: Part) -> bool:

@@ -157,7 +157,9 @@ class _StepPrinter:
         return out[::-1]
 
     def _tensors(self) -> Iterator[Statement]:
-        for tensor, value in self.after.items():
+        old = [tensor for tensor in self.before if tensor in self.after]
+        for tensor in [*old, *(tensor for tensor in self.after if tensor not in self.before)]:
+            value = self.after[tensor]
             if self.before.get(tensor) != value or tensor in self.laws or tensor in self.sources:
                 yield self._tensor(tensor, value)
         for tensor in [*self.laws, *self.sources]:
@@ -244,13 +246,11 @@ class _StepPrinter:
     def _key(self, key: str, tensor: str) -> str:
         start = f"{self.keys}/{tensor}/"
         part = key[len(start) :] if self.keys and key.startswith(start) else ""
-        if words.BARE.fullmatch(part):
-            return f" key {part}"
-        return f" key = {words.name(key)}"
+        return f" key {part}" if words.BARE.fullmatch(part) else f" key = {words.key(key, tensor)}"
 
     def _lets(self) -> Iterator[Statement]:
         """Values of this step that are no tensor of the model after it."""
-        context = words.Context(lambda e, dim: self._map(e), lambda key: f" key = {words.name(key)}")
+        context = words.Context(lambda e, dim: self._map(e), lambda key: f" key = {words.key(key)}")
         for node in self.graph.nodes.values():
             if node.step != self.k or node.id in self.done:
                 continue

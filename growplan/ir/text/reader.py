@@ -175,7 +175,7 @@ class _StepReader:
         type_ = first(tree, "type")
         last_type = terms.type(type_) if type_ is not None else None
         keys = f"{self.keys}/{tensor}/" if self.keys else ""
-        place = Place(terms, _law_maps(draft), keys, implied_layers(home, tensor))
+        place = Place(terms, _law_maps(draft), keys, tensor, implied_layers(home, tensor))
         base = value
         for j, op in enumerate(ops, 1):
             value = self._op(op, implied_id(tensor, self.k, j), value, base, place, last_type if j == len(ops) else None)

@@ -82,9 +82,10 @@ class Terms:
     def ids(self, tree: Parsed) -> list[str]:
         return [self.id(child) for child in trees(tree, "id")]
 
-    def string(self, token: Token) -> str:
+    def string(self, token: Token, tilde: str = "~") -> str:
+        """A JSON string; a bare `~` in it stands for `tilde`."""
         try:
-            return str(json.loads(token))
+            return str(json.loads(token.replace("~", json.dumps(tilde)[1:-1])))
         except ValueError:
             self.refuse("GP250", "this is no JSON string", token)
 
@@ -182,6 +183,7 @@ class Place:
     terms: Terms
     law: Mapping[int, Expansion] = field(default_factory=dict)
     keys: str = ""
+    tensor: str = "~"
     layers: tuple[int, int] | None = None
 
     def dim(self, tree: Parsed) -> int:
@@ -208,7 +210,7 @@ class Place:
         if word is None:
             return ""
         if word.data == "full_key":
-            return self.terms.names(word)[0]
+            return self.terms.string(tokens(word, "STRING")[0], self.tensor)
         if not self.keys:
             self.terms.refuse("GP251", "a short key needs `keys` in the step", word)
         return self.keys + str(word.children[0])

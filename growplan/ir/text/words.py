@@ -60,6 +60,12 @@ def quoted(text: str) -> str:
     return "".join(c if c.isprintable() and not "\ue000" <= c <= "\uf8ff" else _escape(c) for c in plain)
 
 
+def key(text: str, tensor: str = "") -> str:
+    """A key as a string in which `~` stands for the tensor of the statement."""
+    escaped = quoted(text).replace("~", "\\u007e")
+    return escaped.replace(quoted(tensor)[1:-1].replace("~", "\\u007e"), "~") if tensor else escaped
+
+
 def _escape(c: str) -> str:
     return json.dumps(c)[1:-1]
 
