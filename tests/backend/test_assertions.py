@@ -1,0 +1,92 @@
+"""Real plans on tiny random models pass every assertion, at the precision of their arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from growplan.backend.assertions import AMPLIFICATION
+from growplan.diagnostics import DiagnosticError
+from tests.backend.plans import case
+
+PLANS = [
+    ("bert", "widen hidden 48→96 via fpi"),
+    ("bert", "widen ffn 80→120 via net2net"),
+    ("gpt2", "widen hidden 48→64 via fpi"),
+    ("gpt2", "widen hidden 48→64 via fpi", "stack depth x2", "mask-in heads"),
+    ("llama", "widen hidden 48→72 via fpi", "widen ffn 80→100 via net2net"),
+    ("llama", "mask-in ffn 80→100", "deepen depth 2→4 via identity"),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("plan", PLANS, ids=lambda p: f"{p[0]}: {'; '.join(p[1:])}")
+def test_plans_hold(plan: tuple[str, ...], dtype: str, tmp_path: Path) -> None:
+    made = case(*plan, dtype=dtype)
+    measured = made.assert_all()
+    bound = 1e-13 if dtype == "float64" else 1e-5
+    for m in measured:
+        assert m.law_error < bound
+        if m.claim.startswith("exact"):
+            assert m.relative < bound and m.block_error is not None and m.block_error < bound
+            assert m.kl is None or abs(m.kl) < bound
+        else:
+            assert m.copies > 0 and m.relative > 0.1
+    made.write(tmp_path / "out")
+    made.compare_written(tmp_path / "out")
+
+
+def test_an_approximate_step_excepts_its_norms_and_nothing_else() -> None:
+    (first, *_) = case("bert", "widen hidden 48→64 via bert2bert").assert_all()
+    assert first.claim == "approximate"
+    assert first.law_error < 1e-6 and first.exempt_error is not None and first.exempt_error > 1e-3
+    assert first.block_error is None and first.relative > 1e-3
+
+
+def test_growing_the_vocabulary_is_exact_on_the_old_one() -> None:
+    (m,) = case("gpt2", "widen vocab 31→40 via fpi").assert_all()
+    assert m.claim.startswith("exact") and m.relative < 1e-5 and abs(m.kl or 0) < 1e-9
+
+
+def test_what_a_measurement_says() -> None:
+    (m, *_) = case("gpt2", "widen hidden 48→64 via fpi").assert_all()
+    numbers = m.numbers()
+    assert {"law", "block", "logits_max_abs", "logits_spread", "kl", "tolerance"} <= set(numbers)
+    assert all(isinstance(value, float) for value in numbers.values())
+    assert m.tolerance == AMPLIFICATION * 2**-24 * 3**0.5
+
+
+def test_a_damaged_file_is_not_the_last_model(tmp_path: Path) -> None:
+    made = case("llama", "widen ffn 80→100 via net2net")
+    made.write(tmp_path / "out")
+    made.compare_written(tmp_path / "out")
+    file = tmp_path / "out" / "model.safetensors"
+    tensors = load_file(file)
+    for name in ("model.norm.weight", "model.layers.1.mlp.down_proj.weight"):  # copied, rewritten
+        damaged = dict(tensors)
+        bits = damaged[name].clone().view(torch.int32)
+        bits.view(-1)[3] ^= 1
+        damaged[name] = bits.view(torch.float32)
+        save_file(damaged, file, {"format": "pt"})
+        with pytest.raises(DiagnosticError) as caught:
+            made.compare_written(tmp_path / "out")
+        (diagnostic,) = caught.value.diagnostics
+        assert diagnostic.code == "GP506" and name in diagnostic.message
+
+
+def test_a_source_with_nan_is_named() -> None:
+    made = case("gpt2", "stack depth x2", config=(("n_embd", 36),))
+    file = made.source / "model.safetensors"
+    tensors = load_file(file)
+    tensors["transformer.h.0.ln_1.weight"][0] = float("nan")
+    save_file(tensors, file, {"format": "pt"})
+    from dataclasses import replace
+
+    from growplan.checkpoint.headers import read_headers
+
+    with pytest.raises(DiagnosticError) as caught:
+        replace(made, headers=read_headers(made.source)).assert_all()
+    assert caught.value.diagnostics[0].code == "GP505"
