@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from growplan.cli.console import INTERRUPTED, PIPE_CLOSED, Console, drop_stdout, internal_error
+from growplan.cli.console import INTERRUPTED, Console, internal_error
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -63,9 +63,6 @@ class Commands(click.Group):
         except (click.Abort, KeyboardInterrupt):
             console.note("interrupted")
             code = INTERRUPTED
-        except BrokenPipeError:
-            drop_stdout()
-            code = PIPE_CLOSED
         except Exception as error:
             code = internal_error(console, error)
         sys.exit(code or 0)

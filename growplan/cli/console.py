@@ -57,8 +57,8 @@ class Console:
         if self.verbose:
             _write(sys.stderr, text)
 
-    def diagnose(self, found: Sequence[Diagnostic]) -> None:
-        """Findings on stderr, in the chosen form; `-q` keeps the errors."""
+    def diagnose(self, found: Sequence[Diagnostic], *, gap: bool = False) -> None:
+        """Findings on stderr, in the chosen form; `-q` keeps the errors; `gap` leaves a line before."""
         from growplan.views import diagnostics as views
 
         shown = [d for d in found if d.severity == "error" or not self.quiet]
@@ -71,7 +71,7 @@ class Console:
         elif self.diagnostics == "github":
             text = views.render_github(shown)
         else:
-            text = views.render_text(shown, style_for(sys.stderr)) + "\n"
+            text = "\n" * gap + views.render_text(shown, style_for(sys.stderr)) + "\n"
         _write(sys.stderr, text)
 
     def rejected(self, kind: str, found: Sequence[Diagnostic]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from growplan.cli.console import Console, internal_error
+from growplan.cli.console import PIPE_CLOSED, Console, drop_stdout, internal_error
 from growplan.diagnostics import DiagnosticError
 
 Body = Callable[..., int | None]
@@ -56,7 +56,10 @@ def _guarded(ctx: click.Context, console: Console, body: Body, given: dict[str, 
         return body(console=console, **given) or 0
     except DiagnosticError as error:
         return console.rejected(ctx.info_name or "growplan", error.diagnostics)
-    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+    except BrokenPipeError:  # before click, which would make it exit code 1
+        drop_stdout()
+        return PIPE_CLOSED
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:
         return internal_error(console, error)

@@ -1,4 +1,4 @@
-"""Progress on a terminal by rich, which is imported for nothing else; silence in a pipe."""
+"""Progress: a bar by rich on a terminal (rich is imported for nothing else), lines in a pipe."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from growplan.cli.console import Console
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from growplan.apply import Event
 
 ByteProgress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -26,12 +28,36 @@ def byte_progress(console: Console, title: str) -> Iterator[ByteProgress | None]
     if not wanted(console):
         yield None
         return
-    with bar() as progress:
+    with _bar() as progress:
         task = progress.add_task(title, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def bar() -> Progress:
+@contextmanager
+def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
+    """What `apply` tells on its way: a line as each step is asserted, a bar while it writes."""
+    if not wanted(console):
+        yield lambda event: _line(console.note, event)
+        return
+    with _bar() as progress:
+        task = progress.add_task("asserting", total=None)
+
+        def show(event: Event) -> None:
+            _line(lambda text: progress.console.print(text, markup=False, highlight=False), event)
+            if event.kind == "write":
+                progress.update(task, description="writing", completed=event.done, total=event.total)
+
+        yield show
+
+
+def _line(say: Callable[[str], None], event: Event) -> None:
+    if event.kind == "step" and event.step is not None and event.measured is not None:
+        from growplan.views.apply import step_line
+
+        say(step_line(event.step, event.measured))
+
+
+def _bar() -> Progress:
     """The bar itself, on stderr."""
     from rich.console import Console as Terminal
     from rich.progress import (

@@ -12,6 +12,7 @@ from growplan.families.model import Model
 
 def starter(model_dir: str, folder: Path, family: str | None) -> str:
     """YAML text of a plan in `folder` that grows the model. Raises what binding it raises."""
+    from growplan.language import format_plan
     from growplan.language.plan import Plan
     from growplan.pipeline import compile_plan
 
@@ -28,7 +29,7 @@ def starter(model_dir: str, folder: Path, family: str | None) -> str:
         "steps:",
         *_steps(model),
     ]
-    return "\n".join(lines) + "\n"
+    return format_plan("\n".join(lines) + "\n", "yaml", "yaml")
 
 
 def _relative(model: Path, folder: Path) -> str:

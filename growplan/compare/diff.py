@@ -66,9 +66,12 @@ def _tensors(left: CompiledSide, right: CompiledSide) -> tuple[TensorChange, ...
 
 
 def _note(side: CompiledSide) -> str:
+    """Why a side is compared as written: its source is out of reach, or it does not check."""
     first = side.problems[0]
     place = f" ({first.span})" if first.span is not None else ""
-    return f"{side.name}: compared as written, for it does not check: {first.code}: {first.message}{place}"
+    unread = first.code.startswith(("GP3", "GP4")) or first.code == "GP130"
+    why = "without its source" if unread else "for it does not check"
+    return f"{side.name}: compared as written, {why}: {first.code}: {first.message}{place}"
 
 
 # steps -------------------------------------------------------------------------------------------------

@@ -26,11 +26,11 @@ from growplan.views.style import Style, printable
 
 _MEANING = {
     "exact": "{exact}: the grown model computes the same function as the source{domain}{where}, over the "
-    "reals and in eval mode (dropout off). What {dtype} rounds is measured by `growplan apply`.",
-    "approximate": "{approximate}: every weight keeps the function{domain}{where}; only the norms listed "
-    "above do not. In eval mode (dropout off); `growplan apply` measures the difference.",
-    "none": "{none}: the grown model starts from another function than the source, by the plan's own "
-    "choice. `growplan apply` measures how far it is.",
+    "reals and in eval mode (dropout off); what {dtype} rounds {rounding}.",
+    "approximate": "{approximate}: every weight keeps the function{domain}{where}, only the norms named "
+    "above do not; in eval mode (dropout off); the difference {rounding}.",
+    "none": "{none}: the grown model starts from another function than the source, by the plan's own choice; "
+    "the difference {rounding}.",
 }
 
 
@@ -48,7 +48,7 @@ class CheckReport:
         blocks += [self._step(step, style) for step in self.typed.steps]
         if not self.typed.steps:
             blocks.append(["no steps: the target is the source"])
-        blocks += [self._cost(style), self._verdict(style)]
+        blocks += [self._cost(style), verdict(self.typed, style)]
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     def _head(self, style: Style) -> list[str]:
@@ -104,24 +104,27 @@ class CheckReport:
         lines = columns(rows, "<>><")
         return [style.dim(lines[0]), *lines[1:]]
 
-    def _verdict(self, style: Style) -> list[str]:
-        claim = self.typed.claim
-        text = _MEANING[claim.strength].format(
-            exact="exact",
-            approximate="approximate",
-            none="no claim",
-            domain=_domain(claim),
-            where=" while growplan's masks are attached" if claim.where == "attached" else "",
-            dtype=self.typed.source.dtype,
-        )
-        head, _, rest = text.partition(":")
-        first, *others = wrapped(f"{head}:{rest}")
-        names = {"exact": ("bold", "green"), "approximate": ("bold", "yellow"), "none": ("bold",)}
-        painted = style.paint(head, *names[claim.strength]) + first.removeprefix(head)
-        return [painted, *others]
-
     def data(self) -> dict[str, Any]:
         return {"plan": self.name, **typed_data(self.typed)}
+
+
+def verdict(typed: TypedPlan, style: Style, *, measured: bool = False) -> list[str]:
+    """What the plan's claim means, in a sentence; `measured` after `apply` has measured it."""
+    claim = typed.claim
+    text = _MEANING[claim.strength].format(
+        exact="exact",
+        approximate="approximate",
+        none="no claim",
+        domain=_domain(claim),
+        where=" while growplan's masks are attached" if claim.where == "attached" else "",
+        rounding="is measured above" if measured else "is measured by `growplan apply`",
+        dtype=typed.source.dtype,
+    )
+    head, _, rest = text.partition(":")
+    first, *others = wrapped(f"{head}:{rest}")
+    names = {"exact": ("bold", "green"), "approximate": ("bold", "yellow"), "none": ("bold",)}
+    painted = style.paint(head, *names[claim.strength]) + first.removeprefix(head)
+    return [painted, *others]
 
 
 def _domain(claim: Claim) -> str:

@@ -54,11 +54,12 @@ class DiffReport:
         return [style.dim(head), *lines]
 
     def _tensors(self, style: Style) -> list[str]:
-        changes = self.diff.tensors
+        changes: Sequence[TensorChange] | None = self.diff.tensors
         if changes is None or not changes:
             return [] if changes is None else ["tensors: all made as before"]
-        shown = changes if self.detail else changes[:_TENSORS]
         count = sum(max(1, len(change.layers)) for change in changes)
+        changes = changes if self.detail else words.by_name(changes)
+        shown = changes if self.detail else changes[:_TENSORS]
         lines = [style.dim(f"tensors made differently ({count}, layers folded)")]
         for change in shown:
             lines += self._tensor(change, style)
@@ -175,10 +176,11 @@ def _tensor_list(d: PlanDiff) -> Iterator[str]:
     if not d.tensors:
         return
     yield ""
-    yield f"<details><summary>{plural(len(d.tensors), 'group')} of tensors made differently</summary>"
+    count = sum(max(1, len(change.layers)) for change in d.tensors)
+    yield f"<details><summary>{plural(count, 'tensor')} made differently</summary>"
     yield ""
     yield "```diff"
-    for change in d.tensors:
+    for change in words.by_name(d.tensors):
         glyph = words.TENSOR_GLYPHS[change.status].replace("~", "!")
         yield f"{glyph} {words.tensor_name(change)}  {words.shapes(change)}"
     yield "```"

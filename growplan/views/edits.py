@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from growplan.compare.values import (
     Added,
@@ -93,6 +94,18 @@ def result_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, str]]
     for name, show, a, b in costs:
         if a != b:
             yield name, show(a), show(b), numbers.ratio(a, b)
+
+
+def by_name(changes: Sequence[TensorChange]) -> list[TensorChange]:
+    """Changes of one name, shape and status as one: what is shown where rewrites are not."""
+    merged: dict[tuple[str, ...], list[TensorChange]] = {}
+    for change in changes:
+        key = (change.name, change.status, change.shape_old, change.shape_new)
+        merged.setdefault(key, []).append(change)
+    return [
+        replace(group[0], layers=tuple(sorted(layer for change in group for layer in change.layers)))
+        for group in merged.values()
+    ]
 
 
 def tensor_name(change: TensorChange) -> str:

@@ -42,8 +42,9 @@ def how(candidate: str) -> str:
 
 
 def reasons(step: TypedStep) -> list[str]:
-    """The reasons of a step's proof, without the name of the candidate, which stands above them."""
-    return [reason.removeprefix(f"{step.candidate}: ") for reason in step.proof.reasons]
+    """The reasons of a step's proof, without what stands beside them: candidate and violations."""
+    listed = {f"{v.module}: {v.reason}" for v in step.violations}
+    return [r.removeprefix(f"{step.candidate}: ") for r in step.proof.reasons if r not in listed]
 
 
 def shown_axes(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:

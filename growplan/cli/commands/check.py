@@ -54,7 +54,7 @@ def command(
 
 def _show(console: Console, report: CheckReport) -> int:
     console.emit(report)
-    console.diagnose(report.typed.lints)
+    console.diagnose(report.typed.lints, gap=not console.as_json)
     return 0
 
 

@@ -54,7 +54,7 @@ def _renderers(console: Console, name: str) -> Mapping[str, Callable[..., str]]:
 
 
 def _ir(plan: Plan, model_dir: str | None, family: str | None, optimized: bool) -> str:
-    from growplan.ir import print_ir
+    from growplan.ir.text import print_ir
     from growplan.pipeline import Stage, compile_plan
 
     stage: Stage = "passes" if optimized else "lower"
@@ -65,7 +65,7 @@ def _ir(plan: Plan, model_dir: str | None, family: str | None, optimized: bool) 
 
 
 def _json(plan: Plan, name: str, model_dir: str | None, family: str | None) -> str:
-    from growplan.ir import print_ir
+    from growplan.ir.text import print_ir
     from growplan.pipeline import compile_plan
     from growplan.views.check import CheckReport
     from growplan.views.report import document

@@ -1,0 +1,66 @@
+"""`growplan apply`: assert every step, write the grown checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import click
+
+from growplan.cli import options
+from growplan.cli.console import Console
+from growplan.cli.plans import display_name, read_plan
+from growplan.cli.sizes import byte_size
+
+
+@options.command()
+@options.plan_argument
+@click.option("-o", "--out", metavar="DIR", help="Where to write; overrides the plan's `target`.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:K or auto.")
+@click.option("--memory", callback=byte_size, metavar="SIZE", help="Working memory, e.g. 2GB.")
+@click.option("--dry-run", is_flag=True, help="Check everything that can be checked; write nothing.")
+@click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run (not in this version).")
+@click.option("--stage", metavar="NAME", help="Apply one stage (not in this version).")
+@options.plan_options
+def command(
+    console: Console,
+    plan: str,
+    out: str | None,
+    device: str,
+    memory: int | None,
+    dry_run: bool,
+    force: bool,
+    resume: bool,
+    stage: str | None,
+    model_dir: str | None,
+    family: str | None,
+    overrides: Sequence[str],
+) -> None:
+    """Grow a checkpoint and write it as a Hugging Face directory.
+
+    Every step is asserted against the step before it; the target appears whole or not at all.
+    """
+    for given, name in ((resume, "--resume"), (stage, "--stage")):
+        if given:
+            raise click.UsageError(f"{name} is not supported yet: a run starts anew and applies every step")
+    parsed = read_plan(plan, overrides)
+    from growplan.apply import apply
+    from growplan.cli.progress import apply_progress
+    from growplan.views.apply import ApplyReport
+
+    begin = perf_counter()
+    with apply_progress(console) as progress:
+        result = apply(
+            parsed,
+            out,
+            model_dir=model_dir,
+            family=family,
+            device=device,
+            force=force,
+            dry_run=dry_run,
+            memory=memory,
+            progress=progress,
+        )
+    console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))
+    console.diagnose(result.typed.lints, gap=not console.as_json)

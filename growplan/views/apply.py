@@ -1,0 +1,93 @@
+"""The report of `growplan apply`: what was written, and what was measured of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from growplan.views import numbers
+from growplan.views.check import CheckReport, typed_data, verdict
+from growplan.views.layout import labelled
+from growplan.views.names import step_title
+from growplan.views.style import Style, printable
+
+if TYPE_CHECKING:
+    from growplan.apply import ApplyResult
+    from growplan.backend.assertions import Measurement
+    from growplan.check.typed import TypedStep
+
+
+@dataclass(frozen=True)
+class ApplyReport:
+    """What one run did; `seconds` is its wall time."""
+
+    result: ApplyResult
+    name: str
+    seconds: float | None = None
+    kind: ClassVar[str] = "apply"
+
+    def human(self, style: Style) -> str:
+        r = self.result
+        if r.dry_run:
+            size, target = numbers.size(r.bytes_written), printable(str(r.target))
+            would = style.bold(f"would write {size} to {target}; nothing was written")
+            return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
+        blocks = [_step(step, measured, style) for step, measured in r.steps]
+        blocks.append(verdict(r.typed, style, measured=True))
+        return "\n\n".join("\n".join(lines) for lines in [*blocks, self._written(style)])
+
+    def _written(self, style: Style) -> list[str]:
+        r = self.result
+        speed = "" if self.seconds is None else f" in {numbers.seconds(self.seconds)}"
+        target = printable(str(r.target))
+        lines = [style.bold(f"wrote {target}: {numbers.size(r.bytes_written)}{speed}")]
+        lines += [printable(f"not carried: {left.path} ({left.why})") for left in r.left]
+        if r.leftover is not None:
+            lines.append(printable(f"the replaced directory could not be deleted: {r.leftover}"))
+        return [*lines, f"next: growplan verify {target}"]
+
+    def data(self) -> dict[str, Any]:
+        r = self.result
+        return {
+            "target": str(r.target),
+            "dry_run": r.dry_run,
+            "bytes": r.bytes_written,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "plan": self.name,
+            **{key: value for key, value in typed_data(r.typed).items() if key != "target"},
+            "grown": typed_data(r.typed)["target"],
+            "measured": [asdict(measured) for _, measured in r.steps],
+            "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
+            "leftover": None if r.leftover is None else str(r.leftover),
+        }
+
+
+def step_line(step: TypedStep, measured: Measurement) -> str:
+    """One line as a step is done: `step 1  widen …: exact, output off by 2.1e-07 of its spread`."""
+    return f"step {step.index}  {step_title(step)}: {step.proof.claim}, {_output(measured)}"
+
+
+def _output(measured: Measurement) -> str:
+    kl = "" if measured.kl is None else f", KL {measured.kl:.2g}"
+    return f"output off by {measured.relative:.2g} of its spread{kl}"
+
+
+def _step(step: TypedStep, measured: Measurement, style: Style) -> list[str]:
+    number = f"{step.index:>2}  "
+    lines = [f"{number}{style.bold(step_title(step))}"]
+    return lines + labelled(_facts(step, measured), indent=len(number), label_width=7)
+
+
+def _facts(step: TypedStep, m: Measurement) -> Iterator[tuple[str, str]]:
+    yield "claim", f"{step.proof.claim}" + (", holds" if step.proof.claim.strength != "none" else "")
+    if m.laws:
+        worst = f" ({m.law_tensor})" if m.law_tensor else ""
+        yield "weights", f"{numbers.plural(m.laws, 'law')} asserted, worst error {m.law_error:.2g}{worst}"
+    if m.exempt_error is not None:
+        yield "weights", f"laws that the claim exempts: error {m.exempt_error:.2g}"
+    if m.block_error is not None:
+        yield "blocks", f"error {m.block_error:.2g} (allowed {m.tolerance:.2g})"
+    yield "output", f"{m.output}: {_output(m).removeprefix('output ')}"
+    if m.copies:
+        yield "copies", f"{numbers.plural(m.copies, 'tensor')} equal bit by bit"

@@ -1,0 +1,58 @@
+"""What a command must not import, and that importing the package costs nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.made import REPOSITORY
+
+HEAVY = ("torch", "transformers", "networkx", "numpy", "scipy", "rich", "safetensors", "matplotlib")
+PROBE = """
+import sys
+from growplan.cli import cli
+code = 0
+try:
+    cli.main(args={arguments!r})
+except SystemExit as exit:
+    code = exit.code
+print(sorted(set(sys.modules) & set({heavy!r})), code, file=sys.stderr)
+"""
+
+
+def modules(code: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "a.grow.yaml"],
+        ["diff", "a.grow.yaml", "b.grow.yaml"],
+        ["fmt", "--check", "a.grow.yaml"],
+        ["explain", "GP204"],
+        ["methods"],
+        ["families"],
+        ["textconv", "a.grow.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_stays_light(arguments: list[str], here: Path) -> None:
+    assert modules(PROBE.format(arguments=arguments, heavy=HEAVY), here) == "[] 0"
+
+
+def test_import_growplan_imports_nothing_else(here: Path) -> None:
+    code = "import sys, growplan; print([m for m in sys.modules if m.startswith('growplan')], file=sys.stderr)"
+    assert modules(code, here) == "['growplan']"

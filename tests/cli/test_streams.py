@@ -1,0 +1,103 @@
+"""Pipes, terminals, standard input, closed readers."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.made import A, REPOSITORY, document, process, run
+
+
+def terminal(arguments: list[str], cwd: Path, **env: str) -> str:
+    """What a command shows on a terminal (stdout and stderr together)."""
+    primary, secondary = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    environment |= {"PYTHONPATH": str(REPOSITORY), "TERM": "xterm", **env}
+    command = [sys.executable, "-m", "growplan", *arguments]
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=secondary, stderr=secondary
+    ):
+        os.close(secondary)
+        shown = b""
+        while True:
+            try:
+                part = os.read(primary, 1 << 16)
+            except OSError:  # Linux says EIO when the last writer is gone
+                break
+            if not part:
+                break
+            shown += part
+    os.close(primary)
+    return shown.decode()
+
+
+def test_colour_on_a_terminal_only(here: Path) -> None:
+    assert "\x1b[" in terminal(["check", "a.grow.yaml"], here)
+    assert "\x1b[" not in terminal(["check", "a.grow.yaml"], here, NO_COLOR="1")
+    assert "\x1b[" not in terminal(["check", "a.grow.yaml"], here, TERM="dumb")
+    piped = process("check", "a.grow.yaml", cwd=here)
+    assert "\x1b[" not in piped.stdout + piped.stderr
+
+
+def test_the_same_words_with_and_without_colour(here: Path) -> None:
+    import re
+
+    coloured = terminal(["check", "a.grow.yaml"], here)
+    plain = process("check", "a.grow.yaml", cwd=here)
+    words = re.sub(r"\x1b\[[0-9;]*m", "", coloured).replace("\r\n", "\n")
+    assert words.split() == (plain.stdout + plain.stderr).split()
+
+
+def test_an_ascii_stream_gets_ascii(here: Path) -> None:
+    shown = process("check", "a.grow.yaml", cwd=here, PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert "widen hidden 48->96 via fpi" in shown.stdout
+
+
+def test_dash_is_standard_input(here: Path) -> None:
+    assert document("check", "-", input=A)["plan"] == "<stdin>"
+    assert run("fmt", "-", input="widen   ffn x2").stdout.strip() == "widen ffn x2"
+    assert run("diff", "-", "a.grow.yaml", "--exit-code", input=A).exit_code == 0
+    bad = run("check", "-", input=b"\xff\xfe")
+    assert bad.exit_code == 1
+    assert "<stdin>:1:1" in bad.stderr
+
+
+def test_quiet_prints_nothing_and_keeps_errors(here: Path) -> None:
+    assert run("check", "a.grow.yaml", "-q").output == ""
+    refused = run("check", "missing.grow", "-q")
+    assert "error[GP001]" in refused.stderr
+
+
+def test_a_reader_that_goes_away(here: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "growplan", "show", "a.grow.yaml", "--as", "html"]
+    with subprocess.Popen(
+        command, cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        errors = child.stderr.read()
+    assert errors == b""
+    assert child.returncode == 141
+
+
+def test_ctrl_c_in_a_process(here: Path) -> None:
+    """The signal arrives while the plan is read from a pipe that stays silent."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "growplan", "check", "-"]
+    with subprocess.Popen(
+        command, cwd=here, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1.5)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert errors.decode().strip() == "interrupted"

@@ -1,0 +1,66 @@
+"""Whole diffs: with sources and without, as text, Markdown and JSON."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.made import A, B, document, run
+from tests.conftest import Golden
+
+
+def test_text(here: Path, golden: Golden) -> None:
+    golden(run("diff", "a.grow.yaml", "b.grow.yaml").stdout)
+    golden(run("diff", "a.grow.yaml", "b.grow.yaml", "-v").stdout, "verbose")
+    golden(run("diff", "a.grow.yaml", "b.grow.yaml", "--md").stdout, "md")
+
+
+def test_without_the_source(here: Path, golden: Golden) -> None:
+    shutil.rmtree("gpt2")
+    golden(run("diff", "a.grow.yaml", "b.grow.yaml").stdout)
+    data = document("diff", "a.grow.yaml", "b.grow.yaml")
+    assert data["tensors"] is None and data["old_totals"] is None
+    assert len(data["notes"]) == 2
+
+
+def test_json(here: Path) -> None:
+    data = document("diff", "a.grow.yaml", "b.grow.yaml")
+    assert {e["action"] for e in data["edits"]} == {"added", "changed", "moved"}
+    added = next(e for e in data["edits"] if e["action"] == "added")
+    assert added["new"]["options"] == {"split": "even"}
+    assert added["new"]["sizes"] == [{"axis": "ffn", "from": 192, "to": 384}]
+    assert data["header"] == [{"field": "seed", "old": "0", "new": "3"}]
+    assert data["new_totals"]["cost"]["parameters"] > data["old_totals"]["cost"]["parameters"]
+    assert any(t["name"] == "transformer.h.{i}.mlp.c_fc.weight" for t in data["tensors"])
+
+
+def test_layout_and_comments_are_no_difference(here: Path) -> None:
+    Path("same.grow.yaml").write_text("# the same\n" + A.replace("48→96", "to 96"), encoding="utf-8")
+    result = run("diff", "a.grow.yaml", "same.grow.yaml", "--exit-code")
+    assert result.exit_code == 0
+    assert "no difference" in result.stdout
+
+
+@pytest.mark.parametrize("old, new", [(A, B), (B, A), (A, A)])
+def test_exit_code_and_differs_agree(here: Path, old: str, new: str) -> None:
+    Path("old.grow.yaml").write_text(old, encoding="utf-8")
+    Path("new.grow.yaml").write_text(new, encoding="utf-8")
+    data = document("diff", "old.grow.yaml", "new.grow.yaml")
+    assert data["differs"] is (old != new)
+    assert run("diff", "old.grow.yaml", "new.grow.yaml", "--exit-code").exit_code == int(old != new)
+
+
+def test_a_seed_changes_what_is_drawn_and_nothing_else(here: Path) -> None:
+    Path("seed.grow.yaml").write_text(A + "seed: 9\n", encoding="utf-8")
+    data = document("diff", "a.grow.yaml", "seed.grow.yaml")
+    assert {e["action"] for e in data["edits"]} == {"kept"}
+    assert {t["status"] for t in data["tensors"]} == {"redrawn"}
+
+
+def test_errors_of_both_sides_are_reported_together(here: Path) -> None:
+    Path("x.grow").write_text("widden ffn x2")
+    Path("y.grow").write_text("widen ffn x2 x3")
+    errors = run("diff", "x.grow", "y.grow").stderr
+    assert "x.grow:1:1" in errors and "y.grow:1:" in errors
