@@ -187,8 +187,8 @@ def build_headers(
         if key == "seed":
             fields[key] = whole(word, errors, "`seed`", 0, 2**64 - 1) or 0
         elif key in PATHS and not check_trap(word, errors):
-            if "\n" in word.text:
-                errors.add("GP013", f"`{key}` must be on one line", word.span)
+            if "\n" in word.text or not word.text:
+                errors.add("GP013", f"`{key}` must be a path on one line", word.span)
             fields[key] = rebase(word.text, origin, folder)
     return fields, {key: entry.value.span for key, (entry, _) in headers.items()}
 

@@ -63,9 +63,11 @@ def unquote(text: str) -> str:
     return ESCAPE.sub(r"\1", text[1:-1])
 
 
-def read_statement(text: Text, start: int, end: int, errors: Errors) -> Entry | StepDraft | None:
+def read_statement(
+    text: Text, start: int, end: int, errors: Errors, *, among_steps: bool = False
+) -> Entry | StepDraft | None:
     """One statement as a header or a step; None when it was reported as wrong."""
-    if not _known_start(text, start, end, errors):
+    if not _known_start(text, start, end, among_steps, errors):
         return None
     try:
         tree = parse(text.text, start, end)
@@ -105,7 +107,7 @@ def read_line(text: Text, errors: Errors) -> StepDraft | None:
     if not statements:
         errors.add("GP013", "an empty step", text.span(0, len(text)), help="remove it, or write a step")
         return None
-    found = read_statement(text, *statements[0], errors)
+    found = read_statement(text, *statements[0], errors, among_steps=True)
     if isinstance(found, Entry):
         help = f"write `{found.key.text}: {found.value.text}` as a key of the plan"
         errors.add("GP021", f"`{found.key.text}` is not a step", found.key.span, help=help)
@@ -113,7 +115,7 @@ def read_line(text: Text, errors: Errors) -> StepDraft | None:
     return found
 
 
-def _known_start(text: Text, start: int, end: int, errors: Errors) -> bool:
+def _known_start(text: Text, start: int, end: int, among_steps: bool, errors: Errors) -> bool:
     """Report a statement whose first word is no verb and no header."""
     first = FIRST.match(text.text, start, end)
     assert first is not None
@@ -126,9 +128,10 @@ def _known_start(text: Text, start: int, end: int, errors: Errors) -> bool:
         return True
     if not word:
         return True  # a label and nothing more: the parser says what is missing
-    known = VERBS if label else (*VERBS, *HEADERS)
+    verbs_only = bool(label) or among_steps
+    known = VERBS if verbs_only else (*VERBS, *HEADERS)
     help_lines = did_you_mean(word, known, "a step begins with one of " + ", ".join(VERBS))
-    what = "is no verb" if label else "is neither a verb nor a header"
+    what = "is no verb" if verbs_only else "is neither a verb nor a header"
     errors.add("GP021", f"`{word}` {what}", text.span(*first.span("word")), help=help_lines)
     return False
 

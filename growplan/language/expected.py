@@ -39,7 +39,7 @@ def describe(text: Text, start: int, end: int, unexpected: Unexpected, errors: E
     at = unexpected.offset
     match = FOUND.match(text.text, at, end) if at < end else None
     number = DIGITS.search(text.text, start, at)
-    if number and match and match.group()[0].isalnum():
+    if number and match and re.match(r"\w", match.group()):
         span = text.span(number.start(), match.end())
         message = f"expected a whole number, found `{number.group()}{match.group()}`"
         errors.add("GP020", message, span, help="write every digit: no unit and no separator")

@@ -118,7 +118,7 @@ def load(source: Source, syntax: str, folder: str, reader: Reader, errors: Error
         path = os.path.normpath(Path(folder) / word.text)
         if Path(path).resolve() in seen:
             help = "remove one `extends`"
-            errors.add("GP035", f"`{word.text}` extends itself, at last", word.span, help=help)
+            errors.add("GP035", f"`{word.text}` leads back to itself", word.span, help=help)
             return files
         seen.add(Path(path).resolve())
         try:

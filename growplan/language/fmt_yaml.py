@@ -19,7 +19,7 @@ from growplan.language.words import HEADERS, Word
 from growplan.language.yamlplan import labelled_line, read_step, read_vars, read_yaml, to_plain
 
 WIDTH = 100
-COMMENT = re.compile(r"(?:(?<=\s)|^)#[^\n]*", re.MULTILINE)
+HASH = re.compile(r"(?<!\S)#")
 UNSAFE_FIRST = re.compile(r"[-?:](?:\s|$)|[,\[\]{}#&*!|>'\"%@`]")
 UNSAFE = re.compile(r":(?:\s|$)|\s#|[\n\r\t\x85\u2028\u2029]|\A\s|\s\Z|\A\Z|\A(?:---|\.\.\.)")
 LINE_BREAKS = {"\x85": "\\x85", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -57,6 +57,8 @@ def quoted_line(line: str) -> str:
 
 
 def _line_scalar(line: str) -> str:
+    if any(char in line for char in LINE_BREAKS):
+        return double_quoted(line)
     return line if plain_safe(line) else "'" + line.replace("'", "''") + "'"
 
 
@@ -140,7 +142,7 @@ class YamlFormatter:
         """A key of the user's own, verbatim."""
         if root.flow:
             return [f"{key.text}: {json.dumps(to_plain(value, self.errors), ensure_ascii=False)}"]
-        lines = self.source.text[key.span.start : value.span.end].splitlines()
+        lines = self.source.text[key.span.start : value.span.end].split("\n")
         return [line.rstrip() for line in lines]
 
     def _step(self, node: Node) -> list[Piece]:
@@ -189,11 +191,14 @@ class YamlFormatter:
         ranges = _scalar_ranges(root)
         if target == "yaml":
             ranges += [(v.span.start, v.span.end) for k, v in root.pairs if k.text.startswith("x-")]
-        comments = [
-            Comment(match.start(), match.group().rstrip())
-            for match in COMMENT.finditer(text)
-            if not any(start <= match.start() < end for start, end in ranges)
-        ]
+        comments: list[Comment] = []
+        end = 0  # of the comment before: a second `#` is part of it
+        for mark in HASH.finditer(text):
+            at = mark.start()
+            if at >= end and not any(first <= at < last for first, last in ranges):
+                line = text[at:].partition("\n")[0]
+                comments.append(Comment(at, line.rstrip()))
+                end = at + len(line)
         for key, value in root.pairs:
             if key.text == "steps" and isinstance(value, SequenceNode):
                 comments += [comment for node in value.items for comment in self._inner(node)]
@@ -207,8 +212,8 @@ class YamlFormatter:
         text = locate(scalar)
         found = [Comment(text.span(s, e).start, text.text[s:e]) for s, e in split(text, Errors()).comments]
         header = scalar.raw.split("\n", 1)[0] if scalar.style in ("|", ">") else ""
-        if match := COMMENT.search(header):
-            found.append(Comment(scalar.span.start + match.start(), match.group().rstrip()))
+        if mark := HASH.search(header):
+            found.append(Comment(scalar.span.start + mark.start(), header[mark.start() :].rstrip()))
         return found
 
 

@@ -256,7 +256,7 @@ def _plain_word(node: Node, key: str, variables: Variables, errors: Errors) -> W
     word = variables.word(node, errors)
     if word is None:
         return None
-    if not word.text.strip():
+    if not word.quoted and not word.text.strip():
         errors.add("GP013", f"`{key}` has no value", word.span, help="write a value, or remove the key")
         return None
     return word
