@@ -9,6 +9,7 @@ fill is either allowed to hold anything (free rows, columns that only meet zeros
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from growplan.algebra import ONE, Expansion, Root, Run, even_inverse
 from growplan.ir.graph import TensorLaw
@@ -22,9 +23,9 @@ def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     _check_form(state, law, shape)
     for dim, axis in enumerate(state.axes):
         _check_no_holes(axis, dim)
-        if dim != law.row_dim and (dim != law.col_dim or law.cols is None):
-            if axis != Axis.identity(shape[dim]):
-                raise Objection("GP262", f"changes dim {dim}, of which the law says nothing")
+        spoken_of = dim == law.row_dim or (dim == law.col_dim and law.cols is not None)
+        if not spoken_of and axis != Axis.identity(shape[dim]):
+            raise Objection("GP262", f"changes dim {dim}, of which the law says nothing")
     total = ONE
     if law.cols is not None and law.col_dim is not None:
         total = _check_columns(state.axes[law.col_dim], law.cols, shape[law.col_dim])
@@ -139,7 +140,7 @@ def _totals(given: list[Run], old: int) -> Iterator[tuple[int, int, Root | None]
         starts.setdefault(run.start, []).append(run)
     marks = sorted({0, old, *starts, *(run.start + run.count for run in given)})
     active: list[Run] = []
-    for begin, end in zip(marks, marks[1:], strict=False):
+    for begin, end in pairwise(marks):
         active = [run for run in active if run.start + run.count > begin] + starts.get(begin, [])
         total: Root | None = ZERO
         for run in active:

@@ -65,7 +65,9 @@ class _Verifier:
             yield _finding(step, [(t, Objection("GP267", "changes, but no law says how")) for t in loose])
 
     def _objections(self, k: int) -> Iterator[tuple[str, Objection]]:
-        for claim in (*self.graph.steps[k - 1].laws, *self.graph.steps[k - 1].provenance):
+        step = self.graph.steps[k - 1]
+        claims: list[TensorLaw | Provenance] = [*step.laws, *step.provenance]
+        for claim in claims:
             try:
                 chain = self._chain(k, claim.tensor, claim.source)
                 if isinstance(claim, TensorLaw):

@@ -47,6 +47,9 @@ def _nodes(graph: Graph) -> Iterator[Diagnostic]:
                 yield _malformed(f"tensor `{node.op.tensor}` is loaded twice")
             loaded.add(node.op.tensor)
         seen.add(name)
+    source = set(graph.models[0]) if graph.models else set()
+    for tensor in sorted(loaded - source):
+        yield _malformed(f"tensor `{tensor}` is loaded, but the source model does not name it")
 
 
 def _node(graph: Graph, node: Node) -> Iterator[Diagnostic]:
@@ -60,7 +63,8 @@ def _node(graph: Graph, node: Node) -> Iterator[Diagnostic]:
     try:
         type_ = result_type(node.op, tuple(i.type for i in inputs))
     except Mistype as reason:
-        yield Diagnostic("GP256", f"`{node.op.name}` of `{node.id}`: {reason}", notes=_step_notes(graph, node))
+        message = f"`{node.op.name}` of `{node.id}`: {reason}"
+        yield Diagnostic("GP256", message, notes=_step_notes(graph, node))
         return
     if type_ is not None and type_ != node.type:
         message = f"`{node.op.name}` gives {type_}, but `{node.id}` is declared {node.type}"
@@ -73,14 +77,16 @@ def _step_notes(graph: Graph, node: Node) -> Notes:
 
 def _models(graph: Graph) -> Iterator[Diagnostic]:
     if len(graph.models) != len(graph.steps) + 1:
-        yield _malformed(f"{len(graph.steps)} steps have {len(graph.models)} models, one more than steps is right")
+        yield _malformed(
+            f"{len(graph.steps)} steps need {len(graph.steps) + 1} models, not {len(graph.models)}"
+        )
     for k, model in enumerate(graph.models):
         for tensor, value in model.items():
             node = graph.nodes.get(value)
             if node is None:
                 yield _malformed(f"tensor `{tensor}` after step {k} is `{value}`, which is not defined")
             elif node.step > k or isinstance(node.op, Store):
-                yield _malformed(f"tensor `{tensor}` after step {k} is `{value}`, which step {node.step} makes")
+                yield _malformed(f"tensor `{tensor}` after step {k} is `{value}` of step {node.step}")
             elif k == 0 and node.op != Load(tensor):
                 yield _malformed(f"source tensor `{tensor}` is `{value}`, which reads another tensor")
 
@@ -117,5 +123,3 @@ def _stores(graph: Graph) -> Iterator[Diagnostic]:
     for node in graph.nodes.values():
         if isinstance(node.op, Store) and node.id not in stores:
             yield _malformed(f"`{node.id}` stores a tensor that is listed nowhere")
-
-

@@ -66,8 +66,14 @@ class Builder:
         self.model[tensor] = value
 
     def linear(
-        self, tensor: str, rows: Expansion | None, cols: Expansion | None, row_dim: int = 0, shares: str = "even",
-        norm: Root = ONE, masked: bool = False,
+        self,
+        tensor: str,
+        rows: Expansion | None,
+        cols: Expansion | None,
+        row_dim: int = 0,
+        shares: str = "even",
+        norm: Root = ONE,
+        masked: bool = False,
     ) -> None:
         """Rows, then columns, every hole filled; with its law."""
         shape = self.shape(tensor)
@@ -124,8 +130,15 @@ class Builder:
     def end(self, id: str, text: str, claim: str = "exact", **more: object) -> None:
         model = {**self.before, **self.model}
         step = Step(
-            self.k, id, text, claim, f"plan.grow.yaml:{self.k + 3}:5",
-            laws=tuple(self.laws), modules=tuple(self.modules), provenance=tuple(self.provenance), **more,  # type: ignore[arg-type]
+            self.k,
+            id,
+            text,
+            claim,
+            f"plan.grow.yaml:{self.k + 3}:5",
+            laws=tuple(self.laws),
+            modules=tuple(self.modules),
+            provenance=tuple(self.provenance),
+            **more,  # type: ignore[arg-type]
         )
         self.graph.models.append(model)
         self.graph.steps.append(step)

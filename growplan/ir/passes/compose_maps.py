@@ -105,5 +105,3 @@ def _composed(second: Primitive, first: Primitive) -> Gather | None:
 
 def _resized(type_: TensorType, dim: int, n: int) -> TensorType:
     return TensorType((*type_.shape[:dim], n, *type_.shape[dim + 1 :]), type_.dtype)
-
-

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 from growplan.ir.graph import Graph, Node
 from growplan.ir.primitives import Load, Store
-
-if TYPE_CHECKING:
-    from networkx import DiGraph
 
 
 def order(graph: Graph) -> Graph:
@@ -45,14 +42,15 @@ def _depth_first(graph: Graph) -> Iterator[tuple[str, list[str]]]:
     """(store, the values it needs that no store before it needed, inputs first, itself last)."""
     import networkx as nx
 
-    reads: DiGraph[str] = nx.DiGraph()
+    reads: Any = nx.DiGraph()
     reads.add_nodes_from(graph.nodes)
     reads.add_edges_from((node.id, name) for node in graph.nodes.values() for name in node.inputs)
     place = {id: at for at, id in enumerate(graph.nodes)}
     groups = sorted(nx.weakly_connected_components(reads), key=lambda group: min(place[id] for id in group))
     done: set[str] = set()
     for group in groups:
-        for store in sorted((id for id in group if isinstance(graph.nodes[id].op, Store)), key=place.__getitem__):
+        stores = (id for id in group if isinstance(graph.nodes[id].op, Store))
+        for store in sorted(stores, key=place.__getitem__):
             needed = [id for id in nx.dfs_postorder_nodes(reads, store) if id not in done]
             done.update(needed)
             yield store, needed

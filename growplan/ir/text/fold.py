@@ -7,7 +7,7 @@ for numbers that grow evenly with the layer become one loop; nothing else is und
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 OPEN, CLOSE = "\ue000", "\ue001"  # private use: never in a name
@@ -22,10 +22,12 @@ def mark(text: str) -> str:
 
 
 def mark_number(layer: int) -> str:
+    """A number that may follow the layer."""
     return f"{OPEN}{layer}{CLOSE}"
 
 
 def unmark(text: str) -> str:
+    """The text as it reads where nothing was folded."""
     return text.replace(OPEN, "").replace(CLOSE, "")
 
 
@@ -63,10 +65,15 @@ class Loop:
 Folded = str | Loop
 
 
-def fold(statements: Sequence[Statement]) -> list[Folded]:
-    """Statements and loops; the layers of a group come together, where its first statement is."""
+def fold(statements: Sequence[Statement], names: Iterable[str] = ()) -> list[Folded]:
+    """Statements and loops; the layers of a group come together, where its first statement is.
+
+    `names` are tensors in the order of the model: within a layer, statements follow it.
+    """
     groups: dict[str, dict[int, list[Statement]]] = {}
     roles: dict[str, int] = {}
+    for name in names:
+        roles.setdefault(statement("", name).role, len(roles))
     out: list[str | Statement] = []
     for each in statements:
         if each.layer is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from growplan.diagnostics import Source, Span, fail
 from growplan.ir.graph import Graph
 
 if TYPE_CHECKING:
-    from lark import Lark, UnexpectedInput
+    from lark import Lark
 
 
 def parse_ir(text: str, name: str = "<growir>") -> Graph:
@@ -47,10 +47,12 @@ def _grammar_files() -> Iterator[Path]:
     yield package.parent / "grammar" / "growir.lark"
 
 
-def _fail_at(error: UnexpectedInput, source: Source) -> None:
+def _fail_at(error: Any, source: Source) -> NoReturn:
     from lark import UnexpectedCharacters, UnexpectedToken
 
-    start = error.pos_in_stream if error.pos_in_stream is not None and error.pos_in_stream >= 0 else len(source.text)
+    start = error.pos_in_stream  # None or -1 where the text ends too early
+    if start is None or start < 0:
+        start = len(source.text)
     end, found = start + 1, source.text[start : start + 1]
     expected: set[str] = set()
     if isinstance(error, UnexpectedToken):

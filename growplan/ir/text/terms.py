@@ -41,6 +41,7 @@ def trees(tree: Parsed, *names: str) -> list[Parsed]:
 
 
 def first(tree: Parsed, *names: str) -> Parsed | None:
+    """The first direct subtree of these names, if there is one."""
     return next(iter(trees(tree, *names)), None)
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from growplan.algebra import Expansion, Root
-from growplan.ir.text.fold import mark, mark_number
+from growplan.algebra import Expansion
 from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
@@ -25,13 +24,21 @@ from growplan.ir.primitives import (
     Store,
     ZeroOut,
 )
+from growplan.ir.text.fold import mark, mark_number
 from growplan.ir.typing import INIT
 
+# quoted as the name of a tensor or value, so that no statement can be misread
 KEYWORDS = frozenset(
-    "growir source step plan claim origin set_config sizes layers keys stream map law same none bitwise of by "
-    "for in let drop measure from approximate store model dim at as over key like even uneven copy mean "
-    "unchanged zero free hole true false null times rows cols i load copy_layer duplicate_row split_column ln_average "
-    "zero_out fresh mask scale rescale_norm".split()
+    re.findall(
+        r"\w+",
+        """
+        approximate as at bitwise by claim cols copy copy_layer dim drop duplicate_row even false for
+        free fresh from growir hole i in key keys law layers let like ln_average load map mask mean
+        measure model none normal null of origin over plan rescale_norm rest rows same scale set_config
+        silent sizes source split_column sqrt step store stream times true unchanged uneven with zero
+        zero_out
+        """,
+    )
 )
 BARE = re.compile(r"[A-Za-z_](?:[\w.@]|/(?!/)|-(?=\w))*", re.ASCII)
 LONG = 48  # a map longer than this gets a name
@@ -77,6 +84,7 @@ def inline(e: Expansion) -> str:
 
 
 def ranges(at: Ranges) -> str:
+    """`768:1024, 1792:2048`."""
     return ", ".join(f"{a}:{b}" for a, b in at)
 
 
@@ -90,7 +98,8 @@ class Context:
 
 
 def _copy_layer(op: CopyLayer, at: Context) -> str:
-    return "" if at.layers == (op.source, op.target) else f" {mark_number(op.source)} -> {mark_number(op.target)}"
+    implied = at.layers == (op.source, op.target)
+    return "" if implied else f" {mark_number(op.source)} -> {mark_number(op.target)}"
 
 
 def _split(op: SplitColumn, at: Context) -> str:

@@ -1,0 +1,153 @@
+"""The statement of one tensor in one step: its law, then the primitives that make it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from growplan.algebra import Expansion
+from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
+from growplan.ir.text import words
+from growplan.ir.text.fold import Statement, statement, unmark
+from growplan.ir.text.implied import copies_of, implied_id, implied_layers, inferred_type, law_map
+from growplan.ir.text.names import WIDTH, Names
+
+INDENT = 8
+CARRIED = {
+    "law same, bitwise": "unchanged",
+    "law same <- same, bitwise": "unchanged <-",
+    "law same -> same, bitwise": "unchanged ->",
+}
+
+
+class TensorTexts:
+    """Prints what step `k` says of tensors and values."""
+
+    def __init__(self, graph: Graph, k: int, done: set[str], names: Names) -> None:
+        self.graph, self.k, self.done, self.names = graph, k, done, names
+        step: Step = graph.steps[k - 1]
+        self.before, self.after = graph.models[k - 1], graph.models[k]
+        self.tensors_before = {value: tensor for tensor, value in reversed(self.before.items())}
+        self.laws = {law.tensor: law for law in step.laws}
+        self.sources = {p.tensor: p for p in step.provenance}
+
+    def statements(self) -> Iterator[Statement]:
+        """One statement per tensor that the step makes, or claims something of."""
+        old = [tensor for tensor in self.before if tensor in self.after]
+        for tensor in [*old, *(tensor for tensor in self.after if tensor not in self.before)]:
+            value = self.after[tensor]
+            if self.before.get(tensor) != value or tensor in self.laws or tensor in self.sources:
+                yield self._tensor(tensor, value)
+        for tensor in [*self.laws, *self.sources]:
+            if tensor not in self.after:
+                yield self._tensor(tensor, None)
+
+    def _tensor(self, tensor: str, value: str | None) -> Statement:
+        law, origin = self.laws.get(tensor), self.sources.get(tensor)
+        nodes = main_line(self.graph, value, self.k, self.done) if value is not None else []
+        head = value if value is not None else self.before.get(tensor)
+        base = nodes[0].inputs[0] if nodes else head
+        named = self._base_name(tensor, base, law, origin)
+        text = words.name(tensor)
+        moves = bool(nodes) or self.before.get(tensor) != value
+        if nodes and self._show_type(nodes, base):
+            text += f": {nodes[-1].type}"
+        if named != tensor and moves and value is not None and base is not None:
+            text += " = " + (words.value(base) if named is None else words.name(named))
+        home = named if moves and value is not None else tensor
+        claims = [self._law(law, home, value)] if law else []
+        if origin:
+            claims.append("bitwise" + (f" of {words.name(origin.source)}" if origin.source != home else ""))
+        rows = [", ".join(claims)] if claims else []
+        rows += self._ops(nodes, tensor, law, implied_layers(named, tensor))
+        carried = CARRIED.get(rows[0]) if rows else None
+        if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
+            return statement(f"{text} {carried}", tensor)
+        return statement(_joined(text, rows), tensor)
+
+    def _base_name(
+        self, tensor: str, base: str | None, law: TensorLaw | None, origin: Provenance | None
+    ) -> str | None:
+        """The tensor of the model before the step that the value `base` is."""
+        if base is None:
+            return None
+        candidates = [law.source] if law else []
+        candidates += [origin.source] if origin else []
+        for candidate in (*candidates, tensor):
+            if self.before.get(candidate) == base:
+                return candidate
+        return self.tensors_before.get(base)
+
+    def _show_type(self, nodes: list[Node], base: str | None) -> bool:
+        last = nodes[-1]
+        before = self.graph.nodes[base].type if base is not None else None
+        return last.type != before or last.type != inferred_type(self.graph, last)
+
+    def _law(self, law: TensorLaw, home: str | None, value: str | None) -> str:
+        shape = self.graph.nodes[value].type.shape if value is not None else ()
+        source = "" if law.source == home else f"of {words.name(law.source)} "
+        rows = self._law_map(law.rows, law.row_dim, shape)
+        if law.cols is None and law.col_dim is None and law.row_dim == 0:
+            return f"law {source}{rows}"
+        if law.cols is not None and (law.row_dim, law.col_dim) in ((0, 1), (1, 0)):
+            cols = self._law_map(law.cols, law.col_dim or 0, shape)
+            return f"law {source}" + (f"{rows} <- {cols}" if law.row_dim == 0 else f"{cols} -> {rows}")
+        cols = "none" if law.cols is None else self.names.map(law.cols)
+        col_dim = "" if law.col_dim is None else f" dim {law.col_dim}"
+        return f"law {source}rows dim {law.row_dim} {self.names.map(law.rows)} cols{col_dim} {cols}"
+
+    def _law_map(self, e: Expansion, dim: int, shape: tuple[int, ...]) -> str:
+        return "same" if dim < len(shape) and e.is_identity and e.old == shape[dim] else self.names.map(e)
+
+    def _ops(
+        self, nodes: list[Node], tensor: str, law: TensorLaw | None, layers: tuple[int, int] | None
+    ) -> Iterator[str]:
+        """One line per primitive, with whatever its place does not imply."""
+        base = nodes[0].inputs[0] if nodes else ""
+        context = words.Context(
+            lambda e, dim: self._op_map(e, dim, law), lambda key: self.names.key(key, tensor), layers
+        )
+        for j, node in enumerate(nodes, 1):
+            self.done.add(node.id)
+            text = "| " + words.primitive(node.op, context)
+            extra = node.inputs[1:]
+            if extra != (base,) * (node.op.arity - 1):
+                text += " with " + ", ".join(map(words.value, extra))
+            if node.id != implied_id(tensor, self.k, j):
+                text += f" as {words.value(node.id)}"
+            if j < len(nodes) and node.type != inferred_type(self.graph, node):
+                text += f": {node.type}"
+            yield text
+
+    def _op_map(self, e: Expansion, dim: int, law: TensorLaw | None) -> str:
+        known = law_map(law, dim)
+        return "by law" if known is not None and e == copies_of(known) else self.names.map(e)
+
+    def lets(self) -> Iterator[Statement]:
+        """Values of this step that are no tensor of the model after it."""
+        context = words.Context(lambda e, dim: self.names.map(e), lambda key: f" key = {words.key(key)}")
+        for node in self.graph.nodes.values():
+            if node.step != self.k or node.id in self.done:
+                continue
+            self.done.add(node.id)
+            op = words.primitive(node.op, context)
+            inputs = ", ".join(map(words.value, node.inputs))
+            type_ = f": {node.type}" if node.type != inferred_type(self.graph, node) else ""
+            yield statement(f"let {words.value(node.id)}{type_} = {inputs} | {op}", node.id, "let ")
+
+
+def main_line(graph: Graph, value: str, k: int, done: set[str]) -> list[Node]:
+    """The nodes of step `k` from first input to first input up to `value`, those `done` left out."""
+    out: list[Node] = []
+    node = graph.nodes[value]
+    while node.step == k and node.inputs and node.id not in done:
+        out.append(node)
+        node = graph.nodes[node.inputs[0]]
+    return out[::-1]
+
+
+def _joined(head: str, rows: list[str]) -> str:
+    """A statement on one line where it is short, else a line for the law and one per primitive."""
+    line = "  ".join([head, *rows])
+    if len(rows) <= 2 and len(unmark(line)) <= WIDTH - INDENT:
+        return line
+    return "".join([head, *(f"\n  {row}" for row in rows)])
