@@ -91,7 +91,8 @@ def _moments(op: Fresh, node: Node, evaluation: Evaluation) -> tuple[float, floa
         given = scale_of(op.init, evaluation.operand(node.inputs[1]))
         return given.mean, given.std
     x = evaluation.whole(node.inputs[1]).to(torch.float64)
-    return float(x.mean()), float(x.std(correction=0))
+    mean = x.mean()  # `torch.std` is off by 1e-12 of itself on a large matrix
+    return float(mean), float((x - mean).square().mean().sqrt())
 
 
 def _place(node: Node, dim: int, at: int, random: Random) -> tuple[int, int]:
