@@ -176,8 +176,8 @@ def _write_tensors(
 
 def _compare_written(job: _Job, reader: Reader, out: Path, device: str) -> None:
     """What lies on disk is the last model of the graph that was asserted."""
-    from growplan.backend.written import written_equals
     from growplan.backend.executor import reader_rows
+    from growplan.backend.written import written_equals
 
     graph = job.compiled.graph
     assert graph is not None

@@ -81,7 +81,7 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
     if typing.tied and typing.stream is not None and max(typing.stream.counts) > 1:
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.masked:
-        reasons.append(f"new {candidate.masked} units are read through a mask of 0")
+        reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     return Proof(Claim("exact", domain_of(tuple(request.grow))), tuple(reasons))
 
 

@@ -162,7 +162,10 @@ class TypeOps:
     # operations ---------------------------------------------------------------------------
 
     def add(self, a: Act, b: Act) -> Act:
-        return Act(rules.add(a.map, b.map), a.axis)
+        try:
+            return Act(rules.add(a.map, b.map), a.axis)
+        except Refusal as refusal:
+            raise _placed(refusal, b.producer or a.producer or "") from None
 
     def mul(self, a: Act, b: Act) -> Act:
         return Act(rules.product(a.map, b.map), a.axis)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
 from growplan.check.types import writers
-from growplan.families.model import Model, Param
+from growplan.families.model import Param
 from growplan.ir.graph import (
     Graph,
     LawKind,

@@ -1,0 +1,95 @@
+"""The IR of every method on every family: golden text, verified, and equal after a round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from growplan.check.typed import TypedPlan
+from growplan.ir.equivalence import equivalent
+from growplan.ir.lower import lower
+from growplan.ir.passes import run_passes
+from growplan.ir.text import parse_ir, print_ir
+from growplan.ir.verify import verify
+from growplan.methods import method_names
+from tests.check.models import check
+from tests.conftest import Golden
+
+SMALL: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_embd": 48, "n_head": 6, "n_layer": 2, "n_inner": 80, "vocab_size": 31, "n_positions": 24},
+    "bert": {
+        "architectures": ["BertForMaskedLM"],
+        "hidden_size": 48,
+        "num_attention_heads": 6,
+        "num_hidden_layers": 2,
+        "intermediate_size": 80,
+        "vocab_size": 31,
+        "max_position_embeddings": 24,
+    },
+    "smollm": {
+        "hidden_size": 48,
+        "num_attention_heads": 6,
+        "num_hidden_layers": 2,
+        "intermediate_size": 80,
+        "vocab_size": 31,
+        "max_position_embeddings": 24,
+    },
+}
+STACKED = "stack depth x2 via {}"
+PLANS: dict[str, dict[str, str]] = {
+    "fpi": {
+        "gpt2": "widen hidden 48→72 via fpi",
+        "bert": "widen hidden 48→96 via fpi; widen ffn 80→100 via fpi, split even",
+        "smollm": "widen hidden 48→72 via fpi; widen vocab 31→40 via fpi",
+    },
+    "net2net": {
+        "gpt2": "widen ffn 80→90 via net2net; deepen depth x2 via net2net",
+        "bert": "widen ffn 80→90 via net2net",
+        "smollm": "widen heads 6→9 via net2net; widen hidden to 72",
+    },
+    "bert2bert": {
+        "gpt2": "widen hidden 48→72 via bert2bert",
+        "bert": "widen hidden 48→72 via bert2bert",
+        "smollm": "widen hidden 48→72 via bert2bert, map circular",
+    },
+    "stackbert": dict.fromkeys(SMALL, "stack depth x2 via stackbert"),
+    "interlace": dict.fromkeys(SMALL, "stack depth to 5 via interlace"),
+    "identity": {
+        "gpt2": "deepen depth to 3 via identity",
+        "smollm": "deepen depth x2 via identity, place end",
+    },
+    "msg": {
+        "gpt2": "mask-in ffn 80→96, over 100 steps",
+        "bert": "mask-in heads 6→9; widen hidden 48→72 via bert2bert",
+        "smollm": "mask-in heads 6→9; widen hidden 48→72 via fpi",
+    },
+}
+CASES = [(method, family, steps) for method, plans in PLANS.items() for family, steps in plans.items()]
+IDS = [f"{method}-{family}" for method, family, _ in CASES]
+
+
+def typed(family: str, steps: str) -> TypedPlan:
+    return check(family, steps, **SMALL[family])
+
+
+def test_every_method_has_its_goldens() -> None:
+    assert set(PLANS) == set(method_names())
+
+
+@pytest.mark.parametrize(("method", "family", "steps"), CASES, ids=IDS)
+def test_golden(method: str, family: str, steps: str, golden: Golden) -> None:
+    graph = lower(typed(family, steps))
+    assert verify(graph) == []
+    text = print_ir(graph)
+    golden(text)
+    assert parse_ir(text) == graph
+
+
+@pytest.mark.parametrize(("method", "family", "steps"), CASES, ids=IDS)
+def test_passes_keep_the_meaning(method: str, family: str, steps: str) -> None:
+    graph = lower(typed(family, steps))
+    final = run_passes(graph)
+    assert set(final.stores) == set(graph.stores)
+    assert equivalent(graph, final)
+    assert len(final.nodes) <= len(graph.nodes)
