@@ -232,6 +232,26 @@ class Expansion:
         return tuple(out)
 
     @cached_property
+    def distinct_counts(self) -> frozenset[int]:
+        """The numbers of copies that occur among the old units: `set(counts)`, from the runs alone."""
+        marks = {0: 0}
+        for run in self.runs:
+            if run.kind == "copy":
+                marks[run.start] = marks.get(run.start, 0) + 1
+                marks[run.start + run.count] = marks.get(run.start + run.count, 0) - 1
+        total, out = 0, set()
+        for at in sorted(marks):
+            total += marks[at]
+            if at < self.old:
+                out.add(total)
+        return frozenset(out)
+
+    @property
+    def most_copies(self) -> int:
+        """The largest number of copies of one old unit."""
+        return max(self.distinct_counts, default=0)
+
+    @cached_property
     def scales(self) -> frozenset[Root]:
         """The distinct coefficients of copy rows."""
         return frozenset(run.c for run in self.runs if run.kind == "copy")
@@ -239,8 +259,7 @@ class Expansion:
     @property
     def uniform_count(self) -> int | None:
         """k when every old unit has exactly k copies, else None."""
-        kinds = set(self.counts)
-        return kinds.pop() if len(kinds) == 1 else None
+        return next(iter(self.distinct_counts)) if len(self.distinct_counts) == 1 else None
 
     @property
     def is_plain(self) -> bool:
@@ -250,7 +269,7 @@ class Expansion:
     @property
     def keeps_every_unit(self) -> bool:
         """Every old unit has a copy, so that a left inverse on copies exists."""
-        return min(self.counts, default=0) > 0
+        return min(self.distinct_counts, default=0) > 0
 
     # maps on maps -------------------------------------------------------------------------
 
