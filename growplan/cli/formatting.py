@@ -20,7 +20,7 @@ def format_source(path: str, to: str | None) -> Formatted:
     source = decode(stdin_bytes(), name) if path == "-" else read_file(path, read_bytes)
     syntax = guess_syntax(name, source.text)
     target = to or syntax
-    result = format_plan(source.text, syntax, target)
+    result = format_plan(source.text, syntax, target, name)
     return Formatted(name, source.text, result, to_stdout=path == "-" or target != syntax)
 
 

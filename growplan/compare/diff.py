@@ -78,23 +78,19 @@ def _note(side: CompiledSide) -> str:
 
 
 def edits(old: Sequence[StepFacts], new: Sequence[StepFacts]) -> tuple[Edit, ...]:
-    """One edit per step, in the new order; removed steps stand where they were."""
+    """One edit per step, in the new order; what was removed stands before what took its place."""
     pairs = _pairs(old, new)
     still = _longest_run([pairs[i] for i in sorted(pairs)])
     matched = {j: i for i, j in pairs.items()}
     out: list[Edit] = []
-    waiting = 0  # old steps before this index have been shown
+    shown = 0  # old steps before this index have been dealt with
     for j, step in enumerate(new):
-        i = matched.get(j)
-        if i is None:
-            out.append(Added(step))
-            continue
-        if j in still:
-            out += [Removed(s) for k, s in enumerate(old[waiting:i], waiting) if k not in pairs]
-            waiting = max(waiting, i)
-        out.append(_edit(old[i], step, moved=j not in still))
-    out += [Removed(s) for k, s in enumerate(old[waiting:], waiting) if k not in pairs]
-    return tuple(out)
+        until = next((matched[k] for k in range(j, len(new)) if k in still), len(old))
+        out += [Removed(old[i]) for i in range(shown, until) if i not in pairs]
+        shown = max(shown, until)
+        source = matched.get(j)
+        out.append(Added(step) if source is None else _edit(old[source], step, moved=j not in still))
+    return (*out, *(Removed(old[i]) for i in range(shown, len(old)) if i not in pairs))
 
 
 def _pairs(old: Sequence[StepFacts], new: Sequence[StepFacts]) -> dict[int, int]:

@@ -11,7 +11,6 @@ from growplan.language.plan import Plan
 if TYPE_CHECKING:
     from growplan.check.typed import TypedPlan
     from growplan.ir.graph import Graph
-    from growplan.pipeline import Stage
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,17 @@ def compiled(side: Side, *, model_dir: str | None, family: str | None, lower: bo
     """Compile as far as the source allows; a plan that does not check is compared as written."""
     if side.plan is None:
         return CompiledSide(side.name, Plan())
-    from growplan.pipeline import compile_plan
+    from growplan.pipeline import compile_plan, tensor_types
 
     try:
-        stage: Stage = "lower" if lower else "check"
-        result = compile_plan(side.plan, model_dir=model_dir, family=family, stop_after=stage)
+        result = compile_plan(side.plan, model_dir=model_dir, family=family, stop_after="check")
     except DiagnosticError as error:
         return CompiledSide(side.name, side.plan, problems=error.diagnostics)
-    return CompiledSide(side.name, side.plan, result.typed, result.graph)
+    assert result.typed is not None
+    if not lower:
+        return CompiledSide(side.name, side.plan, result.typed)
+    from growplan.ir.lower import lower as lowered
+
+    return CompiledSide(
+        side.name, side.plan, result.typed, lowered(result.typed, tensor_types(result.headers))
+    )

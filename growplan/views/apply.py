@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from growplan.views import numbers
 from growplan.views.check import CheckReport, typed_data, verdict
 from growplan.views.layout import labelled
-from growplan.views.names import step_title
+from growplan.views.names import near, step_title
 from growplan.views.style import Style, printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ApplyReport:
     def human(self, style: Style) -> str:
         r = self.result
         if r.dry_run:
-            size, target = numbers.size(r.bytes_written), printable(str(r.target))
+            size, target = numbers.size(r.bytes_written), printable(near(r.target))
             would = style.bold(f"would write {size} to {target}; nothing was written")
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
         blocks = [_step(step, measured, style) for step, measured in r.steps]
@@ -40,7 +40,7 @@ class ApplyReport:
     def _written(self, style: Style) -> list[str]:
         r = self.result
         speed = "" if self.seconds is None else f" in {numbers.seconds(self.seconds)}"
-        target = printable(str(r.target))
+        target = printable(near(r.target))
         lines = [style.bold(f"wrote {target}: {numbers.size(r.bytes_written)}{speed}")]
         lines += [printable(f"not carried: {left.path} ({left.why})") for left in r.left]
         if r.leftover is not None:

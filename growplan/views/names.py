@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,12 @@ def axes_in_order(sizes: Mapping[str, int]) -> list[str]:
     """The axes of a model, the well-known ones first."""
     known = [axis for axis in AXIS_ORDER if axis in sizes]
     return known + [axis for axis in sizes if axis not in AXIS_ORDER]
+
+
+def near(path: os.PathLike[str]) -> str:
+    """A path as one would type it here: relative where it lies below the working directory."""
+    relative = os.path.relpath(path)
+    return os.fspath(path) if relative.startswith("..") else relative
 
 
 def model_line(model: Model) -> str:

@@ -62,9 +62,7 @@ def document(*arguments: str | Path, input: str | None = None) -> dict[str, Any]
     return data
 
 
-def process(
-    *arguments: str | Path, cwd: Path | None = None, **env: str
-) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
     """The command line as a process of its own, its streams piped."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **env}
     return subprocess.run(

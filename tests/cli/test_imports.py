@@ -54,5 +54,7 @@ def test_a_command_stays_light(arguments: list[str], here: Path) -> None:
 
 
 def test_import_growplan_imports_nothing_else(here: Path) -> None:
-    code = "import sys, growplan; print([m for m in sys.modules if m.startswith('growplan')], file=sys.stderr)"
+    code = (
+        "import sys, growplan; print([m for m in sys.modules if m.startswith('growplan')], file=sys.stderr)"
+    )
     assert modules(code, here) == "['growplan']"

@@ -65,7 +65,7 @@ def test_usage_and_internal_errors_are_documents(monkeypatch: pytest.MonkeyPatch
 
 def test_check_says_everything_that_is_printed() -> None:
     data = document("check", "a.grow.yaml")
-    assert [s["text"] for s in data["steps"]][0] == "widen hidden 48→96 via fpi"
+    assert data["steps"][0]["text"] == "widen hidden 48→96 via fpi"
     assert data["source"]["sizes"]["hidden"] == 48
     assert data["target"]["sizes"]["heads"] == 12
     assert data["claim"] == {"strength": "none", "domain": "all", "where": "stock"}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.made import A, REPOSITORY, document, process, run
+from tests.cli.made import REPOSITORY, A, document, process, run
+from tests.tiny import tiny_checkpoint
 
 
 def terminal(arguments: list[str], cwd: Path, **env: str) -> str:
@@ -93,7 +94,12 @@ def test_ctrl_c_in_a_process(here: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "-m", "growplan", "check", "-"]
     with subprocess.Popen(
-        command, cwd=here, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        cwd=here,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as child:
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1.5)
@@ -101,3 +107,31 @@ def test_ctrl_c_in_a_process(here: Path) -> None:
         _, errors = child.communicate(timeout=20)
     assert child.returncode == 130
     assert errors.decode().strip() == "interrupted"
+
+
+def test_a_progress_bar_on_a_terminal_and_lines_in_a_pipe(here: Path) -> None:
+    tiny_checkpoint("gpt2", here / "tiny")
+    (here / "wider.grow").write_text("source ./tiny\nwiden ffn x2 via fpi\n")
+    shown = terminal(["apply", "wider.grow", "--out", "one"], here)
+    assert "\x1b[" in shown and "asserting" in shown
+    assert "step 1  widen ffn 192→384 via fpi: exact" in shown
+    piped = process("apply", "wider.grow", "--out", "two", cwd=here)
+    assert piped.returncode == 0
+    assert piped.stderr.startswith("step 1  widen ffn 192→384 via fpi: exact, output off by ")
+    assert "wrote two: " in piped.stdout
+    assert "\x1b" not in piped.stdout + piped.stderr
+    again = process("apply", "wider.grow", "--out", "two", cwd=here)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "error[GP401]" in again.stderr
+    assert run("verify", here / "two").exit_code == 0
+    assert "widen ffn 192→384 via fpi" in run("log", here / "two").stdout
+
+
+def test_a_dry_run_writes_nothing(here: Path) -> None:
+    tiny_checkpoint("gpt2", here / "tiny")
+    (here / "wider.grow").write_text("source ./tiny\nwiden ffn x2 via fpi\n")
+    before = sorted(here.iterdir())
+    result = run("apply", "wider.grow", "--out", "one", "--dry-run")
+    assert result.exit_code == 0
+    assert "nothing was written" in result.stdout
+    assert sorted(here.iterdir()) == before

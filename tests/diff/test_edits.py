@@ -48,7 +48,7 @@ def brief(edit: Edit) -> str:
         ("a b c", "c a b", ">c a b"),
         ("a b c d", "b c d a", "b c d >a"),
         ("a b", "b:x a", "~b >a"),
-        ("a b c", "x b y", "+x -a b +y -c"),
+        ("a b c", "x b y", "-a +x b -c +y"),
         ("a b c d", "d x a c", ">d +x a -b c"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from growplan.cli.operands import is_driver_call
-from tests.cli.made import A, B, REPOSITORY, document, run
+from tests.cli.made import REPOSITORY, A, B, document, run
 
 GROWPLAN = f"{sys.executable} -m growplan"
 

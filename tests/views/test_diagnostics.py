@@ -63,7 +63,9 @@ def test_places(golden: Golden) -> None:
 
 def test_a_hostile_file_cannot_write_to_the_terminal() -> None:
     source = Source("evil\x1b[2J.grow", "widen \x1b]0;owned\x07 x2 \u202e")
-    shown = render_one(Diagnostic("GP101", "bad \x1b[31m word", Span(source, 6, 12), (("a", "\x07"),), ("\x1b",)))
+    shown = render_one(
+        Diagnostic("GP101", "bad \x1b[31m word", Span(source, 6, 12), (("a", "\x07"),), ("\x1b",))
+    )
     assert "\x1b" not in shown and "\x07" not in shown and "\u202e" not in shown
 
 
