@@ -74,7 +74,7 @@ def textconv(file: str) -> str:
 
 def _spelled(plan: Plan) -> str:
     """Header lines, then one line a step, sizes as written."""
-    from growplan.compare.facts import header
+    from growplan.compare.header import header
     from growplan.language import step_text
 
     lines = [f"{key} {value}" for key, value in header(plan).items() if value is not None]

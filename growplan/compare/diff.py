@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from growplan.compare.facts import facts, header, totals
+from growplan.compare.facts import facts, totals
+from growplan.compare.header import header
 from growplan.compare.sides import CompiledSide, Side, compiled
 from growplan.compare.values import (
     Added,

@@ -8,7 +8,7 @@ from growplan.check.cost import cost
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.compare.sides import CompiledSide
 from growplan.compare.values import StepFacts, Totals
-from growplan.language.plan import Growth, Plan, Step
+from growplan.language.plan import Growth, Step
 from growplan.methods import default_method
 
 
@@ -82,9 +82,3 @@ def totals(typed: TypedPlan) -> Totals:
         str(typed.claim),
         f"{typed.target.family.name}, {typed.target.architecture}, {typed.target.dtype}",
     )
-
-
-def header(plan: Plan) -> dict[str, str | None]:
-    """The keys of a plan beside its steps."""
-    fixed = {"source": plan.source, "target": plan.target, "family": plan.family, "seed": str(plan.seed)}
-    return {**fixed, **{key: str(value) for key, value in plan.extra.items()}}

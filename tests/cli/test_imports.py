@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,23 @@ def test_import_growplan_imports_nothing_else(here: Path) -> None:
         "import sys, growplan; print([m for m in sys.modules if m.startswith('growplan')], file=sys.stderr)"
     )
     assert modules(code, here) == "['growplan']"
+
+
+def test_a_70b_model_is_checked_from_its_config_alone(here: Path) -> None:
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_size": 8192,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "intermediate_size": 28672,
+        "num_hidden_layers": 80,
+        "vocab_size": 128256,
+        "max_position_embeddings": 8192,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 500000.0,
+    }
+    (here / "large").mkdir()
+    (here / "large" / "config.json").write_text(json.dumps(config))
+    (here / "large.grow").write_text("source ./large\nwiden hidden to 12288 via fpi\nstack depth x2\n")
+    assert modules(PROBE.format(arguments=["check", "large.grow"], heavy=HEAVY), here) == "[] 0"
