@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from growplan.checkpoint import swap, target_checks
+from growplan.checkpoint import lock, swap, target_checks
 from growplan.checkpoint.output import Target, check_target
 from growplan.diagnostics import DiagnosticError
 from tests.checkpoint.made import failure, names, write_model
@@ -81,6 +82,16 @@ def test_something_that_appears_while_writing_is_not_overwritten(tmp_path: Path)
     assert tree(out) == {"theirs": "x"}
 
 
+def test_force_judges_again_what_appears_while_writing(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    with Target.open(out, force=True) as target:
+        fill(target)
+        out.mkdir()
+        (out / "theirs").write_text("x")
+        assert failure(target.publish).code == "GP407"
+    assert tree(out) == {"theirs": "x"}
+
+
 @pytest.mark.parametrize("atomic", [True, False])
 def test_force_replaces_a_checkpoint(old: Path, atomic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not atomic:
@@ -89,6 +100,25 @@ def test_force_replaces_a_checkpoint(old: Path, atomic: bool, monkeypatch: pytes
         fill(target)
         assert tree(old)["config.json"] == "old"
         assert target.publish().leftover is None
+    assert tree(old) == NEW
+    assert names(old.parent) == ["model"]
+
+
+def test_an_old_one_that_cannot_be_deleted_is_named_and_deleted_later(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Target.open(old, force=True) as target:
+        fill(target)
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
+            leftover = target.publish().leftover
+    assert leftover is not None
+    assert tree(leftover)["config.json"] == "old"
+    assert tree(old).items() >= NEW.items()
+    with Target.open(old, force=True) as target:
+        assert not leftover.exists() or leftover == target.partial
+        fill(target)
+        target.publish()
     assert tree(old) == NEW
     assert names(old.parent) == ["model"]
 
@@ -311,6 +341,26 @@ def test_a_lock_file_of_a_killed_run_holds_nobody_up(tmp_path: Path) -> None:
     (tmp_path / ".model.growplan-lock").write_text(f"{os.getpid()} elsewhere\n")
     Target.open(tmp_path / "model").close()
     assert names(tmp_path) == []
+
+
+def test_a_lock_file_removed_by_its_owner_in_between_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, real, calls = tmp_path / "lock", lock._lock, []
+
+    def racing(fd: int, what: Path) -> None:
+        real(fd, what)
+        calls.append(fd)
+        if len(calls) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(lock, "_lock", racing)
+    held = lock.RunLock(path, tmp_path)
+    assert len(calls) == 2
+    assert path.exists()
+    held.release()
+    held.release()
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(("owner", "free"), [("999999999", True), (str(os.getppid()), False)])
