@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,8 @@ class Golden:
             path.write_text(text, encoding="utf-8")
             return
         if not path.exists():
-            pytest.fail(
-                f"no golden file {path.relative_to(TESTS.parent)}; look at the text and run with --update-golden:\n{text}"
-            )
+            where = path.relative_to(TESTS.parent)
+            pytest.fail(f"no golden file {where}; look at the text, then run with --update-golden:\n{text}")
         assert text == path.read_text(encoding="utf-8"), (
             f"differs from {path.relative_to(TESTS.parent)} (--update-golden rewrites it)"
         )
@@ -83,6 +83,27 @@ class Golden:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """`golden(text)` or `golden(text, "name")`; `--update-golden` rewrites."""
     return Golden(request)
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str, float, float], None]:
+    """`measured("what", value, bound)` asserts value < bound; the run's summary lists it."""
+
+    def measure(what: str, value: float, bound: float) -> None:
+        record_property("measured", f"{what:64} {value:8.1e}  (must be < {bound:.0e})")
+        assert value < bound
+
+    return measure
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the tests measured, in one table at the end."""
+    reports = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, ())]
+    lines = [str(text) for r in reports for key, text in r.user_properties if key == "measured"]
+    if lines:
+        terminalreporter.section("measured")
+        for line in sorted(lines):
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tests.real.assets import EXAMPLES, apply, by_interpreter, load_clean, upcast
 
 pytestmark = pytest.mark.full
+Measured = Callable[[str, float, float], None]
 PLAN = EXAMPLES / "smollm2" / "smollm2-768.grow.yaml"
 PROMPT = "The capital of France is"
 
@@ -33,12 +35,14 @@ def relative(source: torch.Tensor, grown: torch.Tensor) -> float:
     return float((source - grown).abs().max() / source.std())
 
 
-def test_logits_through_the_interpreter_agree_to_1e_9(models: tuple[Path, Path]) -> None:
+def test_logits_through_the_interpreter_agree_to_1e_9(models: tuple[Path, Path], measured: Measured) -> None:
     source, grown = (by_interpreter(folder, ids(folder))["logits"] for folder in models)
-    assert relative(source, grown) < 1e-9
+    measured("SmolLM2 576→768, float64: logits, interpreter", relative(source, grown), 1e-9)
 
 
-def test_logits_through_stock_transformers_agree_to_1e_5(models: tuple[Path, Path]) -> None:
+def test_logits_through_stock_transformers_agree_to_1e_5(
+    models: tuple[Path, Path], measured: Measured
+) -> None:
     """transformers keeps norms and rotary tables in float32 even in a float64 model."""
     from transformers import AutoModelForCausalLM
 
@@ -47,7 +51,7 @@ def test_logits_through_stock_transformers_agree_to_1e_5(models: tuple[Path, Pat
         model = load_clean(AutoModelForCausalLM, folder, dtype=torch.float64)
         with torch.no_grad():
             logits.append(model(ids(folder)).logits)
-    assert relative(*logits) < 1e-5
+    measured("SmolLM2 576→768, float64: logits, stock transformers", relative(*logits), 1e-5)
 
 
 def test_float32_as_shipped_still_answers_paris(
