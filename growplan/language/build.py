@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from growplan.diagnostics import Span
-from growplan.language.draft import Entry, GrowthDraft, StepDraft
+from growplan.language.draft import Entry, FileDraft, GrowthDraft, StepDraft
 from growplan.language.errors import Errors
 from growplan.language.plan import Growth, Node, Scalar, Step
 from growplan.language.scalars import check_trap, scalar, whole
-from growplan.language.words import EXPECTS, HEADERS, PATHS, VERBS, Word, did_you_mean
+from growplan.language.words import EXPECTS, HEADERS, INVISIBLE_IN_VALUES, PATHS, VERBS, Word, did_you_mean
 
 N = TypeVar("N", bound=Node)
 ID = re.compile(r"[A-Za-z_][\w-]*")
@@ -36,12 +36,13 @@ def join_steps(files: Sequence[Sequence[StepDraft]], errors: Errors) -> list[Ste
     A step whose given id is already a parent's takes the parent's place; all others follow.
     """
     joined: list[StepDraft] = []
+    counts: dict[str, int] = {}
     for steps in files:
         position = {step.name: i for i, step in enumerate(joined)}
         given = _given(steps, errors)
         taken = set(position) | set(given.values())
         for step in steps:
-            name = given.get(id(step)) or _free(derived_id(step), taken)
+            name = given.get(id(step)) or _free(derived_id(step), taken, counts)
             taken.add(name)
             step.name = name
             if id(step) in given and name in position:
@@ -77,11 +78,12 @@ def _given(steps: Sequence[StepDraft], errors: Errors) -> dict[int, str]:
     return given
 
 
-def _free(name: str, taken: set[str]) -> str:
-    count, candidate = 1, name
+def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
+    """`name`, or `name-2`, `name-3`, ...; `counts` remembers how far each name got."""
+    candidate = name
     while candidate in taken:
-        count += 1
-        candidate = f"{name}-{count}"
+        counts[name] = counts.get(name, 1) + 1
+        candidate = f"{name}-{counts[name]}"
     return candidate
 
 
@@ -99,9 +101,7 @@ def build_step(draft: StepDraft, errors: Errors) -> Step | None:
             fields[key] = _field(draft, key, entry, errors)
         else:
             value = scalar(entry.value, errors)
-            if isinstance(value, str) and "\n" in value:
-                errors.add("GP013", f"the value of `{key}` must be on one line", entry.value.span)
-            elif value is not None:
+            if value is not None and _visible(key, entry.value, errors):
                 options[key] = value
     growths = [_growth(growth, errors) for growth in draft.growths]
     places |= {"axis": draft.growths[0].axis.span} if draft.growths else {}
@@ -134,9 +134,18 @@ def _field(draft: StepDraft, key: str, entry: Entry, errors: Errors) -> str | in
         errors.add(
             "GP024", f"`{word.text}` is no name of a method", word.span, help="`growplan methods` lists them"
         )
-    elif key == "on" and "\n" in word.text:
-        errors.add("GP013", "a path must be on one line", word.span)
+    elif key == "on":
+        _visible(key, word, errors)
     return word.text
+
+
+def _visible(key: str, word: Word, errors: Errors) -> bool:
+    """Report a value with line breaks or control characters (which escapes can make)."""
+    if INVISIBLE_IN_VALUES.search(word.text) is None:
+        return True
+    message = f"`{key}` must be on one line and without control characters"
+    errors.add("GP013", message, word.span, help="remove the line break or the character")
+    return False
 
 
 def _growth(draft: GrowthDraft, errors: Errors) -> Growth | None:
@@ -159,9 +168,12 @@ def _growth(draft: GrowthDraft, errors: Errors) -> Growth | None:
     return validated(Growth, {"axis": draft.axis.text, **sizes}, draft.span, places, errors)
 
 
-def check_drafts(steps: Sequence[StepDraft], errors: Errors) -> None:
-    """Report what is wrong with steps whose words are all known here (no `${name}`)."""
-    for step in join_steps([steps], errors):
+def check_drafts(draft: FileDraft, errors: Errors) -> None:
+    """Report what is wrong with a file by itself, as far as its words are known (no `${name}`)."""
+    headers = {key: entry for key, entry in draft.headers.items() if "${" not in entry.value.text}
+    check_version(headers.get("growplan"), errors)
+    build_headers({key: (entry, "") for key, entry in headers.items() if key != "growplan"}, "", errors)
+    for step in join_steps([draft.steps], errors):
         words = [entry.value for entry in step.entries.values()]
         words += [w for g in step.growths for w in (g.axis, g.source, g.to, g.by) if w is not None]
         if not any("${" in word.text for word in words):
@@ -187,8 +199,9 @@ def build_headers(
         if key == "seed":
             fields[key] = whole(word, errors, "`seed`", 0, 2**64 - 1) or 0
         elif key in PATHS and not check_trap(word, errors):
-            if "\n" in word.text or not word.text:
-                errors.add("GP013", f"`{key}` must be a path on one line", word.span)
+            if not word.text:
+                errors.add("GP013", f"`{key}` must be a path", word.span)
+            _visible(key, word, errors)
             fields[key] = rebase(word.text, origin, folder)
     return fields, {key: entry.value.span for key, (entry, _) in headers.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ class Piece:
 
 def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment]) -> list[str]:
     """Give every comment to a piece: behind it if it stands on its last line, else above it or the
-    next one. Returns what is left below the last piece."""
+    next one. Pieces come in the order of the source. Returns what is left below the last one."""
     footer: list[str] = []
     last_line = 0
     places = sorted(
@@ -48,7 +49,7 @@ def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment])
             last_line = max(last_line, source.position(max(item.end - 1, item.start))[0])
             continue
         host, behind = _host(source, pieces, item, line)
-        if behind and host and not host.after:
+        if behind and host:
             host.after = item.text
         else:
             above = host.before if host else footer
@@ -61,13 +62,13 @@ def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment])
 
 def _host(source: Source, pieces: Sequence[Piece], comment: Comment, line: int) -> tuple[Piece | None, bool]:
     """The piece that a comment goes to, and whether it stands behind it."""
-    earlier = [p for p in pieces if p.start <= comment.start]
-    if earlier:
-        piece = max(earlier, key=lambda p: p.start)
+    following = bisect_right(pieces, comment.start, key=lambda p: p.start)
+    if following:
+        piece = pieces[following - 1]
         last = source.position(max(piece.end - 1, piece.start))[0]
         if line <= last:
             return piece, line == last and comment.start >= piece.end
-    return next((p for p in pieces if p.start > comment.start), None), False
+    return (pieces[following] if following < len(pieces) else None), False
 
 
 def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:

@@ -97,17 +97,22 @@ def read_dsl(text: Text, errors: Errors) -> FileDraft:
     return draft
 
 
-def read_line(text: Text, errors: Errors) -> StepDraft | None:
-    """A single step, as an item of `steps:`."""
+def only_statement(text: Text, errors: Errors) -> tuple[int, int] | None:
+    """The range of the one statement that an item of `steps:` may hold."""
+    before = len(errors.found)
     statements = split(text, errors).statements
     if len(statements) > 1:
         span = text.span(*statements[1])
         errors.add("GP013", "one step to an item, found several", span, help="give each step its own `- `")
-        return None
-    if not statements:
+    elif not statements and len(errors.found) == before:
         errors.add("GP013", "an empty step", text.span(0, len(text)), help="remove it, or write a step")
-        return None
-    found = read_statement(text, *statements[0], errors, among_steps=True)
+    return statements[0] if len(statements) == 1 and len(errors.found) == before else None
+
+
+def read_line(text: Text, errors: Errors) -> StepDraft | None:
+    """A single step, as an item of `steps:`."""
+    statement = only_statement(text, errors)
+    found = read_statement(text, *statement, errors, among_steps=True) if statement else None
     if isinstance(found, Entry):
         help = f"write `{found.key.text}: {found.value.text}` as a key of the plan"
         errors.add("GP021", f"`{found.key.text}` is not a step", found.key.span, help=help)

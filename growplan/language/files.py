@@ -14,11 +14,10 @@ from growplan.language.dsl import read_dsl
 from growplan.language.errors import Errors
 from growplan.language.nodes import Node, read_nodes
 from growplan.language.variables import Variables
-from growplan.language.words import Text, Word
+from growplan.language.words import INVISIBLE_IN_FILES, Text, Word
 from growplan.language.yamlplan import read_extends, read_vars, read_yaml
 
 LARGEST = 1 << 20  # bytes
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 YAML_KEY = re.compile(
     r"^(?:growplan|extends|source|target|seed|family|vars|steps|stages|x-[\w-]+)[ \t]*:", re.MULTILINE
 )
@@ -75,12 +74,12 @@ def checked(source: Source) -> Source:
             None,
             help="is this the right file?",
         )
-    if found := CONTROL.search(source.text):
-        shown = Source(source.name, CONTROL.sub("�", source.text))
+    if found := INVISIBLE_IN_FILES.search(source.text):
+        shown = Source(source.name, INVISIBLE_IN_FILES.sub("�", source.text))
         span = Span(shown, found.start(), found.end())
         fail(
             "GP003",
-            f"a control character, U+{ord(found.group()):04X}",
+            f"an invisible character, U+{ord(found.group()):04X}",
             span,
             help="remove it; is this a text file?",
         )

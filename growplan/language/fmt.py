@@ -6,16 +6,18 @@ spelling. Equal hashes before and after are a property that the tests hold.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from growplan.diagnostics import Source
 from growplan.language.build import check_drafts
 from growplan.language.comments import Comment, Piece, attach, render
-from growplan.language.draft import Entry, StepDraft, repeated
+from growplan.language.draft import Entry, FileDraft, StepDraft, repeated
 from growplan.language.dsl import read_statement, split
 from growplan.language.errors import Errors
 from growplan.language.files import checked
 from growplan.language.fmt_yaml import YamlFormatter, quoted_line, yaml_scalar
 from growplan.language.printing import draft_text, word_text
-from growplan.language.words import Text, Word
+from growplan.language.words import Text
 
 
 def format_plan(text: str, source_syntax: str, target_syntax: str, name: str = "<text>") -> str:
@@ -37,33 +39,38 @@ def _from_dsl(source: Source, target: str, errors: Errors) -> str:
     parts = split(text, errors)
     headers: list[Piece] = []
     steps: list[Piece] = []
-    drafts: list[StepDraft] = []
-    first: dict[str, Word] = {}
+    draft = FileDraft(source)
     for start, end in parts.statements:
         found = read_statement(text, start, end, errors)
         if isinstance(found, StepDraft):
-            drafts.append(found)
+            draft.steps.append(found)
             line = draft_text(found)
-            steps.append(Piece(start, end, [line if target == "dsl" else "- " + quoted_line(line)],
+            steps.append(Piece(start, end, [line if target == "dsl" else "- " + quoted_line(escape(line))],
                                "" if target == "dsl" else "  "))  # fmt: skip
         elif isinstance(found, Entry):
-            if first.setdefault(found.key.text, found.key) is not found.key:
-                repeated(found.key, first[found.key.text], errors)
+            first = draft.headers.setdefault(found.key.text, found)
+            if first is not found:
+                repeated(found.key, first.key, errors)
             headers.append(Piece(start, end, [_header(found, target)]))
-    check_drafts(drafts, errors)
+    check_drafts(draft, errors)
     errors.raise_any()
     ordered = sorted([*headers, *steps], key=lambda p: p.start)
     comments = [Comment(start, source.text[start:end]) for start, end in parts.comments]
     footer = attach(source, ordered, comments)
     if target == "dsl":
         return render(ordered, footer)
-    return render(_with_yaml_keys(headers, steps, "growplan" in first), footer)
+    return render(_with_yaml_keys(headers, steps, "growplan" in draft.headers), footer)
 
 
 def _header(entry: Entry, target: str) -> str:
     if target == "dsl":
         return f"{entry.key.text} {word_text(entry.value)}"
-    return f"{entry.key.text}: {yaml_scalar(entry.value)}"
+    return f"{entry.key.text}: {yaml_scalar(replace(entry.value, text=escape(entry.value.text)))}"
+
+
+def escape(text: str) -> str:
+    """DSL text for YAML, where `${` would be a reference."""
+    return text.replace("${", "$${")
 
 
 def _with_yaml_keys(headers: list[Piece], steps: list[Piece], versioned: bool) -> list[Piece]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from growplan.diagnostics import Source, Span
 from growplan.language.build import check_drafts
@@ -21,8 +23,7 @@ from growplan.language.yamlplan import labelled_line, read_step, read_vars, read
 WIDTH = 100
 HASH = re.compile(r"(?<!\S)#")
 UNSAFE_FIRST = re.compile(r"[-?:](?:\s|$)|[,\[\]{}#&*!|>'\"%@`]")
-UNSAFE = re.compile(r":(?:\s|$)|\s#|[\n\r\t\x85\u2028\u2029]|\A\s|\s\Z|\A\Z|\A(?:---|\.\.\.)")
-LINE_BREAKS = {"\x85": "\\x85", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+UNSAFE = re.compile(r":(?:\s|$)|\s#|[\n\t]|\A\s|\s\Z|\A\Z|\A(?:---|\.\.\.)")
 
 
 def plain_safe(text: str, flow: bool = False) -> bool:
@@ -34,8 +35,7 @@ def plain_safe(text: str, flow: bool = False) -> bool:
 
 def double_quoted(text: str) -> str:
     """The text in YAML's double quotes."""
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(LINE_BREAKS.get(char, char) for char in quoted)
+    return json.dumps(text, ensure_ascii=False)
 
 
 def yaml_scalar(word: Word, flow: bool = False) -> str:
@@ -57,8 +57,6 @@ def quoted_line(line: str) -> str:
 
 
 def _line_scalar(line: str) -> str:
-    if any(char in line for char in LINE_BREAKS):
-        return double_quoted(line)
     return line if plain_safe(line) else "'" + line.replace("'", "''") + "'"
 
 
@@ -80,7 +78,7 @@ class YamlFormatter:
         root = read_nodes(self.source, self.errors)
         read_vars(root, self.errors)
         draft = read_yaml(self.source, root, self.as_written, self.errors)
-        check_drafts(draft.steps, self.errors)
+        check_drafts(draft, self.errors)
         self.errors.raise_any()
         if not isinstance(root, MappingNode):
             return ""
@@ -97,30 +95,33 @@ class YamlFormatter:
                 self.errors.add("GP040", f"the DSL has no `{key.text}`", key.span, help=help)
         if not self.errors.found:
             for start, end in _scalar_ranges(root):
-                found = self.source.text.find("${", start, end)
-                if found >= 0:
-                    span = Span(self.source, found, found + 2)
-                    self.errors.add("GP040", "the DSL has no `${...}`", span, help="write the value out")
+                for found in REFERENCE.finditer(self.source.text, start, end):
+                    if not found[1]:
+                        span = Span(self.source, *found.span())
+                        self.errors.add("GP040", "the DSL has no `${...}`", span, help="write the value out")
         self.errors.raise_any()
 
     def _dsl(self, root: MappingNode) -> list[Piece]:
+        unescaped = Variables({})  # `$${` is `${` in the DSL
         pieces: list[Piece] = []
         for key, value in root.pairs:
             if key.text == "steps" and isinstance(value, SequenceNode):
                 pieces.append(Piece(key.span.start, key.span.end, []))
                 for node in value.items:
-                    step = read_step(node, self.as_written, self.errors)
+                    step = read_step(node, unescaped, self.errors)
                     assert step is not None
                     pieces.append(Piece(node.span.start, node.span.end, [draft_text(step)]))
-            elif isinstance(value, ScalarNode):
-                lines = [] if key.text == "growplan" else [f"{key.text} {word_text(as_word(value))}"]
+            elif key.text in HEADERS and isinstance(value, ScalarNode):
+                word = unescaped.word(value, self.errors)
+                lines = [f"{key.text} {word_text(word)}"] if word and key.text != "growplan" else []
                 pieces.append(Piece(key.span.start, value.span.end, lines))
         return pieces
 
     def _yaml(self, root: MappingNode) -> list[Piece]:
         pieces: list[Piece] = []
         for key, value in root.pairs:
-            head = Piece(key.span.start, key.span.end, [f"{key.text}:"])
+            empty = " {}" if key.text == "vars" and isinstance(value, MappingNode) and not value.pairs else ""
+            head = Piece(key.span.start, key.span.end, [f"{key.text}:{empty}"])
             if key.text == "steps" and isinstance(value, SequenceNode):
                 pieces.append(head)
                 for node in value.items:
@@ -180,7 +181,7 @@ class YamlFormatter:
         assert isinstance(scalar, ScalarNode)
         if "${" in scalar.text:
             start, end = split(locate(scalar), self.errors).statements[0]
-            return quoted_line(label + " ".join(scalar.text[start:end].split()))
+            return label + _line_scalar(" ".join(scalar.text[start:end].split()))
         step = read_step(node, self.as_written, self.errors)
         assert isinstance(step, StepDraft)
         return quoted_line(draft_text(step))
@@ -188,14 +189,16 @@ class YamlFormatter:
     def _comments(self, root: MappingNode, target: str) -> list[Comment]:
         """Every comment outside scalars, and those inside DSL lines in quotes or blocks."""
         text = self.source.text
-        ranges = _scalar_ranges(root)
-        if target == "yaml":
-            ranges += [(v.span.start, v.span.end) for k, v in root.pairs if k.text.startswith("x-")]
+        ranges: list[tuple[int, int]] = []
+        for key, value in root.pairs:
+            verbatim = target == "yaml" and key.text.startswith("x-")
+            ranges.append((key.span.start, value.span.end if verbatim else key.span.end))
+            ranges += [] if verbatim else _scalar_ranges(value)
         comments: list[Comment] = []
         end = 0  # of the comment before: a second `#` is part of it
         for mark in HASH.finditer(text):
             at = mark.start()
-            if at >= end and not any(first <= at < last for first, last in ranges):
+            if at >= end and not _inside(at, ranges):
                 line = text[at:].partition("\n")[0]
                 comments.append(Comment(at, line.rstrip()))
                 end = at + len(line)
@@ -215,6 +218,12 @@ class YamlFormatter:
         if mark := HASH.search(header):
             found.append(Comment(scalar.span.start + mark.start(), header[mark.start() :].rstrip()))
         return found
+
+
+def _inside(at: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a place is in one of these ranges, which are sorted and apart."""
+    before = bisect_right(ranges, at, key=lambda span: span[0])
+    return before > 0 and ranges[before - 1][0] <= at < ranges[before - 1][1]
 
 
 def _scalar_ranges(node: Node) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ REFERENCE: Json = {"type": "string", "pattern": r"^\$\{[A-Za-z_][\w-]*\}$"}
 WORD: Json = {"type": ["string", "number", "boolean"]}
 AXIS: Json = {"type": "string", "examples": list(AXES)}
 NAME: Json = {"type": "string", "pattern": r"^[A-Za-z_][\w-]*$"}
+ALSO_REQUIRED = {"upcycle": ["experts"], "grow": ["via"]}
 PROSE = {
     "growplan": "Version of the plan language.",
     "source": "The model to grow: a Hugging Face directory with safetensors, relative to this file.",
@@ -139,7 +140,7 @@ def _mapping(verb: str) -> Json:
         properties["over"] = whole(1, description=PROSE["over"])
     rule: Json = {
         "type": "object",
-        "required": [verb, "experts"] if verb == "upcycle" else [verb],
+        "required": [verb, *ALSO_REQUIRED.get(verb, ())],
         "properties": properties,
         "additionalProperties": WORD,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ AXES = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions", 
 EXPECTS = ("exact", "approximate", "none")
 FIELDS = ("id", "via", "over", "on", "steps", "expect")  # step keys that are not method options
 SIZES = ("from", "to", "by")
+# Line breaks other than "\n", control characters, and what is no character at all; not the tab.
+_INVISIBLE = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff"
+INVISIBLE_IN_FILES = re.compile(f"[{_INVISIBLE}]|\r(?!\n)")
+INVISIBLE_IN_VALUES = re.compile(f"[{_INVISIBLE}\n\r]")
 
 
 @dataclass(frozen=True)

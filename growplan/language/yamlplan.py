@@ -7,9 +7,9 @@ from typing import Any
 
 from growplan.diagnostics import Source
 from growplan.language.draft import Entry, FileDraft, GrowthDraft, StepDraft, enter
-from growplan.language.dsl import FIRST, read_line
+from growplan.language.dsl import FIRST, only_statement, read_line
 from growplan.language.errors import Errors
-from growplan.language.located import as_word
+from growplan.language.located import as_word, locate
 from growplan.language.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from growplan.language.scalars import check_trap, scalar
 from growplan.language.variables import NAME, Variables
@@ -91,20 +91,27 @@ def read_steps(node: Node, variables: Variables, errors: Errors) -> list[StepDra
 def read_step(node: Node, variables: Variables, errors: Errors) -> StepDraft | None:
     """A DSL line, a flat mapping, or `ID: DSL line`."""
     if isinstance(node, ScalarNode):
-        text = variables.text(node, errors)
-        return None if text is None else read_line(text, errors)
+        return _line(node, variables, errors)
     if isinstance(node, SequenceNode):
         _wrong(node, "a step must be a line or a mapping, not a list", "remove one `- `", errors)
         return None
     if label := labelled_line(node):
         key, line = label
-        text = variables.text(line, errors)
-        step = read_line(text, errors) if text is not None else None
+        step = _line(line, variables, errors)
         if step is not None:
             enter(step, Word("id", key.span), key, errors)
             step.span = joined([key.span, step.span]) or step.span
         return step
     return _mapping_step(node, variables, errors)
+
+
+def _line(node: ScalarNode, variables: Variables, errors: Errors) -> StepDraft | None:
+    text = variables.text(node, errors)
+    if text is not None:
+        return read_line(text, errors)
+    if variables.values is None:
+        only_statement(locate(node), errors)  # all that can be told before names are replaced
+    return None
 
 
 def labelled_line(node: MappingNode) -> tuple[Word, ScalarNode] | None:
@@ -148,7 +155,7 @@ def _mapping_step(node: MappingNode, variables: Variables, errors: Errors) -> St
         _report_verbs(node, [key for key, _ in verbs], errors)
         return None
     verb, value = verbs[0]
-    step = StepDraft(Word(verb.text, verb.span), node.span)
+    step, before = StepDraft(Word(verb.text, verb.span), node.span), len(errors.found)
     step.growths = _growths(step, value, variables, errors)
     for key, entry in node.pairs:
         if key is verb:
@@ -156,6 +163,11 @@ def _mapping_step(node: MappingNode, variables: Variables, errors: Errors) -> St
         word = _plain_word(entry, key.text, variables, errors)
         if word is not None:
             _key(step, key, word, errors)
+    if len(errors.found) > before:
+        return step
+    if verb.text == "grow" and "via" not in step.entries:
+        errors.add("GP025", "`grow` needs `via`", node.span, help="add `via: ligo`")
+        return None
     if verb.text == "upcycle" and step.growths and step.growths[0].to is None:
         errors.add("GP025", "`upcycle` needs `experts`", node.span, help="add `experts: 8`")
         return None

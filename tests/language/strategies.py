@@ -16,7 +16,7 @@ STRINGS = [
     'q"q', "back\\slash",
     "'", "x: y", "[a]", "{a", "é→𝔸", "${v}"[1:], "-", "- a", "!t", "&a", "*a", "?", ": ", "%", "@", "`",
     "a#b", "=b", ":c",
-    "normal(0.02)", " pad ", "null", "|", ">", "---", "...", "a\u2028b", "a\u0085b",
+    "normal(0.02)", " pad ", "null", "|", ">", "---", "...", "${v}", "a$${b", "tab\there",
 ]  # fmt: skip
 
 sizes = st.integers(1, 10**9)
@@ -126,9 +126,8 @@ def size(old: int | None, to: int | None, by: int | None) -> str:
 
 
 def yaml_value(value: Value) -> str:
-    """JSON, apart from the two escapes that YAML lacks (surrogates) or needs (its other line breaks)."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text.replace("\x85", "\\x85").replace("\u2028", "\\u2028")
+    """JSON, with `${` escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("${", "$${")
 
 
 def yaml(headers: dict[str, Value], specs: list[StepSpec]) -> str:

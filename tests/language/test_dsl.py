@@ -116,6 +116,13 @@ def test_ids_are_derived_and_never_collide() -> None:
     ]  # fmt: skip
 
 
+def test_a_derived_id_leaves_later_given_ones_alone() -> None:
+    text = "widen ffn x2; widen ffn x2; widen-ffn-2: widen hidden x2; widen-ffn: stack depth x2"
+    assert [step.id for step in parse_expression(text).steps] == [
+        "widen-ffn-3", "widen-ffn-4", "widen-ffn-2", "widen-ffn",
+    ]  # fmt: skip
+
+
 def test_upcycle_grows_experts() -> None:
     (step,) = parse_expression("upcycle ffn to 8 experts").steps
     assert step.growths == (Growth(axis="experts", to=8),)

@@ -185,6 +185,8 @@ def test_files_that_are_no_plans(tmp_path: Path) -> None:
     assert codes(tmp_path / "latin.grow") == [("latin.grow:2:6", "GP002")]
     (tmp_path / "big.grow").write_bytes(b"#" * (1 << 20) + b"#")
     assert codes(tmp_path / "big.grow") == [("", "GP004")]
+    (tmp_path / "wide.grow").write_bytes("é".encode() * (1 << 19) + b"#")  # few characters, many bytes
+    assert codes(tmp_path / "wide.grow") == [("", "GP004")]
     (tmp_path / "full.grow").write_bytes(b"widen a x2 #".ljust(1 << 20, b"#"))
     assert lines(tmp_path / "full.grow") == ["widen-a: widen a x2"]
 

@@ -134,6 +134,19 @@ def test_variables_keep_their_quotes_where_they_matter() -> None:
     assert both_ways(text, "yaml", "yaml") == text
 
 
+def test_a_block_mapping_keeps_the_quotes_of_a_string_made_of_a_variable() -> None:
+    text = 'vars:\n  n: 5\nsteps:\n  - widen: a\n    x: ${n}\n    y: "${n}4"\n    z: "12"\n'
+    assert both_ways(text, "yaml", "yaml") == text
+    assert parse_text(text).steps[0].options == {"x": 5, "y": "54", "z": "12"}
+
+
+def test_what_looks_like_a_variable_in_the_dsl_is_escaped_in_yaml() -> None:
+    text = "source ./a${b}\nwiden a, note $${c}\n"
+    formatted = both_ways(text, "dsl", "yaml")
+    assert formatted == "growplan: 1\nsource: ./a$${b}\nsteps:\n  - widen a, note $$${c}\n"
+    assert both_ways(formatted, "yaml", "dsl") == text
+
+
 @pytest.mark.parametrize(
     ("text", "column"),
     [
@@ -151,6 +164,9 @@ def test_what_the_dsl_cannot_say_is_refused(text: str, column: str) -> None:
 @pytest.mark.parametrize(
     ("syntax", "text", "code"),
     [
+        ("yaml", "steps: ['# ${a}']", "GP013"),
+        ("yaml", "steps: ['widen a; widen ${a}']", "GP013"),
+        ("yaml", "steps: ['widen a, b ${a}\"']", "GP022"),
         ("dsl", "widn a", "GP021"),
         ("dsl", "widen a x1", "GP023"),
         ("dsl", "seed 1; seed 2; widen a", "GP007"),

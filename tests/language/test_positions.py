@@ -112,7 +112,7 @@ CASES = [
     ("yaml", "steps: [{grow: hidden, via: l}]", "1:16 GP013", "hidden"),
     ("yaml", "steps: [{grow: {}, via: l}]", "1:16 GP013", "{}"),
     ("yaml", "steps: [{grow: {a: b c}}]", "1:20 GP024", "b c"),
-    ("yaml", "steps: [{grow: {a: much}}]", "1:20 GP024", "much"),
+    ("yaml", "steps: [{grow: {a: much}, via: l}]", "1:20 GP024", "much"),
     ("yaml", "steps: [{grow: {a: 5}, to: 6}]", "1:24 GP025", "to"),
     ("yaml", "steps: [{grow: {a: 5}, on: x, data: y}]", "1:31 GP007", "data"),
     ("yaml", "steps: [{upcycle: ffn}]", "1:9 GP025", "{upcycle: ffn}"),
@@ -161,6 +161,11 @@ CASES = [
     ("yaml", "steps: [widen a\x00 x2]", "1:16 GP003", "�"),
     ("dsl", "widen a\x07 x2", "1:8 GP003", "�"),
     ("dsl", "widen \ud800 x2", "1:7 GP003", "�"),
+    ("dsl", "widen a\u2028 x2", "1:8 GP003", "�"),
+    ("yaml", "steps: [widen a]\rseed: 1", "1:17 GP003", "�"),
+    ("yaml", 'steps: [{widen: a, b: "c\\0"}]', "1:23 GP013", '"c\\0"'),
+    ("yaml", 'source: "c\\u2028"\nsteps: [widen a]', "1:9 GP013", '"c\\u2028"'),
+    ("yaml", "steps: [{grow: {a: 5}}]", "1:9 GP025", "{grow: {a: 5}}"),
 ]  # fmt: skip
 
 

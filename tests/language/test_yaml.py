@@ -61,7 +61,7 @@ def test_words_are_words(word: str) -> None:
     ("text", "value"),
     [("1", 1), ("-1", -1), ("0", 0), ("1e-4", 1e-4), ("1E3", 1e3), ("0.5", 0.5), (".5", 0.5), ("5.", 5.0),
      ("-1.5e+3", -1500.0),
-     ("true", True), ("false", False), ('"1"', "1"), ('"true"', "true"), ("'1e-4'", "1e-4")],
+     ("true", True), ("false", False), ('"1"', "1"), ('"true"', "true"), ("'1e-4'", "1e-4"), ('""', "")],
 )  # fmt: skip
 def test_numbers_and_booleans(text: str, value: object) -> None:
     found = option(text)
@@ -75,7 +75,7 @@ def test_numbers_and_booleans(text: str, value: object) -> None:
      "steps: [{{widen: {}}}]", "steps: [{{widen: a, to: {}}}]", "steps: [{{widen: a, via: {}}}]",
      "steps: [{{widen: a, id: {}}}]", "steps: [{{widen: a, expect: {}}}]",
      "steps: [{{mask-in: a, over: {}}}]",
-     "steps: [{{grow: {{a: 1}}, on: {}}}]", "vars: {{v: {}}}\nsteps: [widen a]", "steps: ['widen a, b {}']"],
+     "steps: [{{grow: {{a: 1}}, via: l, on: {}}}]", "vars: {{v: {}}}\nsteps: [widen a]", "steps: ['widen a, b {}']"],
 )  # fmt: skip
 def test_traps_are_refused_everywhere(where: str, trap: str) -> None:
     with pytest.raises(DiagnosticError) as caught:

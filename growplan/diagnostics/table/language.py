@@ -16,8 +16,8 @@ CODES = {
         "Save the file as UTF-8.",
     ),
     "GP003": Code(
-        "A plan file holds a control character.",
-        "Control characters are invisible, and a sign that the file is not text.",
+        "A plan file holds a control character, or a line break other than a newline.",
+        "It is invisible, readers and editors disagree on it, and it is a sign that the file is not text.",
         "Remove the character, or name the right file.",
     ),
     "GP004": Code(
