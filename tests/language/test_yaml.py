@@ -75,7 +75,8 @@ def test_numbers_and_booleans(text: str, value: object) -> None:
      "steps: [{{widen: {}}}]", "steps: [{{widen: a, to: {}}}]", "steps: [{{widen: a, via: {}}}]",
      "steps: [{{widen: a, id: {}}}]", "steps: [{{widen: a, expect: {}}}]",
      "steps: [{{mask-in: a, over: {}}}]",
-     "steps: [{{grow: {{a: 1}}, via: l, on: {}}}]", "vars: {{v: {}}}\nsteps: [widen a]", "steps: ['widen a, b {}']"],
+     "steps: [{{grow: {{a: 1}}, via: l, on: {}}}]", "vars: {{v: {}}}\nsteps: [widen a]",
+     "steps: ['widen a, b {}']"],
 )  # fmt: skip
 def test_traps_are_refused_everywhere(where: str, trap: str) -> None:
     with pytest.raises(DiagnosticError) as caught:
