@@ -78,7 +78,7 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         (factor,) = factors
         keys = ", ".join(sorted(typing.eps))
         reasons.append(f"norms see {factor} of the old energy: scale × sqrt({factor}), `{keys}` × {factor}")
-    if typing.tied and typing.stream is not None and max(typing.stream.counts) > 1:
+    if typing.tied and typing.stream is not None and typing.stream.most_copies > 1:
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")

@@ -18,7 +18,7 @@ def lint(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
 
 def _twins(step: TypedStep) -> Iterator[Diagnostic]:
     """Copies with even shares and no noise get identical gradients and stay identical."""
-    copied = [axis for axis, e in step.maps.items() if max(e.counts, default=0) > 1]
+    copied = [axis for axis, e in step.maps.items() if e.most_copies > 1]
     if copied and step.rewrites and step.rewrites[0].shares == "even":
         yield Diagnostic(
             "GP901",

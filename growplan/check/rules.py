@@ -216,9 +216,13 @@ def tied_target(embedding: Expansion) -> Expansion:
     """
     linear(embedding)
     runs: list[Run] = []
+    k = embedding.uniform_count
     for run in embedding.runs:
         if run.kind != "copy":
             runs.append(Run("zero", run.count))
+            continue
+        if k is not None:
+            runs.append(Run("copy", run.count, run.start, Root.rational(Fraction(1, k)) / run.c))
             continue
         for start, end in _even_stretches(embedding.counts, run.start, run.start + run.count):
             share = Root.rational(Fraction(1, embedding.counts[start])) / run.c
@@ -238,7 +242,7 @@ def _energies(e: Expansion) -> set[Fraction]:
     """The diagonal of E^T E over copy rows, as a set."""
     if len(e.scales) == 1:
         (c,) = e.scales
-        return {count * c.square for count in set(e.counts)}
+        return {count * c.square for count in e.distinct_counts}
     energy = [Fraction(0)] * e.old
     for row in e.rows():
         if row.kind == "copy":

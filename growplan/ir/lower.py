@@ -144,7 +144,7 @@ class _Chain:
         e, dim, old = rewrite.cols, self.param.col_dim, self.value
         if e is None or e.is_identity:
             return
-        key = self._key("shares") if rewrite.shares != "even" and max(e.counts) > 1 else ""
+        key = self._key("shares") if rewrite.shares != "even" and e.most_copies > 1 else ""
         shares = rewrite.shares if key else "even"
         self._apply(SplitColumn(dim, _copies(e), shares, key), (), (dim, e.size))
         self._fill(ZeroOut(dim, e.positions("mean")))
