@@ -69,12 +69,14 @@ class LoadedPlan:
         force: bool = False,
         dry_run: bool = False,
         memory: int | None = None,
+        stock: bool | None = None,
         progress: Callable[[Event], None] | None = None,
     ) -> ApplyResult:
         """Grow the source and write a Hugging Face directory (needs `growplan[torch]`).
 
         `out` takes the place of the plan's `target`. Every step is asserted against the step
-        before it; the target appears whole or not at all.
+        before it; the target appears whole or not at all. `stock`: compare source and result by
+        their transformers class too (None: where both fit in memory).
         """
         from growplan.apply import apply
 
@@ -87,6 +89,7 @@ class LoadedPlan:
             force=force,
             dry_run=dry_run,
             memory=memory,
+            stock=stock,
             progress=progress,
         )
 

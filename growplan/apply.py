@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from growplan.certificate import write_certificate
 from growplan.check.typed import TypedPlan, TypedStep
-from growplan.checkpoint.card import card_text, write_card
-from growplan.checkpoint.config import Config, write_config
-from growplan.checkpoint.files import file_sha256
-from growplan.checkpoint.growth import Growth, Hint, StepRecord, write_growth
-from growplan.checkpoint.growth_reader import parent_of
+from growplan.checkpoint.config import write_config
 from growplan.checkpoint.headers import Headers, read_headers
 from growplan.checkpoint.layout import Layout, plan_shards
 from growplan.checkpoint.output import Target, check_target
@@ -32,7 +29,11 @@ from growplan.pipeline import Compiled, compile_plan, target_directory
 
 if TYPE_CHECKING:
     from growplan.backend.assertions import Measurement
+    from growplan.backend.segments import SegmentError
+    from growplan.backend.stock import StockDifference
 
+Measured = tuple[tuple[TypedStep, "Measurement"], ...]
+STOCK_BYTES = 4 << 30  # larger models are loaded by transformers only when asked
 RECORD_BYTES = 1 << 20  # room for config, card and growth.json
 
 
@@ -43,7 +44,7 @@ class Event:
     `step` events carry the step and what was measured of it; `write` events the bytes done.
     """
 
-    kind: str  # step | write | publish
+    kind: str  # step | write | stock | publish
     step: TypedStep | None = None
     measured: Measurement | None = None
     tensor: str = ""
@@ -57,9 +58,10 @@ class ApplyResult:
 
     target: Path
     typed: TypedPlan
-    steps: tuple[tuple[TypedStep, Measurement], ...]
+    steps: Measured
     bytes_written: int
     left: tuple[Leave, ...]
+    stock: tuple[StockDifference, ...] | None = None  # None: not loaded by transformers
     leftover: Path | None = None  # a replaced directory that could not be deleted
     dry_run: bool = False
 
@@ -88,11 +90,14 @@ def apply(
     force: bool = False,
     dry_run: bool = False,
     memory: int | None = None,
+    stock: bool | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> ApplyResult:
     """Grow the plan's source and write the result as a Hugging Face directory.
 
     `out` takes the place of the plan's `target`; `memory` (bytes) bounds the working set.
+    `stock`: load source and result by their transformers class too, and compare (None: where
+    transformers is installed and both fit in memory).
     Every step is asserted against the step before it, before anything is written; the target
     appears whole or not at all. Raises DiagnosticError.
     """
@@ -119,11 +124,17 @@ def apply(
         measured = _assert_steps(job, reader, where, tell)
         hashes = _write_tensors(job, reader, place.partial, where, memory, tell)
         _compare_written(job, reader, place.partial, where)
-        _write_records(job, place.partial, measured, hashes)
+        write_config(place.partial, job.typed.target.config)
+        files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
+        found = _measure_segments(job, reader, where, measured)
+        loaded = _load_stock(job, place.partial, stock, tell)
+        write_certificate(place.partial, job.typed, job.headers, measured, found, loaded, hashes, files)
         reader.check_unchanged()
         tell(Event("publish"))
         published = place.publish()
-    return ApplyResult(published.path, job.typed, measured, job.layout.total_size, left, published.leftover)
+    return ApplyResult(
+        published.path, job.typed, measured, job.layout.total_size, left, loaded, published.leftover
+    )
 
 
 def _prepare(compiled: Compiled) -> _Job:
@@ -141,9 +152,7 @@ def _prepare(compiled: Compiled) -> _Job:
     return _Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
 
 
-def _assert_steps(
-    job: _Job, reader: Reader, device: str, tell: Callable[[Event], None]
-) -> tuple[tuple[TypedStep, Measurement], ...]:
+def _assert_steps(job: _Job, reader: Reader, device: str, tell: Callable[[Event], None]) -> Measured:
     from growplan.backend.assertions import assert_step
     from growplan.backend.executor import reader_rows
 
@@ -185,102 +194,44 @@ def _compare_written(job: _Job, reader: Reader, out: Path, device: str) -> None:
         written_equals(graph, reader_rows(reader, device), reader_rows(written), device=device)
 
 
-def _write_records(
-    job: _Job,
-    out: Path,
-    measured: tuple[tuple[TypedStep, Measurement], ...],
-    hashes: Mapping[str, str],
-) -> None:
-    """config.json, the files beside the weights, growth.json and the model card."""
-    write_config(out, job.typed.target.config)
-    written = carry_sidecars(job.sidecars, job.source, out)
-    files = {name: file_sha256(out / name) for name in ("config.json", *written)}
-    growth = _growth(job, measured, hashes, files)
-    write_growth(out, growth)
-    write_card(out, card_text(growth, job.source, title=_title(job)))
+def _measure_segments(job: _Job, reader: Reader, device: str, measured: Measured) -> list[SegmentError]:
+    """Source against result of every run of preserving steps; a step alone was measured already."""
+    from growplan.backend.executor import reader_rows
+    from growplan.backend.segments import measure_segment, of_step, segments
+
+    graph, steps = job.compiled.graph, job.typed.steps
+    assert graph is not None
+    models = [job.typed.source, *(step.after for step in steps)]
+    read, seed = reader_rows(reader, device), job.typed.plan.seed
+    return [
+        of_step(first, measured[first][1])
+        if last - first == 1
+        else measure_segment(graph, first, last, models, read, device, seed)
+        for first, last in segments([str(step.proof.claim) for step in steps])
+    ]
 
 
-def _title(job: _Job) -> str:
-    from growplan.checkpoint.card import base_model_name
+def _load_stock(
+    job: _Job, out: Path, wanted: bool | None, tell: Callable[[Event], None]
+) -> tuple[StockDifference, ...] | None:
+    """Source and result through their transformers class; None where that is not wanted or does not fit."""
+    if wanted is False or (wanted is None and not _fits(job)):
+        return None
+    from growplan.backend.segments import output_maps_of
+    from growplan.backend.stock import compare_with_transformers
 
-    return f"{base_model_name(job.source)}, grown"
-
-
-def _growth(
-    job: _Job,
-    measured: tuple[tuple[TypedStep, Measurement], ...],
-    hashes: Mapping[str, str],
-    files: Mapping[str, str],
-) -> Growth:
-    from growplan.checkpoint.card import base_model_name
-    from growplan.language import canonical, plan_hash
-
-    plan = job.compiled.plan
-    return Growth(
-        plan=canonical(plan),
-        plan_hash=plan_hash(plan),
-        seed=plan.seed,
-        claim=str(job.typed.claim),
-        source=base_model_name(job.source),
-        source_files=_source_hashes(job.compiled.config, job.headers),
-        steps=tuple(_record(step, m) for step, m in measured),
-        tensors=hashes,
-        files=files,
-        versions=_versions(),
-        hint=_hint(job.typed),
-        parent=parent_of(job.source),
-    )
+    graph = job.compiled.graph
+    assert graph is not None
+    tell(Event("stock"))
+    models = [job.typed.source, *(step.after for step in job.typed.steps)]
+    maps = output_maps_of(graph, 0, len(graph.steps), models) if graph.steps else {}
+    return compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
 
 
-def _source_hashes(config: Config, headers: Headers) -> dict[str, str]:
-    directory = headers.directory
-    return {name: file_sha256(directory / name) for name in ("config.json", *headers.files)} | {
-        config.path.name: file_sha256(config.path)
-    }
+def _fits(job: _Job) -> bool:
+    """Whether transformers is there and both models fit in half of the memory, and in STOCK_BYTES."""
+    from importlib.util import find_spec
 
-
-def _record(step: TypedStep, measured: Measurement) -> StepRecord:
-    return StepRecord(
-        id=step.id,
-        text=step.text,
-        claim=str(step.promised),
-        proof=str(step.proof.claim),
-        reasons=step.proof.reasons,
-        measured=_numbers(measured),
-        implied=step.implied or "",
-    )
-
-
-def _numbers(measured: Measurement) -> dict[str, float]:
-    """What growth.json and the card keep of a measurement."""
-    numbers = {
-        "law": measured.law_error,
-        "block": measured.block_error,
-        "output_max_abs": measured.logit_error,
-        "output_spread": measured.spread,
-        "kl": measured.kl,
-    }
-    return {name: value for name, value in numbers.items() if value is not None}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    out = {"python": platform.python_version()}
-    for package in ("growplan", "torch"):
-        try:
-            out[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return out
-
-
-def _hint(typed: TypedPlan) -> Hint:
-    """How the literature trains on after growth of this kind."""
-    if typed.claim.strength == "none":
-        why = "StackingBERT goes on at the learning rate where the small model's schedule stopped"
-        return Hint(1.0, 1, why)
-    why = (
-        "LEMON keeps the peak learning rate and decays it faster; staged training re-warms for 150-200 steps"
-    )
-    return Hint(1.0, 200, why)
+    needed = job.headers.total_size + job.layout.total_size
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return find_spec("transformers") is not None and needed < min(STOCK_BYTES, free // 2)

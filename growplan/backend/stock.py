@@ -34,6 +34,7 @@ def load_stock(directory: Path | str) -> tuple[Any, Problems]:
     """(model in eval mode, what from_pretrained reports) for the class that config.json names."""
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     directory = Path(directory)
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     name = (config.get("architectures") or ["AutoModel"])[0]

@@ -44,6 +44,8 @@ def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
 
         def show(event: Event) -> None:
             _line(lambda text: progress.console.print(text, markup=False, highlight=False), event)
+            if event.kind == "stock":
+                progress.update(task, description="loading by transformers", total=None)
             if event.kind == "write":
                 progress.update(task, description="writing", completed=event.done, total=event.total)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from growplan.views.style import Style, printable
 if TYPE_CHECKING:
     from growplan.apply import ApplyResult
     from growplan.backend.assertions import Measurement
+    from growplan.backend.stock import StockDifference
     from growplan.check.typed import TypedStep
 
 
@@ -34,6 +35,8 @@ class ApplyReport:
             would = style.bold(f"would write {size} to {target}; nothing was written")
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
         blocks = [_step(step, measured, style) for step, measured in r.steps]
+        if r.stock is not None:
+            blocks.append(labelled(_stock(r.stock), indent=0, label_width=7))
         blocks.append(verdict(r.typed, style, measured=True))
         return "\n\n".join("\n".join(lines) for lines in [*blocks, self._written(style)])
 
@@ -57,6 +60,7 @@ class ApplyReport:
             "plan": self.name,
             **{key: value for key, value in typed_data(r.typed).items() if key != "target"},
             "grown": typed_data(r.typed)["target"],
+            "stock": None if r.stock is None else [asdict(difference) for difference in r.stock],
             "measured": [asdict(measured) for _, measured in r.steps],
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
             "leftover": None if r.leftover is None else str(r.leftover),
@@ -77,6 +81,12 @@ def _step(step: TypedStep, measured: Measurement, style: Style) -> list[str]:
     number = f"{step.index:>2}  "
     lines = [f"{number}{style.bold(step_title(step))}"]
     return lines + labelled(_facts(step, measured), indent=len(number), label_width=7)
+
+
+def _stock(differences: Iterable[StockDifference]) -> Iterator[tuple[str, str]]:
+    """The result as a user loads it: `logits off by 3e-07 of their spread`."""
+    found = [f"{d.output} off by {d.error / d.spread:.2g} of its spread" for d in differences if d.spread]
+    yield "loaded", "by the stock transformers class, nothing missing" + "".join(f"; {f}" for f in found)
 
 
 def _facts(step: TypedStep, m: Measurement) -> Iterator[tuple[str, str]]:

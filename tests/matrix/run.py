@@ -34,7 +34,7 @@ def write_source(variant: Variant, path: Path, dtype: str = "float64") -> Path:
 
 def grow(source: Path, steps: str, target: Path, **kwargs: Any) -> Grown:
     plan = parse_text(steps, "<test>", "dsl")
-    result = apply(plan, target, model_dir=source, **kwargs)
+    result = apply(plan, target, model_dir=source, stock=False, **kwargs)
     return Grown(source, target, result.typed)
 
 

@@ -18,6 +18,11 @@ from growplan.cli.sizes import byte_size
 @click.option("-o", "--out", metavar="DIR", help="Where to write; overrides the plan's `target`.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:K or auto.")
 @click.option("--memory", callback=byte_size, metavar="SIZE", help="Working memory, e.g. 2GB.")
+@click.option(
+    "--stock/--no-stock",
+    default=None,
+    help="Load source and result by transformers too, and compare [default: where both fit in memory].",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything that can be checked; write nothing.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run (not in this version).")
@@ -29,6 +34,7 @@ def command(
     out: str | None,
     device: str,
     memory: int | None,
+    stock: bool | None,
     dry_run: bool,
     force: bool,
     resume: bool,
@@ -60,6 +66,7 @@ def command(
             force=force,
             dry_run=dry_run,
             memory=memory,
+            stock=stock,
             progress=progress,
         )
     console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))

@@ -1,0 +1,86 @@
+"""Segments: runs of preserving steps, measured from their first model to their last.
+
+Step by step assertions hold each step to its claim; a segment says what they add up to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from growplan.algebra import Expansion
+from growplan.algebra.compose import compose
+from growplan.backend.assertions import Measurement
+from growplan.backend.evaluate import ModelView, Read
+from growplan.backend.interpreter import Interpreter
+from growplan.backend.outputs import output_maps
+from growplan.backend.probes import OutputError, output_error, probe_ids
+from growplan.families.model import Model
+from growplan.ir.graph import Graph
+
+
+def segments(claims: Sequence[str]) -> list[tuple[int, int]]:
+    """Half-open ranges of steps: runs whose claim is above `none`, and single steps without one."""
+    out: list[tuple[int, int]] = []
+    for k, claim in enumerate(claims):
+        preserving = not claim.startswith("none")
+        if preserving and out and out[-1][1] == k and not claims[out[-1][0]].startswith("none"):
+            out[-1] = (out[-1][0], k + 1)
+        else:
+            out.append((k, k + 1))
+    return out
+
+
+@dataclass(frozen=True)
+class SegmentError:
+    """The worst output of a segment; None where the maps of its steps do not compose."""
+
+    first: int  # 0-based, half-open
+    last: int
+    worst: OutputError | None
+
+
+def measure_segment(
+    graph: Graph,
+    first: int,
+    last: int,
+    models: Sequence[Model],
+    read: Read,
+    device: torch.device | str = "cpu",
+    seed: int = 0,
+) -> SegmentError:
+    """Outputs of model `last` against those of model `first`, on random ids in float64.
+
+    `models[k]` is the model after k steps.
+    """
+    before, after = models[first], models[last]
+    maps = output_maps_of(graph, first, last, models)
+    ids = probe_ids(before, torch.Generator().manual_seed(seed))
+    old, new = (
+        Interpreter(model, ModelView(graph, k, read, device).get, torch.float64, device).outputs(ids)
+        for k, model in ((first, before), (last, after))
+    )
+    errors = [output_error(name, e, old[name], new[name]) for name, e in maps.items()]
+    return SegmentError(first, last, max(errors, key=lambda o: o.relative, default=None))
+
+
+def of_step(index: int, measured: Measurement) -> SegmentError:
+    """The segment of one step: what was measured of the step itself."""
+    worst = OutputError(measured.output, measured.logit_error, measured.spread, measured.kl, True)
+    return SegmentError(index, index + 1, worst)
+
+
+def output_maps_of(graph: Graph, first: int, last: int, models: Sequence[Model]) -> Mapping[str, Expansion]:
+    """Output -> E over steps first..last; outputs whose maps do not compose are left out."""
+    total: dict[str, Expansion] = output_maps(graph.steps[first], models[first])
+    for k in range(first + 1, last):
+        for name, e in output_maps(graph.steps[k], models[k]).items():
+            if name in total:
+                both = compose(e, total[name])
+                if both is None:
+                    del total[name]
+                else:
+                    total[name] = both
+    return total

@@ -1,0 +1,117 @@
+"""The certificate of a run: growth.json and the model card, from what was proved and measured."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from growplan.check.claims import weakest
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.checkpoint.card import base_model_name, card_text, write_card
+from growplan.checkpoint.files import file_sha256
+from growplan.checkpoint.growth import Growth, Hint, SegmentRecord, StepRecord, write_growth
+from growplan.checkpoint.growth_reader import parent_of
+from growplan.checkpoint.headers import Headers
+from growplan.language import canonical, plan_hash
+
+if TYPE_CHECKING:
+    from growplan.backend.assertions import Measurement
+    from growplan.backend.probes import OutputError
+    from growplan.backend.segments import SegmentError
+    from growplan.backend.stock import StockDifference
+
+Measured = tuple[tuple[TypedStep, "Measurement"], ...]
+
+
+def write_certificate(
+    out: Path,
+    typed: TypedPlan,
+    source: Headers,
+    steps: Measured,
+    segments: Sequence[SegmentError],
+    stock: Sequence[StockDifference] | None,
+    tensors: Mapping[str, str],
+    files: Sequence[str],
+) -> Growth:
+    """Write growth.json and README.md into `out`.
+
+    `stock` is what the transformers class gave, where it was loaded; `tensors` maps each tensor
+    written to its sha256, `files` names the other files in `out`.
+    """
+    plan, directory = typed.plan, source.directory
+    growth = Growth(
+        plan=canonical(plan),
+        plan_hash=plan_hash(plan),
+        seed=plan.seed,
+        claim=str(typed.claim),
+        source=base_model_name(directory),
+        source_files={name: file_sha256(directory / name) for name in ("config.json", *source.files)},
+        steps=tuple(_step(step, measured) for step, measured in steps),
+        segments=tuple(_segment(typed, segment) for segment in segments),
+        tensors=tensors,
+        files={name: file_sha256(out / name) for name in files},
+        versions=_versions(),
+        hint=_hint(typed),
+        parent=parent_of(directory),
+        extra={} if stock is None else {"stock": [asdict(difference) for difference in stock]},
+    )
+    write_growth(out, growth)
+    write_card(out, card_text(growth, directory, title=f"{growth.source}, grown"))
+    return growth
+
+
+def _step(step: TypedStep, measured: Measurement) -> StepRecord:
+    numbers = {
+        "law": measured.law_error,
+        "block": measured.block_error,
+        "output_max_abs": measured.logit_error,
+        "output_spread": measured.spread,
+        "kl": measured.kl,
+    }
+    return StepRecord(
+        id=step.id,
+        text=step.text,
+        claim=str(step.promised),
+        proof=str(step.proof.claim),
+        reasons=step.proof.reasons,
+        measured={name: value for name, value in numbers.items() if value is not None},
+        implied=step.implied or "",
+    )
+
+
+def _segment(typed: TypedPlan, segment: SegmentError) -> SegmentRecord:
+    steps = typed.steps[segment.first : segment.last]
+    claim = weakest([step.proof.claim for step in steps])
+    return SegmentRecord(tuple(step.id for step in steps), str(claim), _output(segment.worst))
+
+
+def _output(error: OutputError | None) -> dict[str, float]:
+    if error is None:
+        return {}
+    kl = {} if error.kl is None else {"kl": error.kl}
+    return {"output_max_abs": error.error, "output_spread": error.spread, **kl}
+
+
+def _versions() -> dict[str, str]:
+    out = {"python": platform.python_version()}
+    for package in ("growplan", "torch"):
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return out
+
+
+def _hint(typed: TypedPlan) -> Hint:
+    """How the literature trains on after growth of this kind."""
+    if typed.claim.strength == "none":
+        why = "StackingBERT goes on at the learning rate where the small model's schedule stopped"
+        return Hint(1.0, 1, why)
+    why = (
+        "LEMON keeps the peak learning rate and decays it faster; staged training re-warms for 150-200 steps"
+    )
+    return Hint(1.0, 200, why)
