@@ -104,11 +104,16 @@ def assert_step(
         torch.Generator().manual_seed(seed + k),
     )
     exact = step.claim.startswith("exact") and "attached" not in step.claim
-    _check_draws(graph, step, Evaluation(graph, read, device), seed)
+    _check_draws(graph, step, sides.new.evaluation, seed)
     _check_copies(step, sides)
-    laws = [] if step.claim.startswith("none") else list(measure_laws(step, sides))
-    _check_laws(step, laws)
-    probed = probe(step, sides, blocks=exact)
+    laws: list[LawError] = []
+
+    def enter(layer: int | None) -> None:
+        found = [] if step.claim.startswith("none") else list(measure_laws(step, sides, layer))
+        _check_laws(step, found)
+        laws.extend(found)
+
+    probed = probe(step, sides, blocks=exact, enter=enter)
     tolerance = tolerance_of(graph, k, after)
     _check_probes(step, probed, tolerance, exact)
     return _measurement(step, laws, probed, tolerance)

@@ -161,13 +161,13 @@ class ModelView:
     ) -> None:
         self.graph, self.k, self.rounded, self.keep = graph, k, rounded, keep
         self.values = graph.models[k]
-        self._evaluation = Evaluation(graph, read, device)
+        self.evaluation = Evaluation(graph, read, device)
         self._cache: OrderedDict[str, Tensor] = OrderedDict()
         self._held = 0
 
     @property
     def device(self) -> torch.device:
-        return self._evaluation.device
+        return self.evaluation.device
 
     def __contains__(self, tensor: str) -> bool:
         return tensor in self.values
@@ -191,8 +191,8 @@ class ModelView:
     def _evaluate(self, value: str) -> Tensor:
         node = self.graph.nodes[value]
         if self.k == 0 and isinstance(node.op, Load):
-            disk = OnDisk(self._evaluation.read, node.op.tensor, node.type, self._evaluation.device)
+            disk = OnDisk(self.evaluation.read, node.op.tensor, node.type, self.evaluation.device)
             out = disk.rows(all_rows(node.type.shape))
         else:
-            out = self._evaluation.whole(value)
+            out = self.evaluation.whole(value)
         return out.to(torch_dtype(node.type.dtype)) if self.rounded else out

@@ -161,23 +161,26 @@ def _gathered(e: Expansion, dim: int, x: Operand, out: Block) -> Tensor:
     gather = gather_of(e)
     if dim == 0:
         wanted = as_index(out.rows, torch.device("cpu"))
-        units = gather.units[wanted]
+        units, copies = gather.units[wanted], gather.copies[wanted]
         scale = None if gather.scale is None else gather.scale[wanted]
-        holes = ~gather.copies[wanted]
         y = x.rows(units.to(out.device))
     else:
-        units, scale, holes = gather.units, gather.scale, ~gather.copies
+        units, copies, scale = gather.units, gather.copies, gather.scale
         y = x.rows(out.rows).index_select(dim, units.to(out.device))
     if scale is not None:
         y = y * along(scale, y, dim)
-    return y.masked_fill(along(holes, y, dim, torch.bool), _hole(y)) if bool(holes.any()) else y
+    holes = (~copies).nonzero().flatten().to(out.device)
+    if not holes.numel():
+        return y
+    # along other dimensions y is this function's own; rows may be shared
+    return y.index_fill(0, holes, _hole(y)) if dim == 0 else y.index_fill_(dim, holes, _hole(y))
 
 
-def along(values: Tensor, like: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
+def along(values: Tensor, like: Tensor, dim: int) -> Tensor:
     """A 1-D tensor shaped to broadcast over every dimension of `like` but `dim`."""
     shape = [1] * like.ndim
     shape[dim] = -1
-    return values.to(device=like.device, dtype=dtype or like.dtype).view(shape)
+    return values.to(device=like.device, dtype=like.dtype).view(shape)
 
 
 def inside(at: Ranges, out: Block) -> Tensor:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import sqrt
 
 import torch
@@ -56,23 +57,36 @@ class Sides:
     new: ModelView
     random: torch.Generator  # on the CPU, for probes
 
+    @cached_property
+    def layers(self) -> dict[str, int | None]:
+        """Tensor of the grown model -> its layer."""
+        return {name: layer for name, _, layer in self.after.tensors()}
+
     def normal(self, *shape: int) -> Tensor:
         x = torch.randn(shape, generator=self.random, dtype=torch.float64)
         return x.to(self.new.device)
 
 
-def measure_laws(step: Step, sides: Sides) -> Iterator[LawError]:
-    """Every law of a step: modules first, then vectors, and matrices of which no module speaks."""
+def measure_laws(step: Step, sides: Sides, layer: int | None = None) -> Iterator[LawError]:
+    """The laws of one layer of the grown model, or of what is in no layer.
+
+    Modules first, then vectors, and matrices of which no module speaks.
+    """
     spoken: set[str] = set()
     for law in step.modules:
-        module = sides.after.modules[law.module]
-        spoken |= {sides.after.tensor_name(p, law.layer) for p in module.params}
-        if not _untouched(law, module, sides):
-            yield from MEASURES[law.kind](law, module, sides)
+        if law.layer == layer:
+            module = sides.after.modules[law.module]
+            spoken |= {sides.after.tensor_name(p, layer) for p in module.params}
+            if not _untouched(law, module, sides):
+                yield from MEASURES[law.kind](law, module, sides)
     copied = {p.tensor for p in step.provenance}
     for tensor_law in step.laws:
         matrix_spoken = tensor_law.cols is not None and tensor_law.tensor in spoken
-        if not matrix_spoken and tensor_law.tensor not in copied:
+        if (
+            sides.layers.get(tensor_law.tensor) == layer
+            and not matrix_spoken
+            and tensor_law.tensor not in copied
+        ):
             yield from _tensor(tensor_law, sides)
 
 
@@ -167,20 +181,25 @@ def _vector(
     was, now = old.to(torch.float64), new.to(torch.float64)
     scale = now.abs() + apply(magnitude(e_out), was.abs())
     error = _ratio(now - apply(e_out, was), scale, determined(e_out).to(new.device))
-    return LawError(name, law, _finite(error, old, new), _tolerance(new, 1), asserted)
+    holed = not bool(torch.isfinite(now).all()) and bool(torch.isfinite(was).all())
+    return LawError(name, law, float("inf") if holed else error, _tolerance(new, 1), asserted)
 
 
 def _matrix(
     name: str, law: str, e_in: Expansion, e_out: Expansion, old: Tensor, new: Tensor, sides: Sides
 ) -> LawError:
-    """Rows are what the matrix writes: old [n_out, n_in], new [n_out*, n_in*]."""
+    """Rows are what the matrix writes: old [n_out, n_in], new [n_out*, n_in*].
+
+    A NaN or infinity that the old matrix has not breaks the law in free rows and columns too.
+    """
     x = sides.normal(PROBES, e_in.old)
     wider = apply(e_in, x, free=sides.normal(PROBES, e_in.size))
     y, size = _project(old, x)
     y_new, size_new = _project(new, wider)
     scale = size_new + apply(magnitude(e_out), size)
     error = _ratio(y_new - apply(e_out, y), scale, determined(e_out).to(new.device))
-    return LawError(name, law, _finite(error, old, new), _tolerance(new, e_in.size))
+    holed = not bool(torch.isfinite(size_new).all()) and bool(torch.isfinite(size).all())
+    return LawError(name, law, float("inf") if holed else error, _tolerance(new, e_in.size))
 
 
 def _project(w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -198,13 +217,6 @@ def _ratio(error: Tensor, scale: Tensor, keep: Tensor) -> float:
     """The largest |error| / scale over the units in `keep`; 0 / 0 is 0, NaN is infinite."""
     ratio = (error.abs() / scale.clamp(min=1e-290)).where(keep, 0.0)
     return float(ratio.nan_to_num(nan=float("inf")).max()) if ratio.numel() else 0.0
-
-
-def _finite(error: float, old: Tensor, new: Tensor) -> float:
-    """Infinite where the new tensor holds NaN or infinity, in free rows too, and the old does not."""
-    if bool(torch.isfinite(new).all()) or not bool(torch.isfinite(old).all()):
-        return error
-    return float("inf")
 
 
 def _tolerance(new: Tensor, width: int) -> float:

@@ -83,14 +83,22 @@ def column_mean(x: Operand) -> Tensor:
 
 
 def moments(x: Operand) -> Moments:
-    """Mean and standard deviation over all elements, in two passes of fixed order."""
+    """Mean and standard deviation over all elements, in one pass of fixed order.
+
+    Deviations are taken from the mean of the first chunk, so that nothing cancels.
+    """
     count = prod(x.type.shape)
-    mean = sum(float(tree_sum(chunk.flatten())) for chunk in _chunks(x)) / count
-    squares = 0.0
+    origin: float | None = None
+    total = squares = 0.0
     for chunk in _chunks(x):
-        off = chunk.flatten().to(torch.float64) - mean
-        squares += float(tree_sum(off * off))
-    return Moments(mean, (squares / count) ** 0.5)
+        off = chunk.to(torch.float64).flatten()
+        if origin is None:
+            origin = float(tree_sum(off)) / max(1, off.numel())
+        off = off - origin
+        total += float(tree_sum(off))
+        squares += float(tree_sum(off.square_()))
+    mean = total / count
+    return Moments((origin or 0.0) + mean, max(0.0, squares / count - mean * mean) ** 0.5)
 
 
 def _chunks(x: Operand) -> Iterator[Tensor]:

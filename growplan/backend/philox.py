@@ -22,7 +22,7 @@ Words = tuple[Tensor, Tensor, Tensor, Tensor]
 _MASK = 0xFFFFFFFF
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
-_CHUNK = 1 << 15  # counters at a time: the temporaries stay in cache
+_CHUNK = 1 << 14  # counters at a time: the temporaries stay in cache
 
 _BITS = 12
 _BINS = 1 << _BITS
@@ -82,9 +82,14 @@ def grid(key: Key, rows: Tensor, columns: Tensor, width: int, finish: Finish) ->
     hull = int(columns.max()) - int(columns.min()) + 1
     dense = hull <= 4 * columns.numel()
     pick, per_row = (_dense, hull // 4 + 2) if dense else (_sparse, columns.numel())
-    blocks = torch.split(rows, max(1, _CHUNK // per_row))
-    parts = [finish(pick(key, piece, columns, width)) for piece in blocks]
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    step, out = max(1, _CHUNK // per_row), None
+    for start in range(0, rows.numel(), step):
+        part = finish(pick(key, rows[start : start + step], columns, width))
+        if out is None:
+            out = part.new_empty(rows.numel(), columns.numel())
+        out[start : start + step] = part
+    assert out is not None
+    return out
 
 
 def _dense(key: Key, rows: Tensor, columns: Tensor, width: int) -> Tensor:
@@ -93,6 +98,9 @@ def _dense(key: Key, rows: Tensor, columns: Tensor, width: int) -> Tensor:
     count = (high - low + 6) // 4  # counters that cover the hull at any alignment
     counters = (start >> 2)[:, None] + torch.arange(count, device=rows.device)
     drawn = _block(counters.flatten(), key).view(rows.numel(), 4 * count)
+    if width % 4 == 0 and torch.equal(columns, torch.arange(low, high, device=rows.device)):
+        skip = low & 3  # the same in every row
+        return drawn[:, skip : skip + high - low]
     at = (start & 3)[:, None] + (columns - low)[None, :]
     return drawn.gather(1, at)
 
@@ -104,8 +112,8 @@ def _sparse(key: Key, rows: Tensor, columns: Tensor, width: int) -> Tensor:
 
 
 def upper_half(word: Tensor) -> Tensor:
-    """Uniform in [1/2, 1) with 23 random bits: exact in float32, returned as float64."""
-    return ((word >> 9) + (1 << 23)).to(torch.float64) * 2.0**-24
+    """Uniform in [1/2, 1) with 23 random bits, exact in the float32 it is returned in."""
+    return (word >> 9).add_(1 << 23).to(torch.float32).mul_(2.0**-24)
 
 
 @cache
@@ -127,12 +135,26 @@ def normal(word: Tensor) -> Tensor:
 
     Table entries have 20 fractional bits and weights at most 19, so every product is exact.
     """
+    low, slope = _signed_table(word.device)
+    index = word >> 19  # sign and coarse bin
+    z = slope.take(index).mul_((word & 0x7FFFF).to(torch.float64)).add_(low.take(index))
+    tail = ((index & 0xFFF) == _BINS - 1).nonzero(as_tuple=True)  # one in 4096
+    z[tail] = _tail(word[tail])
+    return z
+
+
+def _signed_table(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Value at each coarse bin and slope per unit of the 19-bit weight, negative half second."""
+    table = torch.tensor(normal_table(), dtype=torch.float64, device=device)
+    low = table[:_BINS]
+    slope = (table[1 : _BINS + 1] - low) * 2.0**-19
+    return torch.cat([low, -low]), torch.cat([slope, -slope])
+
+
+def _tail(word: Tensor) -> Tensor:
+    """Normals of words in the last coarse bin, from the fine half of the table."""
     table = torch.tensor(normal_table(), dtype=torch.float64, device=word.device)
-    magnitude = word & 0x7FFFFFFF
-    index, rest = magnitude >> 19, magnitude & 0x7FFFF
-    tail = index == _BINS - 1
-    index = torch.where(tail, index + (rest >> 7), index)
-    weight = torch.where(tail, (rest & 0x7F) << 12, rest).to(torch.float64) * 2.0**-19
+    index = _BINS - 1 + ((word >> 7) & 0xFFF)
     low = table[index]
-    z = low + (table[index + 1] - low) * weight
+    z = low + (table[index + 1] - low) * ((word & 0x7F).to(torch.float64) * 2.0**-7)
     return torch.where(word >> 31 != 0, -z, z)

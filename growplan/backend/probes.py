@@ -8,7 +8,9 @@ standard deviation of what they are errors of.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -62,33 +64,36 @@ def probe_ids(before: Model, random: torch.Generator) -> Tensor:
     return torch.randint(0, before.sizes["vocab"], (BATCH, tokens), generator=random)
 
 
-def probe(step: Step, sides: Sides, *, blocks: bool) -> Probed:
-    """Run both models; `blocks`: also compare the blocks that the step claims to preserve."""
+def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None], None]) -> Probed:
+    """Run both models; `blocks`: also compare the blocks that the step claims to preserve.
+
+    `enter(layer)` is called before each layer of the grown model runs, and with None before
+    anything does: whatever else looks at those tensors finds them loaded once.
+    """
     old, new = (
         Interpreter(model, view.get, torch.float64, sides.new.device)
         for model, view in ((sides.before, sides.old), (sides.after, sides.new))
     )
     ids = probe_ids(sides.before, sides.random)
     e = step.stream or Expansion.identity(sides.before.sizes["hidden"])
+    enter(None)
     x_old, x_new = old.embed(ids), new.embed(ids)
     found = [_block_error("embed", apply(e, x_old), x_new)] if blocks else []
-    at = 0  # old blocks run so far
+    sampled, at = _sampled(sides.after), 0  # old blocks run so far
     for layer, (source, silent) in enumerate(layers_of(step, sides.after)):
-        follows = blocks and (silent or source == at)
-        if follows:
-            x_in = apply(e, x_old)
+        enter(layer)
+        compared = blocks and layer in sampled and (silent or source == at)
+        x_in = apply(e, x_old) if compared else x_new[:0]
         if not silent and source == at:
             x_old, at = old.block(at, x_old), at + 1
-        if follows and layer in _sampled(sides.after):
-            x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), BATCH)
+        x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), [BATCH, len(x_in)])
+        if compared:
             found.append(_block_error(f"block {layer}", apply(e, x_old), got))
-        else:
-            x_new = new.block(layer, x_new)
     while at < sides.before.depth:
         x_old, at = old.block(at, x_old), at + 1
     maps = output_maps(step, sides.before)
     expected, got_all = old.head(x_old, ids), new.head(x_new, ids)
-    outputs = tuple(_output_error(name, maps[name], expected[name], got_all[name]) for name in expected)
+    outputs = tuple(output_error(name, maps[name], expected[name], got_all[name]) for name in expected)
     return Probed(tuple(found), outputs)
 
 
@@ -98,21 +103,11 @@ def layers_of(step: Step, after: Model) -> tuple[tuple[int, bool], ...]:
 
 
 def _sampled(model: Model) -> frozenset[int]:
-    parameters = sum(rows_times_columns(model))
-    if parameters < EVERY_LAYER_BELOW:
+    """The layers whose blocks are compared."""
+    counts = (prod(model.shape(p)) * (model.depth if p.in_layer else 1) for p in model.params())
+    if sum(counts) < EVERY_LAYER_BELOW:
         return frozenset(range(model.depth))
     return frozenset({0, model.depth // 2, model.depth - 1})
-
-
-def rows_times_columns(model: Model) -> list[int]:
-    """Elements of every parameter, layers counted."""
-    counts = []
-    for param in model.params():
-        size = 1
-        for n in model.shape(param):
-            size *= n
-        counts.append(size * (model.depth if param.in_layer else 1))
-    return counts
 
 
 def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
@@ -120,11 +115,12 @@ def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
     return BlockError(where, float(error.nan_to_num(nan=float("inf")).max()))
 
 
-def _output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
+def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
+    """How far `got` is from E of `old`, free units left out."""
     expected, keep = apply(e, old), determined(e).to(got.device)
     error = float((got - expected).abs()[..., keep].nan_to_num(nan=float("inf")).max())
     kl = None
     if name == "logits":
         p, q = (torch.log_softmax(t[..., keep], -1) for t in (expected, got))
-        kl = float((p.exp() * (p - q)).sum(-1).mean())
+        kl = max(0.0, float((p.exp() * (p - q)).sum(-1).mean()))  # rounding may go below
     return OutputError(name, error, float(old.std()), kl, bool(torch.isfinite(got).all()))

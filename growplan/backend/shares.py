@@ -22,6 +22,8 @@ from growplan.backend.operands import Block, Operand
 from growplan.backend.philox import Key, grid, upper_half
 from growplan.backend.rows import as_index
 
+CHUNK_ELEMENTS = 1 << 16  # of the result at a time: the temporaries stay in cache
+
 
 @dataclass(frozen=True, eq=False)
 class Copies:
@@ -30,6 +32,13 @@ class Copies:
 
     first: tuple[Tensor, Tensor]
     levels: tuple[tuple[Tensor, Tensor], ...]
+    holes: bool  # whether some rows are no copies
+
+    def to(self, device: torch.device) -> Copies:
+        """The same on a device."""
+        (a, b), levels = self.first, self.levels
+        moved = tuple((p.to(device), u.to(device)) for p, u in levels)
+        return Copies((a.to(device), b.to(device)), moved, self.holes)
 
 
 @lru_cache(maxsize=512)
@@ -48,26 +57,36 @@ def copies_of(e: Expansion) -> Copies:
     for t in range(max(e.counts, default=1) - 1):
         here = (from_last == t) & (rank > 0)
         levels.append((at[here], units[here]))
-    return Copies((at[rank == 0], units[rank == 0]), tuple(levels))
+    return Copies((at[rank == 0], units[rank == 0]), tuple(levels), not gather.complete)
 
 
 def uneven_columns(e: Expansion, x: Tensor, dim: int, out: Block, key: Key) -> Tensor:
-    """The shares along `dim` >= 1 of a block of whole rows."""
-    copies, rest = copies_of(e), x.clone()
+    """The shares along `dim` >= 1 of a block of whole rows, some rows at a time."""
     shape = (x.shape[0], *out.type.shape[1:])
-    y = torch.full(shape, float("nan"), dtype=x.dtype, device=x.device)
+    y = torch.empty(shape, dtype=x.dtype, device=x.device)
     inner = torch.arange(prod(shape[1:]), device=x.device).view(shape[1:])
-    rows = as_index(out.rows, x.device)
+    rows, copies = as_index(out.rows, x.device), copies_of(e).to(x.device)
+    step = max(1, CHUNK_ELEMENTS // max(1, inner.numel()))
+    for start in range(0, shape[0], step):
+        here = slice(start, start + step)
+        if copies.holes:
+            y[here] = float("nan")
+        _divide(copies, x[here].clone(), y[here], dim, rows[here], inner, out, key)
+    return y
+
+
+def _divide(
+    copies: Copies, rest: Tensor, y: Tensor, dim: int, rows: Tensor, inner: Tensor, out: Block, key: Key
+) -> None:
+    """Write the shares of `rest` (used up) into `y`."""
     for position, unit in copies.levels:
-        position, unit = position.to(x.device), unit.to(x.device)
-        columns = inner.index_select(dim - 1, position)
-        drawn = grid(key, rows, columns.flatten(), inner.numel(), upper_half)
+        columns = inner.index_select(dim - 1, position).flatten()
         source = rest.index_select(dim, unit)
-        share = _rounded(source, drawn.view(source.shape), out)
+        share = _rounded(source, grid(key, rows, columns, inner.numel(), upper_half).view_as(source), out)
         y.index_copy_(dim, position, share)
         rest.index_copy_(dim, unit, source - share)
-    position, unit = (t.to(x.device) for t in copies.first)
-    return y.index_copy_(dim, position, rest.index_select(dim, unit))
+    position, unit = copies.first
+    y.index_copy_(dim, position, rest.index_select(dim, unit))
 
 
 def uneven_rows(e: Expansion, x: Operand, out: Block, key: Key) -> Tensor:

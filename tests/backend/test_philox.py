@@ -73,7 +73,7 @@ def test_an_empty_grid() -> None:
 def test_upper_half() -> None:
     s = px.upper_half(torch.tensor([0, 2**32 - 1]))
     assert s.tolist() == [0.5, 1 - 2**-24]
-    assert torch.equal(s.to(torch.float32).to(torch.float64), s)
+    assert s.dtype == torch.float32
 
 
 def test_the_normal_table_is_the_same_everywhere() -> None:
