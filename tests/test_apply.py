@@ -1,0 +1,130 @@
+"""Applying plans: what is written, what is recorded, and that nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from growplan.apply import apply
+from growplan.backend.segments import segments
+from growplan.checkpoint.files import file_sha256
+from growplan.checkpoint.verify import verify
+from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
+from tests.tiny import tiny_checkpoint
+
+STEPS = "widen hidden 48→72 via fpi; stack depth x2; mask-in heads; widen ffn x2"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint("gpt2", tmp_path_factory.mktemp("apply") / "source")
+
+
+def grow(source: Path, out: Path, steps: str = STEPS, **kwargs: object) -> dict[str, str]:
+    """Apply and return name -> sha256 of every file written."""
+    apply(parse_text(steps, "p.grow", "dsl"), out, model_dir=source, **{"stock": False, **kwargs})  # type: ignore[arg-type]
+    return {p.name: file_sha256(p) for p in sorted(out.iterdir()) if p.is_file()}
+
+
+def test_the_result_verifies_and_loads_clean(source: Path, tmp_path: Path) -> None:
+    grow(source, tmp_path / "out", stock=True)
+    assert verify(tmp_path / "out") == []
+    record = json.loads((tmp_path / "out/growth.json").read_text())
+    (stock,) = record["extra"]["stock"]
+    assert stock["output"] == "logits"
+    assert [s["id"] for s in record["steps"]] == ["widen-hidden", "stack-depth", "mask-in-heads", "widen-ffn"]
+    assert record["claim"] == "none"
+
+
+def test_segments_are_source_against_result(source: Path, tmp_path: Path) -> None:
+    grow(source, tmp_path / "out")
+    found = json.loads((tmp_path / "out/growth.json").read_text())["segments"]
+    assert [s["steps"] for s in found] == [["widen-hidden"], ["stack-depth"], ["mask-in-heads", "widen-ffn"]]
+    assert [s["claim"] for s in found] == ["exact", "none", "exact"]
+    relative = [s["measured"]["output_max_abs"] / s["measured"]["output_spread"] for s in found]
+    assert relative[0] < 1e-5 and relative[2] < 1e-5
+    assert relative[1] > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ([], []),
+        (["exact"], [(0, 1)]),
+        (["exact", "approximate", "exact (old vocab)"], [(0, 3)]),
+        (["none", "none"], [(0, 1), (1, 2)]),
+        (["exact", "none", "exact", "exact"], [(0, 1), (1, 2), (2, 4)]),
+    ],
+)
+def test_segments(claims: list[str], expected: list[tuple[int, int]]) -> None:
+    assert segments(claims) == expected
+
+
+def test_the_same_plan_gives_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    """Whatever the threads and the memory budget."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        a = grow(source, tmp_path / "a")
+        torch.set_num_threads(2)
+        b = grow(source, tmp_path / "b", memory=20_000)
+    finally:
+        torch.set_num_threads(threads)
+    for name in ("model.safetensors", "config.json"):
+        assert a[name] == b[name]
+    other = grow(source, tmp_path / "c", "seed 1\n" + STEPS)
+    assert other["model.safetensors"] != a["model.safetensors"]
+
+
+def test_an_existing_target_is_not_touched(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    with pytest.raises(DiagnosticError, match="GP401"):
+        grow(source, tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_failed_assertion_publishes_nothing(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from growplan.backend import kernels
+    from growplan.ir.primitives import ZeroOut
+
+    real = kernels.KERNELS[ZeroOut]
+    monkeypatch.setitem(kernels.KERNELS, ZeroOut, lambda *args: real(*args) + 1e-3)
+    with pytest.raises(DiagnosticError, match="GP50"):
+        grow(source, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_source_stays_as_it_was(source: Path, tmp_path: Path) -> None:
+    before = {p.name: file_sha256(p) for p in source.iterdir()}
+    grow(source, tmp_path / "out")
+    assert {p.name: file_sha256(p) for p in source.iterdir()} == before
+    with pytest.raises(DiagnosticError, match="GP40"):
+        grow(source, source / "inside")
+
+
+def test_growing_a_grown_model_records_its_parent(source: Path, tmp_path: Path) -> None:
+    grow(source, tmp_path / "one", "widen ffn x2")
+    grow(tmp_path / "one", tmp_path / "two", "deepen depth x2")
+    record = json.loads((tmp_path / "two/growth.json").read_text())
+    assert record["parent"]["steps"] == ["widen ffn 192→384 via fpi"]
+    assert record["parent"]["growth_sha256"] == file_sha256(tmp_path / "one/growth.json")
+
+
+def test_a_config_alone_cannot_be_applied(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/config.json").write_bytes((source / "config.json").read_bytes())
+    with pytest.raises(DiagnosticError, match="GP413"):
+        grow(tmp_path / "bare", tmp_path / "out")
+
+
+def test_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
+    result = apply(parse_text(STEPS, "p.grow", "dsl"), tmp_path / "out", model_dir=source, dry_run=True)
+    assert result.dry_run and result.bytes_written > 0
+    assert list(tmp_path.iterdir()) == []
