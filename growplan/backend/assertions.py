@@ -23,6 +23,7 @@ from growplan.backend.laws import LawError, Sides, measure_laws
 from growplan.backend.probes import Probed, probe
 from growplan.backend.provenance import moved
 from growplan.backend.redraw import redraw
+from growplan.backend.threads import one_thread_each
 from growplan.backend.written import Written, written_equals
 from growplan.diagnostics import fail
 from growplan.families.model import Model
@@ -104,8 +105,9 @@ def assert_step(
         torch.Generator().manual_seed(seed + k),
     )
     exact = step.claim.startswith("exact") and "attached" not in step.claim
-    _check_draws(graph, step, sides.new.evaluation, seed)
-    _check_copies(step, sides)
+    with one_thread_each():
+        _check_draws(graph, step, sides.new.evaluation, seed)
+        _check_copies(step, sides)
     laws: list[LawError] = []
 
     def enter(layer: int | None) -> None:
@@ -113,7 +115,8 @@ def assert_step(
         _check_laws(step, found)
         laws.extend(found)
 
-    probed = probe(step, sides, blocks=exact, enter=enter)
+    with one_thread_each():
+        probed = probe(step, sides, blocks=exact, enter=enter)
     tolerance = tolerance_of(graph, k, after)
     _check_probes(step, probed, tolerance, exact)
     return _measurement(step, laws, probed, tolerance)

@@ -1,15 +1,15 @@
 """Running a graph: every stored tensor is made in memory, in row blocks, and written once.
 
-Tensors that no step touched are copied from file to file without passing through torch.
+Tensors that no step touched are copied from file to file without passing through torch. Several
+workers overlap disk, hashing, bus and kernels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from math import prod
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from growplan.backend.dtypes import arithmetic, byte_size, empty_cpu, raw_bytes
 from growplan.backend.evaluate import Evaluation, Read
 from growplan.backend.rows import all_rows
+from growplan.backend.threads import one_thread_each
 from growplan.checkpoint.reader import Reader
 from growplan.checkpoint.writer import Writer
 from growplan.ir.graph import Graph, Node
@@ -60,25 +61,36 @@ def execute(
 ) -> dict[str, str]:
     """Write every tensor of `graph.stores`; returns name on disk -> sha256 of its bytes.
 
-    `memory` (bytes) bounds the working set by evaluating large tensors in blocks of rows;
-    the bytes written do not depend on it. Default: about twice the largest tensor.
+    Tensors are dealt to as many workers as torch had threads. `memory` (bytes) bounds the
+    working set of all of them together, by evaluating large tensors in blocks of rows; default:
+    about twice the largest tensor. The bytes written depend on neither. `progress` is called
+    on this thread.
     """
-    evaluation = Evaluation(graph, reader_rows(reader, device), device)
+    read = reader_rows(reader, device)
     total = sum(_bytes(graph.nodes[value]) for value in graph.stores.values())
-    budget = memory or _default_memory(graph)
-    done = 0
-    with _WriteBehind(writer) as behind:
-        for tensor, value in graph.stores.items():
-            node = graph.nodes[value]
-            source = copied_from(graph, value)
-            if source is not None:
-                writer.copy(tensor, reader, source)
-            else:
-                _write_blocks(evaluation, tensor, value, behind, budget)
-            evaluation.forget()
-            done += _bytes(node)
-            if progress is not None:
-                progress(Progress(tensor, done, total))
+    budget, done = memory or _default_memory(graph), 0
+
+    def one(tensor: str) -> str:
+        value = graph.stores[tensor]
+        source = copied_from(graph, value)
+        if source is not None:
+            writer.copy(tensor, reader, source)
+        else:
+            _write_blocks(Evaluation(graph, read, device), tensor, value, writer, share)
+        return tensor
+
+    with one_thread_each() as workers, ThreadPoolExecutor(workers, "growplan-write") as pool:
+        share = budget // workers
+        waiting = [pool.submit(one, tensor) for tensor in graph.stores]
+        try:
+            for finished in as_completed(waiting):
+                tensor = finished.result()
+                done += _bytes(graph.nodes[graph.stores[tensor]])
+                if progress is not None:
+                    progress(Progress(tensor, done, total))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return writer.finish()
 
 
@@ -97,40 +109,13 @@ def block_rows(node: Node, memory: int) -> int:
     return max(1, min(rows, memory // max(1, row * TEMPORARIES)))
 
 
-def _write_blocks(evaluation: Evaluation, tensor: str, value: str, behind: _WriteBehind, memory: int) -> None:
+def _write_blocks(evaluation: Evaluation, tensor: str, value: str, writer: Writer, memory: int) -> None:
     node = evaluation.graph.nodes[value]
     rows, step = all_rows(node.type.shape).stop, block_rows(node, memory)
     row = byte_size(node.type.shape[1:], node.type.dtype)
     for start in range(0, rows, step):
-        block = evaluation.rows(value, range(start, min(start + step, rows)))
-        behind.write(tensor, block.contiguous().cpu(), start * row)
-
-
-class _WriteBehind:
-    """Writes (and hashes) one block on another thread while the next is computed."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="growplan-write")
-        self._last: Future[None] | None = None
-
-    def __enter__(self) -> _WriteBehind:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(wait=True)
-        if self._last is not None and error is None:
-            self._last.result()
-
-    def write(self, tensor: str, block: Tensor, offset: int) -> None:
-        if self._last is not None:
-            self._last.result()
-        self._last = self._pool.submit(self._write, tensor, block, offset)
-
-    def _write(self, tensor: str, block: Tensor, offset: int) -> None:
-        self._writer.write(tensor, raw_bytes(block), offset)
+        block = evaluation.rows(value, range(start, min(start + step, rows))).contiguous().cpu()
+        writer.write(tensor, raw_bytes(block), start * row)
 
 
 def _bytes(node: Node) -> int:

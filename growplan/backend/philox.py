@@ -143,9 +143,15 @@ def normal(word: Tensor) -> Tensor:
     return z
 
 
+@cache
+def _table(device: torch.device) -> Tensor:
+    return torch.tensor(normal_table(), dtype=torch.float64, device=device)
+
+
+@cache
 def _signed_table(device: torch.device) -> tuple[Tensor, Tensor]:
     """Value at each coarse bin and slope per unit of the 19-bit weight, negative half second."""
-    table = torch.tensor(normal_table(), dtype=torch.float64, device=device)
+    table = _table(device)
     low = table[:_BINS]
     slope = (table[1 : _BINS + 1] - low) * 2.0**-19
     return torch.cat([low, -low]), torch.cat([slope, -slope])
@@ -153,7 +159,7 @@ def _signed_table(device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _tail(word: Tensor) -> Tensor:
     """Normals of words in the last coarse bin, from the fine half of the table."""
-    table = torch.tensor(normal_table(), dtype=torch.float64, device=word.device)
+    table = _table(word.device)
     index = _BINS - 1 + ((word >> 7) & 0xFFF)
     low = table[index]
     z = low + (table[index + 1] - low) * ((word & 0x7F).to(torch.float64) * 2.0**-7)

@@ -116,6 +116,7 @@ def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
 
 
 def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
+    """`got` against E of the old output, on the units that E determines."""
     """How far `got` is from E of `old`, free units left out."""
     expected, keep = apply(e, old), determined(e).to(got.device)
     error = float((got - expected).abs()[..., keep].nan_to_num(nan=float("inf")).max())

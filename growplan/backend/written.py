@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -13,10 +14,11 @@ from growplan.backend.evaluate import Evaluation, Read
 from growplan.backend.executor import block_rows, copied_from
 from growplan.backend.provenance import bit_equal
 from growplan.backend.rows import all_rows
+from growplan.backend.threads import one_thread_each
 from growplan.diagnostics import fail
 from growplan.ir.graph import Graph
 
-BLOCK_BYTES = 256 << 20
+BLOCK_BYTES = 64 << 20
 COMPOSED_ROUNDINGS = 4  # a pass that composes maps rounds fewer times than the steps did
 
 
@@ -34,8 +36,9 @@ def written_equals(graph: Graph, source: Read, written: Read, device: torch.devi
     A tensor whose rewrites a pass composed may differ by a few roundings of its dtype (relative
     to the tensor's scale); anything else must be equal bit for bit. Raises GP506.
     """
-    last, equal = graph.models[-1], 0
-    for tensor in graph.stores:
+    last = graph.models[-1]
+
+    def one(tensor: str) -> bool:
         exact = True
         for rows, expected in _stored(graph, last[tensor], source, device):
             found = written(tensor, rows.start, rows.stop)
@@ -43,7 +46,10 @@ def written_equals(graph: Graph, source: Read, written: Read, device: torch.devi
                 continue
             exact = False
             _check_close(tensor, rows.start, expected.cpu(), found, _steps(graph, last[tensor]))
-        equal += exact
+        return exact
+
+    with one_thread_each() as workers, ThreadPoolExecutor(workers, "growplan-compare") as pool:
+        equal = sum(pool.map(one, graph.stores))
     return Written(len(graph.stores), equal)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from growplan.backend.assertions import AMPLIFICATION
+from growplan.backend.executor import reader_rows
+from growplan.backend.segments import measure_segment, segments
+from growplan.checkpoint.headers import read_headers
+from growplan.checkpoint.reader import open_reader
 from growplan.diagnostics import DiagnosticError
 from tests.backend.plans import case
 
@@ -83,10 +88,25 @@ def test_a_source_with_nan_is_named() -> None:
     tensors = load_file(file)
     tensors["transformer.h.0.ln_1.weight"][0] = float("nan")
     save_file(tensors, file, {"format": "pt"})
-    from dataclasses import replace
-
-    from growplan.checkpoint.headers import read_headers
-
     with pytest.raises(DiagnosticError) as caught:
         replace(made, headers=read_headers(made.source)).assert_all()
     assert caught.value.diagnostics[0].code == "GP505"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_segment_is_the_source_against_what_is_stored(dtype: str) -> None:
+    made = case("llama", "widen hidden 48→72 via fpi", "widen ffn 80→100 via net2net", dtype=dtype)
+    steps = made.typed.steps
+    models = [steps[0].before, *(s.after for s in steps)]
+    assert segments([s.claim for s in made.graph.steps]) == [(1, len(steps))]
+    with open_reader(made.headers) as reader:
+        found = measure_segment(made.graph, 1, len(steps), models, reader_rows(reader))
+    (output,) = found.outputs
+    low, high = (0, 1e-5) if dtype == "float32" else (1e-4, 0.1)
+    assert low <= output.relative < high
+    assert {"logits_max_abs", "logits_spread", "kl"} == set(found.numbers())
+
+
+def test_steps_that_preserve_nothing_cut_segments() -> None:
+    assert segments([]) == []
+    assert segments(["exact", "approximate", "none", "exact (old vocab)"]) == [(1, 2), (4, 4)]
