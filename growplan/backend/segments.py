@@ -1,55 +1,46 @@
-"""A run of preserving steps as a whole: the model before it against the model as stored after it.
+"""Segments: runs of preserving steps, measured from their first model to their last.
 
-Steps are asserted one by one before the store rounds; this is what the user gets, rounding
-and all. It is measured, not asserted.
+Step by step assertions hold each step to its claim; a segment says what they add up to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from growplan.algebra import Expansion
+from growplan.algebra.compose import compose
+from growplan.backend.assertions import Measurement
 from growplan.backend.evaluate import ModelView, Read
 from growplan.backend.interpreter import Interpreter
 from growplan.backend.outputs import output_maps
 from growplan.backend.probes import OutputError, output_error, probe_ids
+from growplan.backend.threads import one_thread_each
 from growplan.families.model import Model
 from growplan.ir.graph import Graph
 
 
-@dataclass(frozen=True)
-class SegmentMeasurement:
-    """The outputs of steps `first` .. `last` (1-based, inclusive) taken together."""
-
-    first: int
-    last: int
-    outputs: tuple[OutputError, ...]
-
-    def numbers(self) -> dict[str, float]:
-        """What growth.json records: quantity -> number."""
-        found: dict[str, float] = {}
-        for output in self.outputs:
-            found[f"{output.name}_max_abs"] = output.error
-            found[f"{output.name}_spread"] = output.spread
-            if output.kl is not None:
-                found["kl"] = output.kl
-        return found
-
-
 def segments(claims: Sequence[str]) -> list[tuple[int, int]]:
-    """The runs of steps that claim to preserve something, 1-based and inclusive."""
+    """Half-open ranges of steps: runs whose claim is above `none`, and single steps without one."""
     out: list[tuple[int, int]] = []
-    for index, claim in enumerate(claims, start=1):
-        if claim.startswith("none"):
-            continue
-        if out and out[-1][1] == index - 1:
-            out[-1] = (out[-1][0], index)
+    for k, claim in enumerate(claims):
+        preserving = not claim.startswith("none")
+        if preserving and out and out[-1][1] == k and not claims[out[-1][0]].startswith("none"):
+            out[-1] = (out[-1][0], k + 1)
         else:
-            out.append((index, index))
+            out.append((k, k + 1))
     return out
+
+
+@dataclass(frozen=True)
+class SegmentError:
+    """The worst output of a segment; None where the maps of its steps do not compose."""
+
+    first: int  # 0-based, half-open
+    last: int
+    worst: OutputError | None
 
 
 def measure_segment(
@@ -60,23 +51,41 @@ def measure_segment(
     read: Read,
     device: torch.device | str = "cpu",
     seed: int = 0,
-) -> SegmentMeasurement:
-    """Compare model `first` - 1 with model `last` as it would be stored, on random ids in float64.
+) -> SegmentError:
+    """Outputs of model `last`, rounded as it is stored, against those of model `first`.
 
-    `models[k]` is the model after step k, `models[0]` the source. An output whose map has no
-    name in the row language (uneven means of means) is left out.
+    Random ids, float64. `models[k]` is the model after k steps.
     """
-    before, after = models[first - 1], models[last]
-    old = ModelView(graph, first - 1, read, device)
-    new = ModelView(graph, last, read, device, rounded=True)
+    before, after = models[first], models[last]
+    maps = output_maps_of(graph, first, last, models)
     ids = probe_ids(before, torch.Generator().manual_seed(seed))
-    expected = Interpreter(before, old.get, torch.float64, device).outputs(ids)
-    got = Interpreter(after, new.get, torch.float64, device).outputs(ids)
-    found = []
-    for name, x in expected.items():
-        e: Expansion | None = Expansion.identity(x.shape[-1])
-        for k in range(first, last + 1):
-            e = None if e is None else output_maps(graph.steps[k - 1], models[k - 1])[name].after(e)
-        if e is not None:
-            found.append(output_error(name, e, x, got[name]))
-    return SegmentMeasurement(first, last, tuple(found))
+    with one_thread_each():
+        old, new = (
+            Interpreter(model, view.get, torch.float64, device).outputs(ids)
+            for model, view in (
+                (before, ModelView(graph, first, read, device)),
+                (after, ModelView(graph, last, read, device, rounded=True)),
+            )
+        )
+    errors = [output_error(name, e, old[name], new[name]) for name, e in maps.items()]
+    return SegmentError(first, last, max(errors, key=lambda o: o.relative, default=None))
+
+
+def of_step(index: int, measured: Measurement) -> SegmentError:
+    """The segment of one step: what was measured of the step itself."""
+    worst = OutputError(measured.output, measured.logit_error, measured.spread, measured.kl, True)
+    return SegmentError(index, index + 1, worst)
+
+
+def output_maps_of(graph: Graph, first: int, last: int, models: Sequence[Model]) -> Mapping[str, Expansion]:
+    """Output -> E over steps first..last; outputs whose maps do not compose are left out."""
+    total: dict[str, Expansion] = output_maps(graph.steps[first], models[first])
+    for k in range(first + 1, last):
+        for name, e in output_maps(graph.steps[k], models[k]).items():
+            if name in total:
+                both = compose(e, total[name])
+                if both is None:
+                    del total[name]
+                else:
+                    total[name] = both
+    return total

@@ -98,15 +98,15 @@ def test_a_segment_is_the_source_against_what_is_stored(dtype: str) -> None:
     made = case("llama", "widen hidden 48→72 via fpi", "widen ffn 80→100 via net2net", dtype=dtype)
     steps = made.typed.steps
     models = [steps[0].before, *(s.after for s in steps)]
-    assert segments([s.claim for s in made.graph.steps]) == [(1, len(steps))]
+    assert segments([s.claim for s in made.graph.steps]) == [(0, len(steps))]
     with open_reader(made.headers) as reader:
-        found = measure_segment(made.graph, 1, len(steps), models, reader_rows(reader))
-    (output,) = found.outputs
+        found = measure_segment(made.graph, 0, len(steps), models, reader_rows(reader))
+    assert found.worst is not None and found.worst.kl is not None
     low, high = (0, 1e-5) if dtype == "float32" else (1e-4, 0.1)
-    assert low <= output.relative < high
-    assert {"logits_max_abs", "logits_spread", "kl"} == set(found.numbers())
+    assert low <= found.worst.relative < high
 
 
-def test_steps_that_preserve_nothing_cut_segments() -> None:
+def test_steps_that_preserve_nothing_stand_alone() -> None:
     assert segments([]) == []
-    assert segments(["exact", "approximate", "none", "exact (old vocab)"]) == [(1, 2), (4, 4)]
+    claims = ["exact", "approximate", "none", "none", "exact (old vocab)"]
+    assert segments(claims) == [(0, 2), (2, 3), (3, 4), (4, 5)]
