@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Load, Primitive
@@ -40,9 +42,23 @@ def stored_states(graph: Graph, memo: Memo | None = None) -> dict[str, tuple[Sta
             continue
         key = (node.op, tuple(states[name] for name in node.inputs))
         if key not in memo:
-            try:
-                memo[key] = apply(*key)
-            except Objection as objection:  # no meaning: equal only to itself
-                memo[key] = State((node.id, objection.code, objection.message), ())
+            memo[key] = _meaning(*key)
         states[node.id] = memo[key]
     return {tensor: (states[id], graph.nodes[id].type) for tensor, id in graph.stores.items()}
+
+
+@dataclass(frozen=True)
+class Nonsense:
+    """The base of a value without a meaning: equal only to the same primitive of the same values."""
+
+    op: Primitive
+    inputs: tuple[State, ...]
+
+
+def _meaning(op: Primitive, inputs: tuple[State, ...]) -> State:
+    if not any(isinstance(state.base, Nonsense) for state in inputs):
+        try:
+            return apply(op, inputs)
+        except Objection:
+            pass
+    return State(Nonsense(op, inputs), ())

@@ -16,6 +16,7 @@ from growplan.ir.graph import TensorLaw
 from growplan.ir.symbolic import Axis, Objection, Part, Shares, State
 
 ZERO = Root.rational(0)
+SHARES = "the shares of a unit's copies must add up to the unit"
 
 
 def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
@@ -122,14 +123,13 @@ def _common_total(given: list[Run], old: int) -> Root:
     """What every old unit gets back in total; an objection where units differ."""
     first: Root | None = None
     for begin, end, total in _totals(given, old):
+        if total is None or total.is_zero:
+            said = "no single root" if total is None else "nothing"
+            raise Objection("GP265", f"gives back {said} of units {begin}:{end}", SHARES)
         first = total if first is None else first
-        if total is None or total.is_zero or total != first:
-            said = "no single root" if total is None else str(total)
-            raise Objection(
-                "GP265",
-                f"the copies of units {begin}:{end} give back {said} of each unit, not 1",
-                "the shares of a unit's copies must add up to it",
-            )
+        if total != first:
+            message = f"gives back {total} of units {begin}:{end} where the units before get {first}"
+            raise Objection("GP265", message, SHARES)
     return first or ONE
 
 

@@ -202,7 +202,7 @@ def _duplicate_row(op: DuplicateRow, inputs: States) -> State:
 
 def _split_column(op: SplitColumn, inputs: States) -> State:
     x = inputs[0]
-    if op.shares == "even":
+    if op.shares == "even" or max(op.map.counts) == 1:  # one copy takes all of its unit
         return x.put(op.dim, x.axes[op.dim].gather(even_inverse(op.map)))
     shares = Shares(op.map, op.key, x.axes[op.dim], x.others(op.dim))
     parts, at = [], 0
@@ -229,6 +229,8 @@ def _zero_out(op: ZeroOut, inputs: States) -> State:
 
 def _fresh(op: Fresh, inputs: States) -> State:
     y, x = inputs
+    if any(part.kind == "hole" for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "takes its scale from slices that are not written yet")
     drawn = (op.key, op.init, x if op.init == "like" else None, y.others(op.dim), y.turn)
     return _filled(y, op.dim, op.at, Part("fresh", 1, of=drawn), whole=True)
 

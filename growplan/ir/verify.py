@@ -8,13 +8,13 @@ wrong, but not silently. Chains that differ only in their layer are proved once.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
+from growplan.ir.layers import in_layer, layers_between
 from growplan.ir.primitives import CopyLayer, Fresh, Primitive, SplitColumn
 from growplan.ir.symbolic import Objection, State, apply
 from growplan.ir.wellformed import origin_note, well_formed
@@ -75,6 +75,7 @@ class _Verifier:
                 else:
                     _check_unchanged(claim, chain)
                 _check_names(claim, chain)
+                _check_layer(claim, step)
             except Objection as objection:
                 yield claim.tensor, objection
 
@@ -162,16 +163,21 @@ def _check_names(claim: TensorLaw | Provenance, chain: _Chain) -> None:
     name = claim.source
     for node in chain.nodes:
         if isinstance(node.op, CopyLayer):
-            name = _renamed(name, node.op.source, node.op.target)
+            name = in_layer(name, node.op.source, node.op.target)
     if name != claim.tensor:
         raise Objection(
             "GP269", f"is made from `{claim.source}`, and the `copy_layer`s between lead to `{name}`"
         )
 
 
-def _renamed(name: str, source: int, target: int) -> str:
-    """`name` with its first layer number `source` turned into `target`."""
-    return re.sub(rf"(?<![\w]){source}(?![\w])", str(target), name, count=1)
+def _check_layer(claim: TensorLaw | Provenance, step: Step) -> None:
+    """A depth step says which layer every layer comes from; its tensors must."""
+    layers = layers_between(claim.source, claim.tensor)
+    if step.layers and layers is not None:
+        source, layer = layers
+        said = step.layers[layer][0] if layer < len(step.layers) else None
+        if said != source:
+            raise Objection("GP269", f"is made from layer {source}, the step says {said}")
 
 
 # draws -------------------------------------------------------------------------------------------

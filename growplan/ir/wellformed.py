@@ -54,12 +54,15 @@ def _nodes(graph: Graph) -> Iterator[Diagnostic]:
 
 def _node(graph: Graph, node: Node) -> Iterator[Diagnostic]:
     inputs = [graph.nodes[i] for i in node.inputs]
-    if not 0 <= node.step <= len(graph.steps) or any(i.step > node.step for i in inputs):
+    if any(isinstance(i.op, Store) for i in inputs):
+        yield _malformed(f"value `{node.id}` reads what is stored")
+    elif not 0 <= node.step <= len(graph.steps) or any(i.step > node.step for i in inputs):
         yield _malformed(f"value `{node.id}` belongs to no step that can have made it ({node.step})")
+    elif isinstance(node.op, Store):
+        if node.step != len(graph.steps):
+            yield _malformed(f"`{node.id}` stores a model before the last")
     elif isinstance(node.op, Load) != (node.step == 0):
         yield _malformed(f"value `{node.id}` is {'read after' if node.step else 'made before'} step 1")
-    elif any(isinstance(i.op, Store) for i in inputs):
-        yield _malformed(f"value `{node.id}` reads what is stored")
     try:
         type_ = result_type(node.op, tuple(i.type for i in inputs))
     except Mistype as reason:

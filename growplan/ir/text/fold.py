@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from growplan.ir.layers import NUMBER as IN_NAME
+
 OPEN, CLOSE = "\ue000", "\ue001"  # private use: never in a name
 NUMBER = re.compile(f"{OPEN}(\\d+){CLOSE}")
-IN_NAME = re.compile(r"(?<!\w)\d+(?!\w)")
 LONGEST_PERIOD = 4  # layers that repeat as a group: original, copy, original, copy
 
 
@@ -48,7 +49,7 @@ def statement(text: str, name: str, group: str = "") -> Statement:
     """A statement about a tensor: its layer is the first number of `name`."""
     number = IN_NAME.search(name)
     if number is None:
-        return Statement(text)
+        return Statement(text, None, f"{group}={name}")
     group += name[: number.start()]
     return Statement(text, int(number[0]), group, name[number.end() :])
 
@@ -66,32 +67,27 @@ Folded = str | Loop
 
 
 def fold(statements: Sequence[Statement], names: Iterable[str] = ()) -> list[Folded]:
-    """Statements and loops; the layers of a group come together, where its first statement is.
+    """Statements and loops; the layers of a group come together.
 
-    `names` are tensors in the order of the model: within a layer, statements follow it.
+    `names` are tensors in the order of the model, which groups and roles follow; what is of
+    no tensor comes after, as it is given.
     """
-    groups: dict[str, dict[int, list[Statement]]] = {}
+    places: dict[str, int] = {}
     roles: dict[str, int] = {}
-    for name in names:
-        roles.setdefault(statement("", name).role, len(roles))
-    out: list[str | Statement] = []
-    for each in statements:
-        if each.layer is None:
-            out.append(each)
-            continue
-        if each.group not in groups:
-            groups[each.group] = {}
-            out.append(each.group)
-        groups[each.group].setdefault(each.layer, []).append(each)
-        roles.setdefault(each.role, len(roles))
+    for known in [*(statement("", name) for name in names), *statements]:
+        places.setdefault(known.group, len(places))
+        roles.setdefault(known.role, len(roles))
+    groups: dict[str, list[Statement]] = {}
+    for each in sorted(statements, key=lambda s: (places[s.group], s.layer or 0, roles[s.role])):
+        groups.setdefault(each.group, []).append(each)
     folded: list[Folded] = []
-    for item in out:
-        if isinstance(item, Statement):
-            folded.append(unmark(item.text))
-            continue
-        layers = sorted(groups[item].items())
-        ordered = [(layer, sorted(group, key=lambda s: roles[s.role])) for layer, group in layers]
-        folded += _fold_layers([(layer, [s.text for s in group]) for layer, group in ordered])
+    for group in groups.values():
+        folded += [unmark(s.text) for s in group if s.layer is None]
+        layers: dict[int, list[str]] = {}
+        for s in group:
+            if s.layer is not None:
+                layers.setdefault(s.layer, []).append(s.text)
+        folded += _fold_layers(list(layers.items()))
     return folded
 
 

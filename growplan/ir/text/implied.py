@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from growplan.algebra import Expansion, Run
 from growplan.ir.graph import Graph, Node, TensorLaw, TensorType
 from growplan.ir.typing import Mistype, result_type
@@ -33,10 +31,3 @@ def law_map(law: TensorLaw | None, dim: int) -> Expansion | None:
         return None
     e = law.rows if dim == law.row_dim else law.cols if dim == law.col_dim else None
     return None if e is None or e.is_identity else e
-
-
-def implied_layers(source: str | None, tensor: str) -> tuple[int, int] | None:
-    """(from, to): the first numbers of the two names, what `copy_layer` means between them."""
-    number = re.compile(r"(?<!\w)\d+(?!\w)")
-    old, new = number.search(source or ""), number.search(tensor)
-    return None if old is None or new is None else (int(old[0]), int(new[0]))

@@ -50,22 +50,20 @@ def _grammar_files() -> Iterator[Path]:
 def _fail_at(error: Any, source: Source) -> NoReturn:
     from lark import UnexpectedCharacters, UnexpectedToken
 
-    start = error.pos_in_stream  # None or -1 where the text ends too early
-    if start is None or start < 0:
-        start = len(source.text)
-    end, found = start + 1, source.text[start : start + 1]
     expected: set[str] = set()
+    start: int = getattr(error, "pos_in_stream", None) or 0
+    found = source.text[start : start + 1]
     if isinstance(error, UnexpectedToken):
-        found = str(error.token) or "the end"
-        end = start + max(1, len(str(error.token)))
+        found = str(error.token)
+        start = start if found else len(source.text)
         expected = set(error.accepts or error.expected)
     elif isinstance(error, UnexpectedCharacters):
         expected = set(error.allowed or ())
     said = ", ".join(sorted(_spelling(terminal) for terminal in expected))
     fail(
         "GP250",
-        f"`{found}` does not belong here" if found.strip() else "the text ends too early",
-        Span(source, start, min(end, len(source.text))),
+        f"`{found}` does not belong here" if found else "the text ends too early",
+        Span(source, start, start + len(found)),
         notes=[("expected", said)] if said else (),
     )
 

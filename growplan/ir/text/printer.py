@@ -15,6 +15,8 @@ the form TENSOR@STEP.NUMBER, maps that are the law's, tensors that a step leaves
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from growplan.ir.graph import Graph, Node
 from growplan.ir.primitives import Store
 from growplan.ir.text import words
@@ -55,8 +57,9 @@ def _stored_plainly(graph: Graph) -> bool:
 
 def _stores(graph: Graph) -> str:
     listed = [statement(f"{words.name(t)} = {words.value(v)}", t) for t, v in graph.stores.items()]
-    return _block("store", listed)
+    order = [tensor for model in graph.models for tensor in model]
+    return _block("store", listed, order)
 
 
-def _block(head: str, statements: list[Statement]) -> str:
-    return "\n".join([f"{head} {{", *lines(fold(statements), "  "), "}"])
+def _block(head: str, statements: list[Statement], order: Iterable[str] = ()) -> str:
+    return "\n".join([f"{head} {{", *lines(fold(statements, order), "  "), "}"])

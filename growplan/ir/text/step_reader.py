@@ -12,8 +12,9 @@ from lark import Token
 from growplan.algebra import Expansion
 from growplan.diagnostics import Span, fail
 from growplan.ir.graph import Graph, LawKind, ModuleLaw, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
-from growplan.ir.text.implied import implied_id, implied_layers
+from growplan.ir.text.implied import implied_id
 from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
@@ -132,7 +133,7 @@ class StepReader:
         type_ = first(tree, "type")
         last_type = terms.type(type_) if type_ is not None else None
         keys = f"{self.keys}/{tensor}/" if self.keys else ""
-        place = Place(terms, _law_maps(draft), keys, tensor, implied_layers(home, tensor))
+        place = Place(terms, _law_maps(draft), keys, tensor, layers_between(home, tensor))
         base = value
         for j, op in enumerate(ops, 1):
             given_type = last_type if j == len(ops) else None
@@ -148,7 +149,7 @@ class StepReader:
         tensor, *sources = terms.names(tree)
         source = sources[0] if sources else tensor
         if sources:
-            layers = implied_layers(source, tensor)
+            layers = layers_between(source, tensor)
             if layers is None:
                 terms.refuse("GP251", "the names here have no layers", tree)
             id, value = implied_id(tensor, self.k, 1), self._tensor_before(source, tree, terms)

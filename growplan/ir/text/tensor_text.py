@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from growplan.algebra import Expansion
 from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
+from growplan.ir.layers import layers_between
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, statement, unmark
-from growplan.ir.text.implied import copies_of, implied_id, implied_layers, inferred_type, law_map
+from growplan.ir.text.implied import copies_of, implied_id, inferred_type, law_map
 from growplan.ir.text.names import WIDTH, Names
 
 INDENT = 8
@@ -58,7 +59,7 @@ class TensorTexts:
         if origin:
             claims.append("bitwise" + (f" of {words.name(origin.source)}" if origin.source != home else ""))
         rows = [", ".join(claims)] if claims else []
-        rows += self._ops(nodes, tensor, law, implied_layers(named, tensor))
+        rows += self._ops(nodes, tensor, law, layers_between(named, tensor))
         carried = CARRIED.get(rows[0]) if rows else None
         if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
             return statement(f"{text} {carried}", tensor)

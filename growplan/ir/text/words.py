@@ -41,12 +41,13 @@ KEYWORDS = frozenset(
     )
 )
 BARE = re.compile(r"[A-Za-z_](?:[\w.@]|/(?!/)|-(?=\w))*", re.ASCII)
+COUNT = re.compile(r"x\d+")  # `zero x256`
 LONG = 48  # a map longer than this gets a name
 
 
 def name(text: str) -> str:
     """A name, numbers marked for folding; quoted where it would not read as one."""
-    if BARE.fullmatch(text) and text not in KEYWORDS:
+    if BARE.fullmatch(text) and text not in KEYWORDS and not COUNT.fullmatch(text):
         return mark(text)
     return quoted(text)
 

@@ -1,0 +1,220 @@
+"""Single faults planted in a graph: every one of them must be found by the verifier.
+
+A mutant keeps what it can of shapes and types, so that it is the law that must object. What no
+law can see is left alone: how free slices are drawn, the names of masks, config and module laws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
+
+from growplan.algebra import Expansion, Root, Run
+from growplan.ir.graph import Graph, Node, Step, TensorLaw, TensorType
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+
+TWO = Root.rational(2)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    what: str
+    graph: Graph
+
+
+def mutants(graph: Graph) -> Iterator[Mutant]:
+    """Every mutant of a graph that differs from it."""
+    for mutant in _all(graph):
+        if mutant.graph != graph:
+            yield mutant
+
+
+def _all(graph: Graph) -> Iterator[Mutant]:
+    for node in graph.nodes.values():
+        for what, op in _ops(node.op):
+            yield Mutant(f"{node.op.name} of {node.id}: {what}", _with_node(graph, replace(node, op=op)))
+        for what, changed in _nodes(graph, node):
+            yield Mutant(f"{node.op.name} of {node.id}: {what}", _with_node(graph, changed))
+        if node.inputs and not isinstance(node.op, Store):
+            yield Mutant(f"{node.op.name} of {node.id}: dropped", _without(graph, node))
+    for k, step in enumerate(graph.steps):
+        for what, changed_step in _steps(step):
+            steps = [*graph.steps[:k], changed_step, *graph.steps[k + 1 :]]
+            yield Mutant(f"step {step.index}: {what}", replace(graph, steps=steps))
+    yield from _bindings(graph)
+
+
+# one primitive -----------------------------------------------------------------------------------
+
+
+def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
+    match op:
+        case DuplicateRow(map=map) | SplitColumn(map=map):
+            for what, e in _maps(map):
+                yield what, replace(op, map=e)
+            yield "other dim", replace(op, dim=1 - op.dim)
+            if isinstance(op, SplitColumn):
+                if op.shares == "even":
+                    yield "other shares", replace(op, shares="uneven")
+                elif max(map.counts) > 1:
+                    yield "no key", replace(op, key="")
+        case LnAverage():
+            yield "flipped coefficient", replace(op, c=-op.c)
+            yield "zero out instead", ZeroOut(op.dim, op.at)
+            yield "drawn instead", Fresh(op.dim, op.at, "like", "some key")
+            yield from _slices(op)
+        case ZeroOut():
+            yield from _slices(op)
+        case Fresh():
+            yield from _slices(op)
+        case Mask():
+            yield from _slices(op)
+        case Scale(by=by) | RescaleNorm(by=by):
+            yield "doubled", replace(op, by=by * TWO)
+            yield "flipped", replace(op, by=-by)
+        case CopyLayer(source=source, target=target):
+            yield "other source", CopyLayer(source + 1, target)
+            yield "other target", CopyLayer(source, target + 1)
+            yield "turned round", CopyLayer(target, source)
+        case Load(tensor=tensor) | Store(tensor=tensor):
+            yield "other tensor", replace(op, tensor=tensor + "x")
+
+
+def _maps(e: Expansion) -> Iterator[tuple[str, Expansion]]:
+    """Maps of the same size that differ in one run."""
+    for i, run in enumerate(e.runs):
+        if run.kind != "copy":
+            yield f"hole {i} copied", _with_run(e, i, Run("copy", run.count, 0)) if run.count <= e.old else e
+            continue
+        yield f"run {i} doubled", _with_run(e, i, replace(run, c=run.c * TWO))
+        yield f"run {i} flipped", _with_run(e, i, replace(run, c=-run.c))
+        yield f"run {i} not written", _with_run(e, i, Run("hole", run.count))
+        for start in (run.start + 1, run.start - 1):
+            if start >= 0 and start + run.count <= e.old:
+                yield f"run {i} shifted", _with_run(e, i, replace(run, start=start))
+        if run.count > 1:
+            swapped = (Run("copy", 1, run.start + 1, run.c), Run("copy", 1, run.start, run.c))
+            rest = Run("copy", run.count - 2, run.start + 2, run.c)
+            yield f"run {i} swapped", Expansion(e.old, (*e.runs[:i], *swapped, rest, *e.runs[i + 1 :]))
+
+
+def _with_run(e: Expansion, i: int, run: Run) -> Expansion:
+    return Expansion(e.old, (*e.runs[:i], run, *e.runs[i + 1 :]))
+
+
+def _slices(op: LnAverage | ZeroOut | Fresh | Mask) -> Iterator[tuple[str, Primitive]]:
+    (a, b), *rest = op.at
+    yield "one slice less", replace(op, at=((a, b - 1), *rest))
+    yield "one slice more", replace(op, at=((a - 1, b), *rest))
+    yield "shifted", replace(op, at=((a - 1, b - 1), *rest))
+    yield "other dim", replace(op, dim=1 - op.dim)
+
+
+# one node ----------------------------------------------------------------------------------------
+
+
+def _nodes(graph: Graph, node: Node) -> Iterator[tuple[str, Node]]:
+    shape = node.type.shape
+    yield "another dtype", replace(node, type=TensorType(shape, "F16"))
+    yield "another shape", replace(node, type=TensorType((*shape[:-1], shape[-1] + 1), node.type.dtype))
+    yield "later step", replace(node, step=node.step + 1)
+    if node.step:
+        yield "earlier step", replace(node, step=node.step - 1)
+    for i, name in enumerate(node.inputs):
+        type_, own = graph.nodes[name].type, (*node.inputs, node.id)
+        others = (n.id for n in graph.nodes.values() if n.type == type_ and n.step <= node.step)
+        for other in islice((id for id in others if id not in own), 2):
+            yield f"input {i} is {other}", _with_input(node, i, other)
+
+
+def _with_input(node: Node, i: int, name: str) -> Node:
+    return replace(node, inputs=(*node.inputs[:i], name, *node.inputs[i + 1 :]))
+
+
+def _with_node(graph: Graph, node: Node) -> Graph:
+    return replace(graph, nodes={**graph.nodes, node.id: node})
+
+
+def _without(graph: Graph, node: Node) -> Graph:
+    """The graph with a value's readers reading its first input instead."""
+    into = {node.id: node.inputs[0]}
+    nodes = {
+        id: replace(n, inputs=tuple(into.get(i, i) for i in n.inputs))
+        for id, n in graph.nodes.items()
+        if id != node.id
+    }
+    models = [{t: into.get(v, v) for t, v in model.items()} for model in graph.models]
+    return Graph(nodes, models, graph.steps, graph.stores)
+
+
+# one step, one binding ---------------------------------------------------------------------------
+
+
+def _steps(step: Step) -> Iterator[tuple[str, Step]]:
+    yield "numbered wrong", replace(step, index=step.index + 1)
+    for i, law in enumerate(step.laws):
+        for what, changed in _laws(law):
+            yield (
+                f"law of {law.tensor}: {what}",
+                replace(step, laws=(*step.laws[:i], changed, *step.laws[i + 1 :])),
+            )
+        known = any(p.tensor == law.tensor for p in step.provenance)
+        if not known:
+            yield f"law of {law.tensor}: dropped", replace(step, laws=(*step.laws[:i], *step.laws[i + 1 :]))
+    for i, claim in enumerate(step.provenance):
+        others = [p.source for p in step.provenance if p.source != claim.source]
+        for source in others[:1]:
+            changed_claim = replace(claim, source=source)
+            provenance = (*step.provenance[:i], changed_claim, *step.provenance[i + 1 :])
+            yield f"provenance of {claim.tensor}: {source}", replace(step, provenance=provenance)
+    for i, (source, silent) in enumerate(step.layers):
+        layers = (*step.layers[:i], (source + 1, silent), *step.layers[i + 1 :])
+        yield f"layer {i} from another", replace(step, layers=layers)
+
+
+def _laws(law: TensorLaw) -> Iterator[tuple[str, TensorLaw]]:
+    for what, e in _maps(law.rows):
+        yield f"rows, {what}", replace(law, rows=e)
+    if law.cols is not None and law.rows.kinds != {"zero"}:  # 0 . E_in = 0 for any E_in
+        for what, e in _maps(law.cols):
+            if "copied" not in what:  # a copy whose share is 0 is no lie
+                yield f"cols, {what}", replace(law, cols=e)
+    if law.col_dim is not None:
+        yield "dims swapped", replace(law, row_dim=law.col_dim, col_dim=law.row_dim)
+        if law.cols is not None and not law.cols.is_identity:
+            yield "no columns", replace(law, cols=None, col_dim=None)
+    yield "another source", replace(law, source=law.source + "x")
+    for source, target in (("free", "zero"), ("zero", "free"), ("mean", "zero"), ("zero", "mean")):
+        if source in law.rows.kinds and (source, target) != ("zero", "free"):
+            yield f"rows, {source} as {target}", replace(law, rows=law.rows.map_kind(source, target))
+        if law.cols is not None and source in law.cols.kinds and source == "zero":
+            yield f"cols, {source} as {target}", replace(law, cols=law.cols.map_kind(source, target))
+
+
+def _bindings(graph: Graph) -> Iterator[Mutant]:
+    for k, model in enumerate(graph.models):
+        tensors = list(model)
+        for a, b in pairwise(tensors):
+            models = [*graph.models[:k], {**model, a: model[b], b: model[a]}, *graph.models[k + 1 :]]
+            yield Mutant(f"model {k}: {a} and {b} swapped", replace(graph, models=models))
+    stored = list(graph.stores)
+    for a, b in pairwise(stored):
+        stores = {**graph.stores, a: graph.stores[b], b: graph.stores[a]}
+        yield Mutant(f"stores of {a} and {b} swapped", replace(graph, stores=stores))
+    for a in stored:
+        stores = {t: v for t, v in graph.stores.items() if t != a}
+        yield Mutant(f"{a} not stored", replace(graph, stores=stores))

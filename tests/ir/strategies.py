@@ -1,0 +1,195 @@
+"""Random well-formed graphs: any chain of primitives, any names, laws that need not hold."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from hypothesis import strategies as st
+
+from growplan.algebra import Expansion, Root, Run
+from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+from growplan.ir.typing import Mistype, result_type
+
+TENSORS = ["h.{}.w", "h.{}.b", "x.{}.experts.3.w", "emb", "law", "a b", 'q"~{{i}}', "é.{}.1"]
+WORDS = st.text(st.sampled_from('abz.09-_/@~{}"\\ é\n\ue000'), min_size=1, max_size=8)
+LAYERS = st.none() | st.integers(0, 5)
+SIZES = [(), (("ffn", 4), ("hidden", 8)), (("ffn", 4), ("hidden", 9)), (("z", 1), ("a", 2))]
+EDITS = st.deferred(lambda: st.dictionaries(WORDS, VALUES, max_size=2))
+KINDS = ("linear", "embedding", "layernorm", "rmsnorm", "tied")
+
+
+def roots() -> st.SearchStrategy[Root]:
+    q = st.fractions(Fraction(1, 9), 9, max_denominator=9)
+    return st.builds(lambda q, sign: Root(q * sign), q, st.sampled_from((1, -1)))
+
+
+@st.composite
+def expansions(draw: st.DrawFn, old: int, kinds: tuple[str, ...], whole: bool = False) -> Expansion:
+    """A map on `old` units; `whole` keeps every unit."""
+    runs = [Run("copy", old)] if whole else []
+    for _ in range(draw(st.integers(0 if whole else 1, 3))):
+        kind = draw(st.sampled_from(kinds))
+        start = draw(st.integers(0, old - 1)) if kind == "copy" else 0
+        count = draw(st.integers(1, old - start if kind == "copy" else 3))
+        c = draw(roots()) if kind in ("copy", "mean") and draw(st.booleans()) else Root()
+        runs.append(Run(kind, count, start, c))  # type: ignore[arg-type]
+    return Expansion(old, tuple(draw(st.permutations(runs))))
+
+
+@st.composite
+def slices(draw: st.DrawFn, n: int) -> Ranges:
+    marks = sorted(draw(st.sets(st.integers(0, n), min_size=2, max_size=4)))
+    return tuple(zip(marks[::2], marks[1::2], strict=False))
+
+
+@st.composite
+def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitive:
+    dim = draw(st.integers(0, len(shape) - 1))
+    n = shape[dim]
+    key = draw(st.sampled_from([f"0/s/{tensor}/null", f"0/s/{tensor}/rows", "own"]) | WORDS)
+    gather = st.deferred(lambda: expansions(n, ("copy", "hole")))
+    split = st.deferred(lambda: expansions(n, ("copy", "hole"), whole=True))
+    init = st.sampled_from(["like", "normal(0.02)"])
+    choices: list[st.SearchStrategy[Primitive]] = [
+        st.builds(CopyLayer, st.integers(0, 4), st.integers(0, 4)),
+        st.builds(DuplicateRow, st.just(dim), gather),
+        st.builds(SplitColumn, st.just(dim), split, st.just("even")),
+        st.builds(SplitColumn, st.just(dim), split, st.just("uneven"), st.just(key)),
+        st.builds(ZeroOut, st.just(dim), slices(n)),
+        st.builds(LnAverage, st.just(dim), slices(n), roots()),
+        st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
+        st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
+        st.builds(Scale, roots()),
+    ]
+    if len(shape) == 1:
+        choices.append(st.builds(RescaleNorm, roots()))
+    return draw(st.one_of(choices))
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> Graph:
+    """Up to 3 steps over up to 3 layers; ids mostly as the lowering spells them."""
+    graph = Graph()
+    layers = draw(st.integers(1, 3))
+    shapes = st.lists(st.integers(2, 4), min_size=1, max_size=3)
+    model: dict[str, str] = {}
+    for pattern in draw(st.lists(st.sampled_from(TENSORS), min_size=1, max_size=4, unique=True)):
+        shape = tuple(draw(shapes))
+        for i in range(layers if "{}" in pattern else 1):
+            name = pattern.format(i)
+            id = draw(st.just(f"{name}@0") | st.just(f"load {name}"))
+            model[name] = graph.add(Node(id, Load(name), (), TensorType(shape, "BF16"), 0))
+    graph.models.append(model)
+    for k in range(1, draw(st.integers(0, 3)) + 1):
+        _step(draw, graph, k)
+    _store(draw, graph)
+    return graph
+
+
+def _step(draw: st.DrawFn, graph: Graph, k: int) -> None:
+    before = graph.models[-1]
+    model = dict(before)
+    for tensor in draw(st.lists(st.sampled_from(sorted(before)), unique=True, max_size=4)):
+        target = draw(st.just(tensor) | st.sampled_from(["h.7.w", "new"]))
+        model[target] = _chain(draw, graph, target, before[tensor], k)
+    for tensor in draw(st.lists(st.sampled_from(sorted(model)), unique=True, max_size=1)):
+        if len(model) > 1:
+            del model[tensor]
+    graph.models.append(model)
+    graph.steps.append(
+        Step(
+            index=k,
+            id=draw(st.just(f"s{k}") | WORDS),
+            text=draw(WORDS),
+            claim=draw(st.sampled_from(["exact", "none", "exact (old vocab)"])),
+            origin=draw(st.just("plan.yaml:3:1") | WORDS),
+            config=tuple(SetConfig(k, v) for k, v in draw(EDITS).items()),
+            sizes=draw(
+                st.sampled_from(
+                    [(), (("ffn", 4), ("hidden", 8)), (("ffn", 4), ("hidden", 9)), (("z", 1), ("a", 2))]
+                )
+            ),
+            stream=draw(st.none() | expansions(3, ("copy", "mean", "zero"))),
+            laws=tuple(_laws(draw, sorted({**before, **model}))),
+            modules=tuple(_modules(draw)),
+            provenance=tuple(
+                Provenance(t, draw(st.sampled_from(sorted(before))))
+                for t in draw(st.lists(st.sampled_from(sorted(model)), unique=True, max_size=2))
+            ),
+            layers=tuple(draw(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=6))),
+        )
+    )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> str:
+    base = value
+    for j in range(1, draw(st.integers(0, 3)) + 1):
+        op = draw(primitives(graph.nodes[value].type.shape, tensor))
+        old = draw(st.just(base) | st.sampled_from([n.id for n in graph.nodes.values() if n.step <= k]))
+        inputs = (value, old)[: op.arity]
+        try:
+            type_ = result_type(op, tuple(graph.nodes[i].type for i in inputs))
+        except Mistype:
+            continue
+        id = draw(st.just(f"{tensor}@{k}.{j}") | st.just(f"{tensor} {k} {j}"))
+        if id not in graph.nodes and type_ is not None:
+            value = graph.add(Node(id, op, inputs, type_, k))
+    return value
+
+
+def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
+    out = []
+    kinds = ("copy", "mean", "zero", "free")
+    for tensor in draw(st.lists(st.sampled_from(tensors), unique=True, max_size=3)):
+        rows = draw(st.just(Expansion.identity(3)) | expansions(3, kinds))
+        cols = draw(st.none() | st.just(Expansion.identity(4)) | expansions(4, kinds))
+        row_dim, col_dim = draw(st.sampled_from([(0, 1), (1, 0), (0, None), (1, None), (2, 0)]))
+        source = draw(st.just(tensor) | st.sampled_from(tensors))
+        out.append(TensorLaw(tensor, source, rows, cols, row_dim, col_dim))
+    return out
+
+
+def _modules(draw: st.DrawFn) -> list[ModuleLaw]:
+    maps = expansions(3, ("copy", "mean", "zero", "free"))
+    law = st.builds(
+        ModuleLaw,
+        st.sampled_from(["h.attn", "at", "none"]) | WORDS,
+        st.sampled_from(KINDS),
+        LAYERS,
+        LAYERS,
+        st.none() | maps,
+        maps,
+        st.booleans(),
+    )
+    return draw(st.lists(law, max_size=3, unique_by=lambda m: (m.layer, m.module, m.kind)))
+
+
+def _store(draw: st.DrawFn, graph: Graph) -> None:
+    plain = draw(st.booleans())
+    for tensor, value in graph.models[-1].items():
+        id = f"store {tensor}" if plain else f"out {tensor}"
+        node = Node(id, Store(tensor), (value,), graph.nodes[value].type, len(graph.steps))
+        if plain or graph.steps:
+            graph.stores[tensor] = graph.add(node)

@@ -1,0 +1,102 @@
+"""The type rule of every primitive: what it accepts and what it refuses, with its reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from growplan.algebra import Expansion, Root
+from growplan.ir.graph import TensorType
+from growplan.ir.primitives import (
+    CopyLayer,
+    DuplicateRow,
+    Fresh,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+from growplan.ir.typing import Mistype, result_type
+from tests.ir.build import E
+
+
+def f32(*shape: int) -> TensorType:
+    return TensorType(shape, "F32")
+
+
+MAP = E(4, ("copy", 4), ("hole", 2))
+AT = ((4, 6),)
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "result"),
+    [
+        (Load("w"), (), None),
+        (CopyLayer(0, 3), (f32(4),), f32(4)),
+        (DuplicateRow(1, MAP), (f32(3, 4),), f32(3, 6)),
+        (DuplicateRow(0, MAP), (f32(4, 3, 2),), f32(6, 3, 2)),
+        (SplitColumn(0, E(4, ("copy", 4), ("copy", 3)), "uneven", "k"), (f32(4, 3),), f32(7, 3)),
+        (LnAverage(0, AT, Root()), (f32(6, 3), f32(4, 3)), f32(6, 3)),
+        (ZeroOut(1, ((0, 1), (2, 3))), (f32(2, 3),), f32(2, 3)),
+        (Fresh(0, AT, "like", "k"), (f32(6), f32(4)), f32(6)),
+        (Fresh(0, AT, "normal(2e-2)", "k"), (f32(6), f32(4)), f32(6)),
+        (Mask(0, AT, "heads", 100), (f32(6),), f32(6)),
+        (Scale(Root.rational(2)), (f32(6),), f32(6)),
+        (RescaleNorm(Root.rational(2)), (f32(6),), f32(6)),
+        (Store("w"), (TensorType((2,), "BF16"),), TensorType((2,), "BF16")),
+    ],
+)
+def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorType | None) -> None:
+    assert result_type(op, inputs) == result
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "reason"),
+    [
+        (CopyLayer(0, 1), (), "takes 1 inputs, has 0"),
+        (Load("w"), (f32(1),), "takes 0 inputs, has 1"),
+        (CopyLayer(-1, 1), (f32(1),), "layers are counted from 0"),
+        (DuplicateRow(2, MAP), (f32(3, 4),), "f32[3, 4] has no dim 2"),
+        (DuplicateRow(0, MAP), (f32(3, 4),), "the map reads 4 slices, dim 0 of f32[3, 4] has 3"),
+        (DuplicateRow(0, E(4, ("copy", 4), ("mean", 2))), (f32(4),), "the map has rows of kind mean"),
+        (SplitColumn(0, MAP, "halves"), (f32(4),), "shares are `even` or `uneven`, not `halves`"),
+        (SplitColumn(0, MAP, "uneven"), (f32(4),), "uneven shares are drawn, which needs a key"),
+        (
+            SplitColumn(0, E(4, ("copy", 3)), "even"),
+            (f32(4),),
+            "unit 3 has no copy",
+        ),
+        (LnAverage(0, AT, Root()), (f32(6, 3), f32(4, 2)), "the slices of f32[4, 2] have another shape than"),
+        (LnAverage(0, AT, Root.rational(0)), (f32(6), f32(4)), "a mean times 0 is `zero_out`"),
+        (ZeroOut(0, ()), (f32(6),), "names no slices"),
+        (ZeroOut(0, ((2, 2),)), (f32(6),), "slices 2:2 are empty, or not in order"),
+        (ZeroOut(0, ((2, 4), (3, 5))), (f32(6),), "slices 3:5 are empty, or not in order"),
+        (ZeroOut(0, ((5, 7),)), (f32(6),), "slices up to 7, dim 0 of f32[6] has 6"),
+        (Fresh(0, AT, "like", ""), (f32(6), f32(4)), "a draw needs a key"),
+        (
+            Fresh(0, AT, "normal(-1)", "k"),
+            (f32(6), f32(4)),
+            "init is `like` or `normal(std)`",
+        ),
+        (
+            Fresh(0, AT, "like", "k"),
+            (f32(6), TensorType((4,), "F16")),
+            "f32[6] cannot take its scale",
+        ),
+        (Mask(0, AT, "heads", -1), (f32(6),), "a mask has an axis, and a ramp of 0 steps or more"),
+        (Scale(Root.rational(0)), (f32(6),), "a tensor times 0 is `zero_out`"),
+        (RescaleNorm(Root()), (f32(6, 2),), "a norm's scale is a vector, not f32[6, 2]"),
+    ],
+)
+def test_refuses(op: Primitive, inputs: tuple[TensorType, ...], reason: str) -> None:
+    with pytest.raises(Mistype) as error:
+        result_type(op, inputs)
+    assert str(error.value).startswith(reason)
+
+
+def test_untouched_maps_are_fine() -> None:
+    assert result_type(DuplicateRow(0, Expansion.identity(4)), (f32(4),)) == f32(4)
