@@ -100,7 +100,7 @@ def train(folder: Path, steps: int = 600, seed: int = 0) -> Path:
         batch = windows(training, BATCH, generator)
         loss = cross_entropy(model, batch)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if step % 50 == 0 or step == steps:

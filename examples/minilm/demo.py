@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fetch import fetch
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 
@@ -38,9 +40,6 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     started = time.perf_counter()
-    sys.path.insert(0, str(HERE))
-    from fetch import fetch
-
     title("1. A real model: all-MiniLM-L6-v2 (BERT, 6 layers, hidden 384)")
     print(f"in {show(fetch(HERE / 'model'))}")
     shutil.rmtree(OUT, ignore_errors=True)
@@ -107,7 +106,7 @@ def similarities(folder: Path) -> list[float]:
     )
     with torch.no_grad():
         left, right = (embed(model.eval(), tokenizer, list(side)) for side in zip(*PAIRS, strict=True))
-    return torch.nn.functional.cosine_similarity(left, right).tolist()  # type: ignore[no-any-return]
+    return torch.nn.functional.cosine_similarity(left, right).tolist()
 
 
 def embed(model: Any, tokenizer: Any, sentences: list[str]) -> Any:
