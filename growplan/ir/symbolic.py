@@ -202,7 +202,7 @@ def _duplicate_row(op: DuplicateRow, inputs: States) -> State:
 
 def _split_column(op: SplitColumn, inputs: States) -> State:
     x = inputs[0]
-    if op.shares == "even" or max(op.map.counts) == 1:  # one copy takes all of its unit
+    if op.shares == "even" or op.map.most_copies == 1:  # one copy takes all of its unit
         return x.put(op.dim, x.axes[op.dim].gather(even_inverse(op.map)))
     shares = Shares(op.map, op.key, x.axes[op.dim], x.others(op.dim))
     parts, at = [], 0
