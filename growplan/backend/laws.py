@@ -41,6 +41,7 @@ class LawError:
     error: float
     tolerance: float
     asserted: bool = True
+    poisoned: bool = False  # the tensor was not finite before the step: nothing can be said
 
     @property
     def holds(self) -> bool:
@@ -181,8 +182,7 @@ def _vector(
     was, now = old.to(torch.float64), new.to(torch.float64)
     scale = now.abs() + apply(magnitude(e_out), was.abs())
     error = _ratio(now - apply(e_out, was), scale, determined(e_out).to(new.device))
-    holed = not bool(torch.isfinite(now).all()) and bool(torch.isfinite(was).all())
-    return LawError(name, law, float("inf") if holed else error, _tolerance(new, 1), asserted)
+    return _law_error(name, law, error, was, now, _tolerance(new, 1), asserted)
 
 
 def _matrix(
@@ -198,8 +198,7 @@ def _matrix(
     y_new, size_new = _project(new, wider)
     scale = size_new + apply(magnitude(e_out), size)
     error = _ratio(y_new - apply(e_out, y), scale, determined(e_out).to(new.device))
-    holed = not bool(torch.isfinite(size_new).all()) and bool(torch.isfinite(size).all())
-    return LawError(name, law, float("inf") if holed else error, _tolerance(new, e_in.size))
+    return _law_error(name, law, error, size, size_new, _tolerance(new, e_in.size))
 
 
 def _project(w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -217,6 +216,15 @@ def _ratio(error: Tensor, scale: Tensor, keep: Tensor) -> float:
     """The largest |error| / scale over the units in `keep`; 0 / 0 is 0, NaN is infinite."""
     ratio = (error.abs() / scale.clamp(min=1e-290)).where(keep, 0.0)
     return float(ratio.nan_to_num(nan=float("inf")).max()) if ratio.numel() else 0.0
+
+
+def _law_error(
+    name: str, law: str, error: float, was: Tensor, now: Tensor, tolerance: float, asserted: bool = True
+) -> LawError:
+    """`was` and `now` are finite where the tensor is, before and after the step."""
+    finite_was, finite_now = (bool(torch.isfinite(t).all()) for t in (was, now))
+    worst = error if finite_now or not finite_was else float("inf")
+    return LawError(name, law, worst, tolerance, asserted, not finite_was)
 
 
 def _tolerance(new: Tensor, width: int) -> float:

@@ -44,6 +44,7 @@ class OutputError:
     spread: float  # standard deviation of the expected output
     kl: float | None
     finite: bool
+    was_finite: bool = True  # before the step
 
     @property
     def relative(self) -> float:
@@ -124,4 +125,5 @@ def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputErr
     if name == "logits":
         p, q = (torch.log_softmax(t[..., keep], -1) for t in (expected, got))
         kl = max(0.0, float((p.exp() * (p - q)).sum(-1).mean()))  # rounding may go below
-    return OutputError(name, error, float(old.std()), kl, bool(torch.isfinite(got).all()))
+    finite, was_finite = (bool(torch.isfinite(t).all()) for t in (got, old))
+    return OutputError(name, error, float(old.std()), kl, finite, was_finite)

@@ -15,6 +15,7 @@ from growplan.backend.segments import measure_segment, segments
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.reader import open_reader
 from growplan.diagnostics import DiagnosticError
+from growplan.ir.passes import run_passes
 from tests.backend.plans import case
 
 PLANS = [
@@ -40,7 +41,7 @@ def test_plans_hold(plan: tuple[str, ...], dtype: str, tmp_path: Path) -> None:
             assert m.kl is None or abs(m.kl) < bound
         else:
             assert m.copies > 0 and m.relative > 0.1
-    made.write(tmp_path / "out")
+    made.write(tmp_path / "out", run_passes(made.graph))
     made.compare_written(tmp_path / "out")
 
 
@@ -82,15 +83,23 @@ def test_a_damaged_file_is_not_the_last_model(tmp_path: Path) -> None:
         assert diagnostic.code == "GP506" and name in diagnostic.message
 
 
-def test_a_source_with_nan_is_named() -> None:
-    made = case("gpt2", "stack depth x2", config=(("n_embd", 36),))
-    file = made.source / "model.safetensors"
-    tensors = load_file(file)
-    tensors["transformer.h.0.ln_1.weight"][0] = float("nan")
-    save_file(tensors, file, {"format": "pt"})
+@pytest.mark.parametrize(
+    ("plan", "tensor", "message"),
+    [
+        ("stack depth x2", "transformer.h.0.ln_1.weight", "logits are not finite; nor were they before"),
+        ("mask-in ffn 144→150", "transformer.h.0.ln_1.weight", "logits are not finite; nor were they before"),
+        ("mask-in ffn 144→150", "transformer.h.1.mlp.c_proj.weight", "held NaN or infinity before the step"),
+    ],
+)
+def test_a_source_with_nan_is_said_to_have_it(plan: str, tensor: str, message: str, tmp_path: Path) -> None:
+    made = case("gpt2", plan, config=(("n_embd", 36),))
+    tensors = load_file(made.source / "model.safetensors")
+    tensors[tensor].view(-1)[0] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(DiagnosticError) as caught:
-        replace(made, headers=read_headers(made.source)).assert_all()
-    assert caught.value.diagnostics[0].code == "GP505"
+        replace(made, headers=read_headers(tmp_path)).assert_all()
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "GP505" and message in diagnostic.message
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
