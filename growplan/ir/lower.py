@@ -232,12 +232,11 @@ def _copied(
     graph: Graph, step: TypedStep, name: str, param: Param, value: str, source: int, layer: int, silent: bool
 ) -> str:
     type_ = graph.nodes[value].type
-    k = step.index
-    if source != layer:
-        value = graph.add(Node(f"{name}@{k}.1", CopyLayer(source, layer), (value,), type_, k))
+    ops: list[Primitive] = [CopyLayer(source, layer)] if source != layer else []
     if silent:
-        op = ZeroOut(param.row_dim, ((0, type_.shape[param.row_dim]),))
-        value = graph.add(Node(f"{name}@{k}.2", op, (value,), type_, k))
+        ops.append(ZeroOut(param.row_dim, ((0, type_.shape[param.row_dim]),)))
+    for count, op in enumerate(ops, 1):
+        value = graph.add(Node(f"{name}@{step.index}.{count}", op, (value,), type_, step.index))
     return value
 
 
