@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -72,6 +73,29 @@ def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path
     typed = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check").typed
     assert typed is not None
     return typed
+
+
+def read_for(
+    read: Callable[[], Plan], *, model_dir: str | Path | None = None, family: str | Path | None = None
+) -> Plan:
+    """The plan that `read` gives; where it has mistakes, those of its readable steps are raised with them."""
+    try:
+        return read()
+    except DiagnosticError as error:
+        if not isinstance(error.partial, Plan):
+            raise
+        found = [*error.diagnostics, *_mistakes(error.partial, model_dir, family)]
+        placed = sorted((d for d in found if d.span), key=lambda d: (d.span.source.name, d.span.start))  # type: ignore[union-attr]
+        raise DiagnosticError(*(d for d in found if not d.span), *placed) from None
+
+
+def _mistakes(plan: Plan, model_dir: str | Path | None, family: str | Path | None) -> tuple[Diagnostic, ...]:
+    """What the checker can say of a plan some of whose steps could not be read."""
+    try:
+        check_plan(plan, bind_source(plan, model_dir, family)[2], incomplete=True)
+    except DiagnosticError as error:
+        return error.diagnostics
+    return ()
 
 
 def bind_source(

@@ -50,6 +50,24 @@ def test_segments_are_source_against_result(source: Path, tmp_path: Path) -> Non
     assert relative[1] > 1e-2
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize(
+    "steps", ["widen hidden 48→72; widen ffn x2", "mask-in ffn 192→200", "widen ffn x2 via bert2bert"]
+)
+def test_what_is_recorded_is_what_is_stored(dtype: str, steps: str, tmp_path: Path) -> None:
+    """The certificate's error, measured again from both directories."""
+    from tests.matrix.run import by_interpreter
+
+    source = tiny_checkpoint("gpt2", tmp_path / "source", dtype=dtype)
+    grow(source, tmp_path / "out", steps)
+    (segment,) = json.loads((tmp_path / "out/growth.json").read_text())["segments"]
+    ids = torch.randint(0, 31, (8, 20), generator=torch.Generator().manual_seed(1))
+    a, b = (by_interpreter(d, ids)["logits"] for d in (source, tmp_path / "out"))
+    found = float((a - b).abs().max())
+    recorded = segment["measured"]["output_max_abs"]
+    assert found / 5 <= recorded <= found * 5 or max(found, recorded) < 1e-12
+
+
 @pytest.mark.parametrize(
     ("claims", "expected"),
     [

@@ -65,7 +65,9 @@ class Measurement:
     @property
     def relative(self) -> float:
         """logit_error / spread."""
-        return self.logit_error / self.spread if self.spread else 0.0
+        if self.spread:
+            return self.logit_error / self.spread
+        return float("inf") if self.logit_error else 0.0
 
     def numbers(self) -> dict[str, float]:
         """What growth.json records: quantity -> number, unmeasured ones left out."""

@@ -24,6 +24,7 @@ from growplan.families.model import Model
 from growplan.ir.graph import Step
 
 BATCH, TOKENS = 2, 16
+FEW = 32  # numbers whose standard deviation says little
 EVERY_LAYER_BELOW = 300_000_000  # parameters; of larger models the first, middle and last blocks
 
 
@@ -116,6 +117,11 @@ def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
     return BlockError(where, float(error.nan_to_num(nan=float("inf")).max()))
 
 
+def _spread(x: Tensor) -> float:
+    """Standard deviation; of a few numbers (the score of one label) their size instead."""
+    return float(x.std()) if x.numel() >= FEW else float(x.square().mean().sqrt())
+
+
 def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
     """`got` against E of the old output, on the units that E determines."""
     """How far `got` is from E of `old`, free units left out."""
@@ -126,4 +132,4 @@ def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputErr
         p, q = (torch.log_softmax(t[..., keep], -1) for t in (expected, got))
         kl = max(0.0, float((p.exp() * (p - q)).sum(-1).mean()))  # rounding may go below
     finite, was_finite = (bool(torch.isfinite(t).all()) for t in (got, old))
-    return OutputError(name, error, float(old.std()), kl, finite, was_finite)
+    return OutputError(name, error, _spread(old), kl, finite, was_finite)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 
 from growplan.algebra import Expansion
 from growplan.check.resolve import Request
@@ -15,7 +16,6 @@ from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.model import Model
 from growplan.methods import get_method
 from growplan.methods.base import (
-    RANK,
     Candidate,
     Claim,
     LayerSource,
@@ -41,10 +41,8 @@ class StepProof:
 
 
 def weakest(claims: Sequence[Claim]) -> Claim:
-    """The claim of a whole plan: the weakest step's; a plan without steps is exact."""
-    if not claims:
-        return Claim("exact")
-    return min(claims, key=lambda c: (RANK[c.strength], c.domain == "all", c.where == "stock"))
+    """The claim of a whole plan: all of its steps' in a row; a plan without steps is exact."""
+    return reduce(Claim.joined, claims, Claim("exact"))
 
 
 def prove_width(request: Request, method: Method, model: Model, promised: Claim, key: str) -> StepProof:
@@ -69,7 +67,7 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
 
 def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
     if typing.violations:
-        norms = tuple(f"{v.module}: {v.reason}" for v in typing.violations)
+        norms = tuple(f"{v.module}: {v.reason}; {v.bound}" for v in typing.violations)
         reason = "the law holds for every weight, but not through a norm:"
         return Proof(Claim("approximate"), (reason, *norms))
     reasons = [f"{candidate.label}: W*·E_in = E_out·W for every weight"]
@@ -82,7 +80,8 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
-    return Proof(Claim("exact", domain_of(tuple(request.grow))), tuple(reasons))
+    read = tuple(axis for axis in request.grow if axis in typing.inputs)
+    return Proof(Claim("exact", domain_of(read)), tuple(reasons))
 
 
 def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof) -> StepProof:
@@ -133,14 +132,21 @@ def _too_weak(
     proof: Proof,
     refusals: Sequence[tuple[Candidate, Refusal]],
 ) -> Diagnostic:
-    notes = [("claim", str(promised)), ("proof", f"{proof.claim}: {' '.join(proof.reasons)}")]
+    notes = [("claim", str(promised)), ("proof", str(proof.claim)), *(("why", r) for r in proof.reasons)]
     return Diagnostic(
         "GP204",
         f"`{request.via}` cannot keep {_sizes(request)} {promised.strength}",
         request.span,
         (*notes, *_notes(refusals[:1], model)),
-        (*_ways_out(request, model), f"or `expect {proof.claim.strength}`"),
+        (*_ways_out(request, model), _weaker(proof.claim)),
     )
+
+
+def _weaker(claim: Claim) -> str:
+    """How to accept what was proved."""
+    if claim.strength == "exact":
+        return f"leave `expect` out: it is {claim}"
+    return f"or `expect {claim.strength}`"
 
 
 def _sizes(request: Request) -> str:
@@ -193,8 +199,9 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
             "GP204",
             f"`{method.name}` cannot keep `depth` {old}→{new} {promised.strength}",
             request.span,
-            notes=[("claim", str(promised)), ("proof", f"{proof.claim}: {' '.join(proof.reasons)}")],
-            help=[*help, f"or `expect {proof.claim.strength}`"],
+            notes=[("claim", str(promised)), ("proof", str(proof.claim))]
+            + [("why", reason) for reason in proof.reasons],
+            help=[*help, _weaker(proof.claim)],
         )
     return StepProof(_depth_label(layers, old), proof, {}, None, layers=layers)
 

@@ -11,9 +11,11 @@ from growplan.diagnostics import Span, fail
 from growplan.families import evaluate_size, kept_equations
 from growplan.families.expr import size_names
 from growplan.families.model import Family, Model
+from growplan.families.sizes import DEEPEST, LARGEST
 from growplan.language.plan import Growth, Step
+from growplan.methods.base import WIDTH_AXES
 
-LARGEST_SIZE = 2**31
+GROWABLE = (*WIDTH_AXES, "head_dim", "depth", "experts")
 Relation = tuple[str, str]  # left == right, over axes
 
 
@@ -37,7 +39,7 @@ def axis_of(growth: Growth, family: Family, sizes: Mapping[str, int]) -> str:
     axis = aliases.get(word, word)
     if axis in sizes:
         return axis
-    known = sorted(sizes)
+    known = sorted(axis for axis in sizes if axis in GROWABLE)
     close = get_close_matches(word, [*known, *aliases], 1)
     fail(
         "GP101",
@@ -103,8 +105,14 @@ def new_size(growth: Growth, axis: str, model: Model, relations: tuple[Relation,
             growth.place("to"),
             help=f"give a size above {old}",
         )
-    if new > LARGEST_SIZE:
-        fail("GP106", f"`{axis}` {new} is past any real model", growth.place("to"), help="check the size")
+    largest = DEEPEST if axis == "depth" else LARGEST
+    if new > largest:
+        fail(
+            "GP106",
+            f"`{axis}` {new} is past any real model",
+            growth.place("to"),
+            help=f"at most {largest}; `x2` is a factor, `to 2` a size",
+        )
     return new
 
 

@@ -146,6 +146,23 @@ def indexed_norm(e: Expansion) -> NormResult:
     return NormResult(e, e, e, Fraction(1), exact=False)
 
 
+def uneven_bound(e: Expansion, *, centred: bool) -> str:
+    """How far a norm over unevenly copied units can be off, whatever the input.
+
+    With counts between a and b, the energy seen is between a n / n* and b n / n* of the old
+    one (for LayerNorm the variance: the lower end by minimising over the mean, the upper end
+    at the old mean), so the output's scale is off by the inverse roots. The mean moves by at
+    most the coefficient of variation of the counts, in old standard deviations (Cauchy-Schwarz).
+    """
+    ratio = e.size / e.old
+    low, high = (ratio / max(e.counts)) ** 0.5, (ratio / min(e.counts)) ** 0.5
+    scale = f"output scale × {low:.2f} to {high:.2f}"
+    if not centred:
+        return scale
+    variance = sum((count / ratio - 1) ** 2 for count in e.counts) / e.old
+    return f"{scale}, mean off by at most {variance**0.5:.2f} σ"
+
+
 def _norm_result(e: Expansion, factor: Fraction, target: Expansion | None) -> NormResult:
     out = target if target is not None else e.plain()
     gamma = _gamma(e, out, Root(factor))

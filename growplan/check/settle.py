@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from growplan.check.resolve import Relation, Request, axis_of, new_size, open_relations, solve, whole
-from growplan.diagnostics import fail
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Step
@@ -26,18 +27,35 @@ def settle(step: Step, model: Model, relations: tuple[Relation, ...]) -> tuple[R
             step.span,
             help="`growplan methods` lists what is",
         )
+    found: list[Diagnostic] = []
+    grow = _sizes(step, model, relations, found)
+    via = step.via or default_method(step.verb) or ""
+    method = get_method(via)
+    if method is None:
+        found.append(_no_method(step, via))
+    else:
+        axes = tuple(grow) if len(grow) == len(step.growths) else ()
+        found += [*_check_verb(step, method, grow, axes), *_check_options(step, method)]
+    if found:
+        raise DiagnosticError(*found)
+    assert step.id is not None and method is not None
+    return Request(step, step.id, step.verb, via, with_kv_heads(grow, model), step.span), method
+
+
+def _sizes(
+    step: Step, model: Model, relations: tuple[Relation, ...], found: list[Diagnostic]
+) -> dict[str, tuple[int, int]]:
+    """Axis -> (old, new) of every growth that makes sense; the others are reported."""
     grow: dict[str, tuple[int, int]] = {}
     for growth in step.growths:
-        axis = axis_of(growth, model.family, model.sizes)
-        if axis in grow:
-            fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
-        grow[axis] = (model.sizes[axis], new_size(growth, axis, model, relations))
-    via = step.via or default_method(step.verb) or ""
-    method = _method(step, via)
-    _check_verb(step, method, tuple(grow))
-    _check_options(step, method)
-    assert step.id is not None
-    return Request(step, step.id, step.verb, via, with_kv_heads(grow, model), step.span), method
+        try:
+            axis = axis_of(growth, model.family, model.sizes)
+            if axis in grow:
+                fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
+            grow[axis] = (model.sizes[axis], new_size(growth, axis, model, relations))
+        except DiagnosticError as error:
+            found += [d.at(step.span) for d in error.diagnostics]
+    return grow
 
 
 def with_kv_heads(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, tuple[int, int]]:
@@ -48,90 +66,78 @@ def with_kv_heads(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, t
     return grow
 
 
-def _method(step: Step, via: str) -> Method:
-    method = get_method(via)
-    if method is None:
-        close = get_close_matches(via, method_names(), 1)
-        fail(
-            "GP111",
-            f"there is no growth method `{via}`",
-            step.place("via"),
-            help=[*(f"did you mean `{c}`?" for c in close), "`growplan methods` lists them"],
-        )
-    return method
+def _no_method(step: Step, via: str) -> Diagnostic:
+    close = get_close_matches(via, method_names(), 1)
+    ways = (*(f"did you mean `{c}`?" for c in close), "`growplan methods` lists them")
+    return Diagnostic("GP111", f"there is no growth method `{via}`", step.place("via"), help=ways)
 
 
-def _check_verb(step: Step, method: Method, axes: tuple[str, ...]) -> None:
+def _check_verb(
+    step: Step, method: Method, grow: Mapping[str, tuple[int, int]], axes: tuple[str, ...]
+) -> Iterator[Diagnostic]:
+    """At most one of: a verb that does not go with its axis, or a method with either."""
     depth_verb = step.verb in ("stack", "deepen")
-    if depth_verb != (axes == ("depth",)):
-        verb = "`stack depth` or `deepen depth`" if "depth" in axes else "`widen`"
-        fail(
-            "GP112",
-            f"`{step.verb}` does not apply to {' and '.join(f'`{a}`' for a in axes)}",
-            step.span,
-            help=f"use {verb}",
+    if axes and depth_verb != (axes == ("depth",)):
+        own = " as a step of its own" if len(axes) > 1 else ""
+        verb = f"`stack depth` or `deepen depth`{own}" if "depth" in axes else "`widen`"
+        named = " and ".join(f"`{a}`" for a in axes)
+        yield Diagnostic(
+            "GP112", f"`{step.verb}` does not apply to {named}", step.span, help=(f"use {verb}",)
         )
+        return
     if step.verb not in method.verbs:
         serves = ", ".join(f"`{v}`" for v in method.verbs)
-        others = [n for n in method_names() if (m := get_method(n)) and step.verb in m.verbs]
-        fail(
-            "GP113",
-            f"`{method.name}` has no meaning for `{step.verb}`: it serves {serves}",
-            step.place("via"),
-            help=f"methods for `{step.verb}`: {', '.join(others)}",
-        )
-    wrong = [] if depth_verb else [a for a in axes if a not in method.axes]
+        others = f"methods for `{step.verb}`: {', '.join(_serving(step.verb, ()))}"
+        message = f"`{method.name}` has no meaning for `{step.verb}`: it serves {serves}"
+        yield Diagnostic("GP113", message, step.place("via"), help=(others,))
+        return
+    moving = tuple(a for a in axes if grow[a][0] != grow[a][1])
+    wrong = [] if depth_verb else [a for a in moving if a not in method.axes]
     if wrong:
-        able = [n for n in method_names() if (m := get_method(n)) and set(axes) <= set(m.axes)]
-        fail(
-            "GP114",
-            f"`{method.name}` does not grow `{wrong[0]}`: it grows {', '.join(method.axes)}",
-            step.place("via"),
-            help=f"methods for `{wrong[0]}`: {', '.join(able) or 'none in this version'}",
-        )
+        message = f"`{method.name}` does not grow `{wrong[0]}`: it grows {', '.join(method.axes)}"
+        yield Diagnostic("GP114", message, step.place("via"), help=_other_ways(step.verb, moving, wrong[0]))
 
 
-def _check_options(step: Step, method: Method) -> None:
+def _serving(verb: str, axes: tuple[str, ...]) -> list[str]:
+    """Methods that serve a verb on all of the axes."""
+    found = ((name, get_method(name)) for name in method_names())
+    return [name for name, m in found if m is not None and verb in m.verbs and set(axes) <= set(m.axes)]
+
+
+def _other_ways(verb: str, axes: tuple[str, ...], wrong: str) -> tuple[str, ...]:
+    """Methods of the same verb, or another verb that serves the axis."""
+    if wrong == "depth":
+        return ("add layers by `stack depth` or `deepen depth`, as a step of its own",)
+    if same := _serving(verb, axes):
+        return (f"methods for `{verb} {wrong}`: {', '.join(same)}",)
+    for other in ("widen", "mask-in"):
+        if other != verb and (able := _serving(other, (wrong,))):
+            return (f"`{other} {wrong} … via {able[0]}`",)
+    return (f"no method of this version grows `{wrong}`",)
+
+
+def _check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
+    """Options that the method does not know, or values that it does not take."""
     known = {option.name: option for option in method.options}
     for key, value in step.options.items():
         option = known.get(key)
         if option is None:
-            fail(
-                "GP115",
-                f"`{method.name}` has no option `{key}`",
-                step.place(key),
-                help=f"its options: {', '.join(known) or 'none'}",
-            )
-        if option.choices and value not in option.choices:
-            fail(
-                "GP116",
-                f"`{key}` cannot be `{value}`",
-                step.place(key),
-                help=f"one of: {', '.join(option.choices)}",
-            )
-        if option.name == "init" and not _is_init(str(value)):
-            fail(
-                "GP116",
-                f"`init` cannot be `{value}`",
-                step.place(key),
-                help="`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`",
-            )
-    for key, verb in (("over", "mask-in"), ("on", "grow"), ("steps", "grow")):
-        value = getattr(step, key)
-        if value is not None and (step.verb != verb or key != "over"):
-            fail(
-                "GP117",
-                f"`{key}` has no meaning for `{step.verb}` via `{method.name}`",
-                step.place(key),
-                help="take it out",
-            )
+            names = f"its options: {', '.join(known) or 'none'}"
+            message = f"`{method.name}` has no option `{key}`"
+            yield Diagnostic("GP115", message, step.place(key), help=(names,))
+        elif option.choices and value not in option.choices:
+            ways = f"one of: {', '.join(option.choices)}"
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+        elif option.name == "init" and not _is_init(str(value)):
+            ways = "`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
+            yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
+    for key in ("on", "steps"):
+        if getattr(step, key) is not None:
+            message = f"`{key}` belongs to methods that are fitted on data, and `{method.name}` is not"
+            yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
     if step.over is not None and step.over < 1:
-        fail(
-            "GP117",
-            "a ramp of fewer than 1 steps is none",
-            step.place("over"),
-            help="leave `over` out to store no ramp",
-        )
+        ways = "leave `over` out to store no ramp"
+        yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
 
 
 def _is_init(text: str) -> bool:
@@ -150,17 +156,20 @@ def implied(
 ) -> Request | None:
     """The step that closes an equation left open at the end, or None when all hold.
 
-    It grows the first axis of the family's `closes` that no step named, by the method of the
-    step that opened the equation. Raises GP109 where every axis was named.
+    It grows an axis that no step named (the family's `closes` first), by the method of the step
+    that opened the equation. Raises GP109 where no axis is left, or the method cannot grow it.
     """
     still_open = open_relations(relations, model.sizes)
     if not still_open:
         return None
     left, right = relation = still_open[0]
-    for axis, _ in model.family.closes:
-        value = solve(relation, axis, model.sizes)
-        if axis in named or value is None:
+    method = get_method(opener.via)
+    assert method is not None
+    for axis in _closing_axes(model, relation):
+        if axis in named or axis not in method.axes:
             continue
+        value = solve(relation, axis, model.sizes)
+        assert value is not None
         new = whole(value, axis, relation, model.sizes, opener.span)
         old = model.sizes[axis]
         if new < old:
@@ -172,8 +181,28 @@ def implied(
         "GP109",
         f"the plan ends with {left} ≠ {right} ({_values(relation, model)})",
         opener.span,
-        help="change one of the sizes, or leave one of these axes out so that it is implied",
+        help=_closing_ways(model, relation),
     )
+
+
+def _closing_axes(model: Model, relation: Relation) -> list[str]:
+    """Axes that may close a relation: the family's own order, then the rest. head_dim stays."""
+    first = [axis for axis, _ in model.family.closes]
+    rest = sorted(set().union(*map(size_names, relation)) - {*first, "head_dim"})
+    return [axis for axis in (*first, *rest) if solve(relation, axis, model.sizes) is not None]
+
+
+def _closing_ways(model: Model, relation: Relation) -> list[str]:
+    """Sizes that would close a relation, and how to release one that is only a habit."""
+    ways = []
+    for axis in _closing_axes(model, relation):
+        value = solve(relation, axis, model.sizes)
+        if value is not None and value.denominator == 1 and value >= model.sizes[axis]:
+            ways.append(f"`widen {axis} to {value}`")
+    if relation in model.family.keeps:
+        size = model.sizes["head_dim"]
+        ways.append(f"or let the model leave it: a step `widen head_dim {size}→{size}` releases it")
+    return ways or ["change one of these sizes"]
 
 
 def _values(relation: Relation, model: Model) -> str:

@@ -55,6 +55,7 @@ class Violation:
 
     module: str
     reason: str
+    bound: str  # how far its output can be off
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Typing:
     tied: list[ModuleTyping] = field(default_factory=list)
     eps: dict[str, tuple[Fraction, str]] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
+    inputs: set[str] = field(default_factory=set)  # axes that inputs of the model select from
     stream: Expansion | None = None
 
 
@@ -125,7 +126,8 @@ class TypeOps:
             if self.candidate.norms != "indexed":
                 raise
             result = rules.indexed_norm(e_in)
-            self.typing.violations.append(Violation(module.name, refusal.found))
+            bound = rules.uneven_bound(e_in, centred=module.kind == "layernorm")
+            self.typing.violations.append(Violation(module.name, refusal.found, bound))
             if target is None:
                 return result
             gamma = target
@@ -157,6 +159,7 @@ class TypeOps:
 
     def _input(self, axis: AxisExpr) -> Expansion:
         """The map of a one-hot input: an id of the old model never selects a new row."""
+        self.typing.inputs |= axis.axes
         return self._expand(axis).map_kind("free", "zero")
 
     # operations ---------------------------------------------------------------------------

@@ -82,10 +82,15 @@ class Diagnostic:
 
 
 class DiagnosticError(Exception):
-    """Carries the diagnostics that stop a compile; every layer may raise it."""
+    """Carries the diagnostics that stop a compile; every layer may raise it.
 
-    def __init__(self, *diagnostics: Diagnostic) -> None:
+    `partial` is what could be made in spite of them, where a later stage can still find
+    mistakes in it (the steps of a plan that did parse).
+    """
+
+    def __init__(self, *diagnostics: Diagnostic, partial: object = None) -> None:
         self.diagnostics = diagnostics
+        self.partial = partial
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from growplan.diagnostics import Source, Span
+from growplan.diagnostics import DiagnosticError, Source, Span
 from growplan.language.build import build_headers, build_step, check_version, join_steps, rebase, validated
 from growplan.language.draft import Entry, FileDraft
 from growplan.language.errors import Errors
@@ -65,12 +65,17 @@ def parse_expression(text: str) -> Plan:
 def _parse(source: Source, syntax: str, path: str | None, overrides: Sequence[str], reader: Reader) -> Plan:
     folder = str(Path(path).parent) if path else "."
     errors = Errors()
-    with errors:
-        settings = parse_overrides(overrides, errors)
-        files = load(source, syntax, folder, reader, errors)
-        variables = _variables(files, settings, errors)
-        drafts = [draft_of(file, variables, errors) for file in files]
-        plan = _plan(list(zip(files, drafts, strict=True)), settings, errors)
+    plan: Plan | None = None
+    try:
+        with errors:
+            settings = parse_overrides(overrides, errors)
+            files = load(source, syntax, folder, reader, errors)
+            variables = _variables(files, settings, errors)
+            drafts = [draft_of(file, variables, errors) for file in files]
+            plan = _plan(list(zip(files, drafts, strict=True)), settings, errors)
+    except DiagnosticError as error:
+        partial = plan.read_from(path) if plan is not None else None
+        raise DiagnosticError(*error.diagnostics, partial=partial) from None
     assert plan is not None
     return plan.read_from(path)
 

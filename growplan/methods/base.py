@@ -15,7 +15,8 @@ from typing import Literal
 from growplan.algebra import Expansion
 
 Strength = Literal["exact", "approximate", "none"]
-Domain = Literal["all", "old vocab", "old positions"]
+Domain = tuple[str, ...]  # inputs a claim is limited to: () is all of them
+Where = Literal["stock", "attached"]
 RANK: Mapping[Strength, int] = {"none": 0, "approximate": 1, "exact": 2}
 WIDTH_AXES = ("hidden", "ffn", "heads", "kv_heads", "vocab", "positions")
 OptionValue = str | int | float | bool
@@ -23,22 +24,32 @@ OptionValue = str | int | float | bool
 
 @dataclass(frozen=True)
 class Claim:
-    """(strength, domain, where): `exact` on `all` inputs in a `stock` load."""
+    """(strength, domain, where): `exact` on all inputs in a `stock` load.
+
+    `domain` names what inputs must stay inside: `old vocab`, `old positions`; empty is all.
+    """
 
     strength: Strength
-    domain: Domain = "all"
-    where: Literal["stock", "attached"] = "stock"
+    domain: Domain = ()
+    where: Where = "stock"
 
     def __str__(self) -> str:
-        extra = [self.domain] * (self.domain != "all") + [self.where] * (self.where != "stock")
+        extra = [*self.domain] + [self.where] * (self.where != "stock")
         return self.strength + (f" ({', '.join(extra)})" if extra else "")
 
     def covers(self, other: Claim) -> bool:
         """Whether a proof of `self` proves the claim `other`."""
         if RANK[other.strength] < RANK["exact"]:
             return RANK[self.strength] >= RANK[other.strength]
-        same_domain = self.domain in ("all", other.domain)
-        return self.strength == "exact" and same_domain and self.where in ("stock", other.where)
+        wide_enough = set(self.domain) <= set(other.domain)
+        return self.strength == "exact" and wide_enough and self.where in ("stock", other.where)
+
+    def joined(self, other: Claim) -> Claim:
+        """What holds of two steps in a row: the weaker strength, inside both domains."""
+        weaker = min(self, other, key=lambda claim: RANK[claim.strength])
+        domain = tuple(sorted({*self.domain, *other.domain}))
+        where: Where = "attached" if "attached" in (self.where, other.where) else "stock"
+        return Claim(weaker.strength, domain if weaker.strength == "exact" else (), where)
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,7 @@ class Method:
 
 def domain_of(axes: tuple[str, ...]) -> Domain:
     """Where an exact claim about these axes can hold at all."""
-    if "vocab" in axes:
-        return "old vocab"
-    return "old positions" if "positions" in axes else "all"
+    return tuple(f"old {axis}" for axis in ("positions", "vocab") if axis in axes)
 
 
 def uniform(key: str) -> random.Random:

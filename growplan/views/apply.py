@@ -15,8 +15,9 @@ from growplan.views.style import Style, printable
 if TYPE_CHECKING:
     from growplan.apply import ApplyResult
     from growplan.backend.assertions import Measurement
+    from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
-    from growplan.check.typed import TypedStep
+    from growplan.check.typed import TypedPlan, TypedStep
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ApplyReport:
             would = style.bold(f"would write {size} to {target}; nothing was written")
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
         blocks = [_step(step, measured, style) for step, measured in r.steps]
+        if r.segments:
+            blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
             blocks.append(labelled(_stock(r.stock), indent=0, label_width=7))
         blocks.append(verdict(r.typed, style, measured=True))
@@ -60,6 +63,7 @@ class ApplyReport:
             "plan": self.name,
             **{key: value for key, value in typed_data(r.typed).items() if key != "target"},
             "grown": typed_data(r.typed)["target"],
+            "segments": [asdict(segment) for segment in r.segments],
             "stock": None if r.stock is None else [asdict(difference) for difference in r.stock],
             "measured": [asdict(measured) for _, measured in r.steps],
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
@@ -81,6 +85,16 @@ def _step(step: TypedStep, measured: Measurement, style: Style) -> list[str]:
     number = f"{step.index:>2}  "
     lines = [f"{number}{style.bold(step_title(step))}"]
     return lines + labelled(_facts(step, measured), indent=len(number), label_width=7)
+
+
+def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:
+    """`stored  steps 1-2, as written: logits off by 1.4e-02 of its spread`."""
+    first, last, worst = segment.first + 1, segment.last, segment.worst
+    if worst is None:
+        return []
+    steps = f"step {first}" if first == last else f"steps {first}-{last}"
+    off = f"{worst.name} off by {worst.relative:.2g} of its spread"
+    return labelled([("stored", f"{steps} in {typed.source.dtype}: {off}")], indent=0, label_width=7)
 
 
 def _stock(differences: Iterable[StockDifference]) -> Iterator[tuple[str, str]]:

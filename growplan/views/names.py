@@ -106,7 +106,7 @@ def equation(step: TypedStep) -> str:
 
 def claim_data(claim: Claim) -> dict[str, str]:
     """A claim as plain values."""
-    return {"strength": claim.strength, "domain": claim.domain, "where": claim.where}
+    return {"strength": claim.strength, "domain": ", ".join(claim.domain) or "all", "where": claim.where}
 
 
 def cost_data(cost: Cost) -> dict[str, int]:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from growplan.algebra import Expansion
+from growplan.check import check_plan
 from growplan.check.types import silent_block_is_identity, writers
 from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
 from tests.check.models import check, model
 
 
@@ -93,6 +95,9 @@ MISTAKES = [
     ("gpt2", "mask-in heads", "GP105", "p.grow:1:9"),
     ("gpt2", "widen hidden 768→800", "GP107", "p.grow:1:1"),
     ("gpt2", "widen hidden 768→1024; widen heads 12→24", "GP109", None),
+    ("gpt2", "mask-in heads 12→24", "GP109", "p.grow:1:1"),
+    ("gpt2", "stack depth x4000", "GP106", None),
+    ("smollm", "widen kv_heads 3→6", "GP210", None),
     ("gpt2", "upcycle ffn to 8 experts", "GP110", "p.grow:1:1"),
     ("gpt2", "widen ffn x2 via nett2net", "GP111", None),
     ("gpt2", "widen depth x2", "GP112", "p.grow:1:1"),
@@ -110,6 +115,9 @@ MISTAKES = [
     ("gpt2", "stack depth x2, expect exact", "GP204", "p.grow:1:1"),
     ("smollm", "widen heads 9→10", "GP210", None),
     ("smollm", "widen head_dim 64→128", "GP114", None),
+    ("bert", "mask-in hidden 384→512", "GP114", None),
+    ("gpt2", "grow hidden to 1024, depth to 24 via fpi", "GP114", None),
+    ("smollm", "widen vocab x2, expect exact", "GP204", None),
 ]
 
 
@@ -129,6 +137,86 @@ def test_all_mistakes_in_one_run() -> None:
     with pytest.raises(DiagnosticError) as error:
         check("gpt2", "widen hiden x2; widen ffn 3→4; stack depth to 13; widen heads 12→10")
     assert [d.code for d in error.value.diagnostics] == ["GP101", "GP102", "GP121", "GP104"]
+
+
+def test_every_mistake_of_one_step() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check("gpt2", "grow hiden x2, ffn 3→4 via bert2bert, colour red, split odd")
+    assert {d.code for d in error.value.diagnostics} == {"GP101", "GP102", "GP115", "GP116"}
+
+
+WAYS_OUT = [
+    ("smollm", "widen heads 9→10", {"12 heads": "widen heads 9→12"}),
+    ("smollm", "widen kv_heads 3→6", {"9 kv_heads": "widen kv_heads 3→9"}),
+    (
+        "smollm",
+        "mask-in heads 9→12",
+        {
+            "`widen hidden to 768`": "mask-in heads 9→12; widen hidden to 768",
+            "`widen head_dim 64→64`": "mask-in heads 9→12; widen head_dim 64→64",
+        },
+    ),
+    (
+        "bert",
+        "widen hidden 384→512",
+        {"hidden to 768": "widen hidden to 768", "`via bert2bert`": "widen hidden 384→512 via bert2bert"},
+    ),
+    (
+        "bert",
+        "mask-in hidden 384→768",
+        {"`widen hidden … via bert2bert`": "widen hidden 384→768 via bert2bert"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "steps", "ways"), WAYS_OUT, ids=[w[1] for w in WAYS_OUT])
+def test_ways_out_lead_somewhere(name: str, steps: str, ways: dict[str, str]) -> None:
+    """What the help of a mistake names does check."""
+    with pytest.raises(DiagnosticError) as error:
+        check(name, steps)
+    (found,) = error.value.diagnostics
+    for words, plan in ways.items():
+        assert words in "; ".join(found.help)
+        check(name, plan)
+
+
+def test_grouped_heads_grow_together() -> None:
+    """9 over 3 to 12 over 4, and 15 over 5: whole groups are copied."""
+    for heads, kv in ((12, 4), (15, 5), (12, 6)):
+        grown = check("smollm", f"grow heads to {heads}, kv_heads to {kv}, hidden to {heads * 64} via fpi")
+        assert str(grown.claim) == "exact"
+
+
+def test_heads_alone_imply_hidden() -> None:
+    *_, last = check("smollm", "widen heads 9→12").steps
+    assert last.text == "widen hidden 576→768 via fpi" and last.implied == "hidden = heads*head_dim"
+
+
+def test_domains_join() -> None:
+    for steps in ("widen positions x2; widen vocab x2", "widen vocab x2; widen positions x2; widen ffn x2"):
+        assert str(check("gpt2", steps).claim) == "exact (old positions, old vocab)"
+    both = check("gpt2", "grow vocab to 60000, positions to 2048 via fpi")
+    assert str(both.claim) == "exact (old positions, old vocab)"
+
+
+def test_rotary_positions_are_not_read() -> None:
+    assert str(check("smollm", "widen positions x2").claim) == "exact"
+
+
+def test_an_approximate_proof_gives_its_bound() -> None:
+    (step, _) = check("bert", "widen hidden 384→512 via bert2bert, map circular").steps
+    assert step.proof.reasons[1] == (
+        "embeddings.LayerNorm: units 0:128 twice, 128:384 once; "
+        "output scale × 0.82 to 1.15, mean off by at most 0.35 σ"
+    )
+
+
+def test_mistakes_of_an_incomplete_plan() -> None:
+    """Sizes depend on steps that could not be read; words do not."""
+    plan = parse_text("mask-in heads; widen hiden x2; widen ffn 5→6, colour red", "p.grow", "dsl")
+    with pytest.raises(DiagnosticError) as error:
+        check_plan(plan, model("gpt2"), incomplete=True)
+    assert [d.code for d in error.value.diagnostics] == ["GP101", "GP115"]
 
 
 def test_even_shares_of_copies_are_a_lint() -> None:

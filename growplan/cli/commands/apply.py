@@ -50,11 +50,13 @@ def command(
     for given, name in ((resume, "--resume"), (stage, "--stage")):
         if given:
             raise click.UsageError(f"{name} is not supported yet: a run starts anew and applies every step")
-    parsed = read_plan(plan, overrides)
     from growplan.apply import apply
     from growplan.cli.progress import apply_progress
     from growplan.views.apply import ApplyReport
 
+    from growplan.pipeline import read_for
+
+    parsed = read_for(lambda: read_plan(plan, overrides), model_dir=model_dir, family=family)
     begin = perf_counter()
     with apply_progress(console) as progress:
         result = apply(

@@ -39,10 +39,11 @@ def command(
         raise click.UsageError("give PLAN or -e STEPS" + (", not both" if plans else ""))
 
     def check(name: str, read: Callable[[], Plan]) -> CheckReport:
-        from growplan.pipeline import check
+        from growplan.pipeline import check, read_for
         from growplan.views.check import CheckReport
 
-        return CheckReport(check(read(), model_dir=model_dir, family=family), name, console.verbose)
+        plan = read_for(read, model_dir=model_dir, family=family)
+        return CheckReport(check(plan, model_dir=model_dir, family=family), name, console.verbose)
 
     if expression is not None:
         found = check("-e", lambda: read_expression(expression, overrides))
