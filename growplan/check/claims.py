@@ -14,6 +14,7 @@ from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
 from growplan.check.types import Typing, silent_block_is_identity, type_model, writers
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.model import Model
+from growplan.families.rope import read_rope
 from growplan.methods import get_method
 from growplan.methods.base import (
     Candidate,
@@ -76,6 +77,8 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         (factor,) = factors
         keys = ", ".join(sorted(typing.eps))
         reasons.append(f"norms see {factor} of the old energy: scale × sqrt({factor}), `{keys}` × {factor}")
+    if typing.rotary_growth is not None:
+        reasons.append(f"rotary pairs keep their frequencies: theta* = theta^({typing.rotary_growth})")
     if typing.tied and typing.stream is not None and typing.stream.most_copies > 1:
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.masked:
@@ -93,7 +96,7 @@ def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof
         rewrites=tuple(typing.rewrites.values()),
         typings=(*typing.typings.values(), *typing.tied),
         violations=tuple(typing.violations),
-        config=_eps_config(model, typing),
+        config=(*_eps_config(model, typing), *_rope_config(model, typing)),
     )
 
 
@@ -101,6 +104,18 @@ def _eps_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]:
     """New values of the epsilon keys whose factor is not 1."""
     changed = ((k, f, m) for k, (f, m) in typing.eps.items() if f != 1)
     return tuple((k, float(Fraction(model.eps(model.modules[m])) * f)) for k, f, m in changed)
+
+
+def _rope_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]:
+    """theta* = theta^(dh*/dh), written where the config keeps its theta."""
+    if typing.rotary_growth is None:
+        return ()
+    theta = read_rope(model.config).theta ** float(typing.rotary_growth)
+    for key in ("rope_scaling", "rope_parameters"):
+        given = model.config.get(key)
+        if given:
+            return ((key, {**given, "rope_theta": theta}),)
+    return (("rope_theta", theta),)
 
 
 def _notes(refusals: Sequence[tuple[Candidate, Refusal]], model: Model) -> list[tuple[str, str]]:
@@ -154,25 +169,33 @@ def _sizes(request: Request) -> str:
 
 
 def _ways_out(request: Request, model: Model) -> list[str]:
-    """Sizes and methods that would work."""
-    ways = []
-    for axis in ("hidden",):
-        if axis in request.grow:
-            old, new = request.grow[axis]
-            if new % old:
-                ways.append(f"widen {axis} to {(new // old + 1) * old}, a multiple of {old}")
-            if request.via != "fpi" and _fpi_types(request, model):
-                ways.append("`via fpi`, which is exact here")
-            if request.via != "bert2bert" and set(request.grow) <= {"hidden", "ffn", "heads", "kv_heads"}:
-                ways.append("`via bert2bert` (approximate, as published)")
-    return ways
+    """Sizes and methods that would work: each was typed before it is named."""
+    via, grow = request.via, dict(request.grow)
+    tries: list[tuple[str, str, dict[str, tuple[int, int]]]] = []
+    if "hidden" in grow and grow["hidden"][1] % grow["hidden"][0]:
+        old, new = grow["hidden"]
+        multiple = (new // old + 1) * old
+        words = f"widen hidden to {multiple}, a multiple of {old}"
+        tries.append((words, via, {**grow, "hidden": (old, multiple)}))
+    if "head_dim" in grow and grow["head_dim"][1] % 2:
+        old, new = grow["head_dim"]
+        tries.append(
+            (f"widen head_dim to {new + 1}, an even size", via, {**grow, "head_dim": (old, new + 1)})
+        )
+    if via != "fpi":
+        tries.append(("`via fpi`, which is exact here", "fpi", grow))
+    if via != "bert2bert":
+        tries.append(("`via bert2bert` (approximate, as published)", "bert2bert", grow))
+    ways = [words for words, name, sizes in tries if _types(name, sizes, model)]
+    return ways or ["`growplan methods` lists other methods, with what they grow"]
 
 
-def _fpi_types(request: Request, model: Model) -> bool:
-    """Whether the compiler knows an exact map for what the step asks."""
-    fpi = get_method("fpi")
-    assert fpi is not None
-    for candidate in fpi.widen(WidthRequest(request.grow, model.sizes, "")):
+def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool:
+    """Whether a method knows a map for these sizes that the model accepts."""
+    method = get_method(name)
+    if method is None or not set(grow) <= set(method.axes):
+        return False
+    for candidate in method.widen(WidthRequest(grow, model.sizes, "")):
         try:
             type_model(model, candidate)
         except Refusal:

@@ -13,6 +13,8 @@ from fractions import Fraction
 
 from growplan.algebra import Expansion, Root, Run
 
+ZERO = Root(Fraction(0))
+
 
 class Refusal(Exception):
     """Why an operation cannot take these inputs: what it needs, what it found, where."""
@@ -200,14 +202,57 @@ def aligned(a: Expansion, b: Expansion) -> Iterable[tuple[Run, Run]]:
             j, used_b = j + 1, 0
 
 
+def head_dim(q: Expansion, k: Expansion, v: Expansion, *, rotary: bool) -> Expansion:
+    """Head size: the maps of one head's queries, keys and values; gives that of its output.
+
+        scores: sum over rows of q*_i k*_i = sqrt(dh*/dh) q . k, since the softmax divides by sqrt(dh*)
+
+    so copies of a unit carry coefficients whose products sum to sqrt(dh*/dh), and where one of
+    q, k is zero the other may be anything. Values are unscaled copies and zeros. Rotary
+    positions turn unit p with p + dh/2: each pair stays a pair, at its own frequency, which
+    theta* = theta^(dh*/dh) keeps for the first dh/2 pairs.
+    """
+    if q.is_identity and k.is_identity and v.is_identity:
+        return v
+    linear(v)
+    if v.kinds - {"copy", "zero"} or not v.is_plain:
+        raise Refusal("values that are unscaled copies or zero", brief(v))
+    wanted = Root(Fraction(q.size, q.old))
+    gains: dict[int, Root | None] = {}
+    for a, b in zip(q.rows(), k.rows(), strict=True):
+        if "zero" in (a.kind, b.kind):
+            continue
+        if a.kind != "copy" or b.kind != "copy" or a.unit != b.unit:
+            raise Refusal("queries and keys that copy the same unit, or one of them zero", f"{a} beside {b}")
+        so_far, product = gains.get(a.unit, ZERO), a.c * b.c
+        gains[a.unit] = None if so_far is None else so_far.plus(product)
+    for unit in range(q.old):
+        if gains.get(unit) != wanted:
+            raise Refusal(f"scores scaled by {wanted}", f"unit {unit} at {gains.get(unit, ZERO)}")
+    if rotary:
+        for e in (q, k):
+            _keeps_pairs(e)
+    return v
+
+
+def _keeps_pairs(e: Expansion) -> None:
+    rows = list(e.rows())
+    half, old_half = e.size // 2, e.old // 2
+    for p in range(half):
+        a, b = rows[p], rows[p + half]
+        paired = (a.unit, b.unit) == (p, p + old_half) and a.c == b.c
+        whole = a.kind == b.kind and (a.kind != "copy" or paired)
+        if e.size % 2 or not whole:
+            raise Refusal("rotary pairs kept whole, at their own frequency", f"pair {p} of {brief(e)}")
+
+
 def attention(heads: Expansion, kv_heads: Expansion, head_dim: Expansion) -> Expansion:
     """Attention over whole heads: each query head stays with a copy of its own kv head.
 
     Query head j reads kv head floor(j KV* / H*). A free query head gives a free output; a
-    zero one would attend evenly to everything, which is no zero.
+    zero one would attend evenly to everything, which is no zero. `head_dim` is the map of one
+    head's output (rule `head_dim`).
     """
-    if not head_dim.is_identity:
-        raise Refusal("heads of unchanged size", f"head_dim {head_dim.old}→{head_dim.size}")
     if heads.size % kv_heads.size:
         raise Refusal(f"a multiple of {kv_heads.size} kv heads", f"{heads.size} query heads")
     if heads.kinds - {"copy", "free"} or not heads.is_plain:

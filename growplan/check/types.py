@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import reduce
+from operator import add
 from typing import Any
 
 from growplan.algebra import Expansion
 from growplan.check import rules
+from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
 from growplan.families.model import Add, AxisExpr, Call, Expr, Model, Module, Name
+from growplan.families.rope import read_rope
 from growplan.families.walk import run, subexpressions
 from growplan.methods.base import Candidate
 
@@ -24,12 +28,15 @@ from growplan.methods.base import Candidate
 class Act:
     """The type of an activation: its map, its axis, and the module that put it out.
 
+    `rotary`: rotary positions were applied to it.
+
     `e` is None for inputs that are no activations (token ids).
     """
 
     e: Expansion | None
     axis: AxisExpr | None = None
     producer: str | None = None
+    rotary: bool = False
 
     @property
     def map(self) -> Expansion:
@@ -49,6 +56,7 @@ class Typing:
     violations: list[Violation] = field(default_factory=list)
     inputs: set[str] = field(default_factory=set)  # axes that inputs of the model select from
     stream: Expansion | None = None
+    rotary_growth: Fraction | None = None  # new over old head size, where rotary positions apply
 
 
 def type_model(model: Model, candidate: Candidate) -> Typing:
@@ -75,6 +83,7 @@ class TypeOps:
         self.model = model
         self.candidate = candidate
         self.typing = Typing()
+        self.roles = attention_roles(model)
         self._norm_inputs: dict[str, Expansion] = {}
 
     # modules ------------------------------------------------------------------------------
@@ -95,7 +104,7 @@ class TypeOps:
         if e_in.old != module.ins.size(self.model.sizes):
             raise Refusal(f"an input of {module.ins}", f"one of {e_in.old} units", module.name)
         rules.linear(e_in, module.name)
-        e_out = self._expand(module.outs)
+        e_out = reduce(add, self._parts(module))
         self._rewrite(module, "weight", e_out, e_in)
         if module.bias:
             self._rewrite(module, "bias", e_out, None)
@@ -157,6 +166,14 @@ class TypeOps:
     def _expand(self, axis: AxisExpr) -> Expansion:
         return axis.expansion(self.candidate.maps, self.model.sizes)
 
+    def _parts(self, module: Module) -> list[Expansion]:
+        """E of each summand of a module's output, queries and keys by their role."""
+        maps, out = self.candidate.maps, []
+        for i, axis in enumerate(module.outs.split()):
+            own = maps.get(f"head_dim/{self.roles.get((module.name, i))}")
+            out.append(axis.expansion({**maps, "head_dim": own} if own else maps, self.model.sizes))
+        return out
+
     def _input(self, axis: AxisExpr) -> Expansion:
         """The map of a one-hot input: an id of the old model never selects a new row."""
         self.typing.inputs |= axis.axes
@@ -176,7 +193,8 @@ class TypeOps:
     def split(self, x: Act, module: Module, parts: int) -> Sequence[Act]:
         axes = module.outs.split()
         assert len(axes) == parts
-        return [Act(self._expand(axis), axis, module.name) for axis in axes]
+        maps = self._parts(module)
+        return [Act(e, axis, module.name) for e, axis in zip(maps, axes, strict=True)]
 
     def op(self, name: str, args: Sequence[Act | Module], kwargs: Mapping[str, Any]) -> Act:
         if name == "tied":
@@ -184,7 +202,9 @@ class TypeOps:
         acts = [a for a in args if isinstance(a, Act)]
         if name == "attention":
             return self._attention(*acts)
-        if name in ("rope", "first", "last"):
+        if name == "rope":
+            return replace(acts[0], rotary=True)
+        if name in ("first", "last"):
             return acts[0]
         return Act(rules.activation(acts[0].map, name), acts[0].axis)
 
@@ -193,11 +213,22 @@ class TypeOps:
         heads = maps.get("heads") or Expansion.identity(sizes["heads"])
         kv_axis = "kv_heads" if k.axis is not None and "kv_heads" in k.axis.axes else "heads"
         kv_heads = maps.get(kv_axis) or Expansion.identity(sizes[kv_axis])
-        head_dim = maps.get("head_dim") or Expansion.identity(sizes["head_dim"])
-        for act, units in ((q, heads), (k, kv_heads), (v, kv_heads)):
-            if act.map != units * head_dim:
+        plain = maps.get("head_dim") or Expansion.identity(sizes["head_dim"])
+        dims = [maps.get(f"head_dim/{role}") or plain for role in ROLES]
+        for act, units, dim in zip((q, k, v), (heads, kv_heads, kv_heads), dims, strict=True):
+            if act.map != units * dim:
                 raise Refusal(f"whole heads ({units.old}→{units.size})", rules.brief(act.map))
-        return Act(rules.attention(heads, kv_heads, head_dim), q.axis)
+        out = rules.attention(heads, kv_heads, rules.head_dim(*dims, rotary=q.rotary))
+        if q.rotary and plain.size != plain.old:
+            self._rotate(Fraction(plain.size, plain.old))
+        return Act(out, q.axis)
+
+    def _rotate(self, growth: Fraction) -> None:
+        """Frequencies keep their pairs under theta* = theta^(dh*/dh); only plain ones have a theta alone."""
+        kind = read_rope(self.model.config).kind
+        if kind != "default":
+            raise Refusal("rotary positions of type `default`", f"type `{kind}`")
+        self.typing.rotary_growth = growth
 
     def _tied(self, embedding: Act | Module, x: Act | Module) -> Act:
         assert isinstance(embedding, Module) and isinstance(x, Act)

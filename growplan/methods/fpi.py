@@ -10,7 +10,11 @@ that copies get different gradients. Sources: Net2Net (arXiv 1511.05641) for cop
 
 from __future__ import annotations
 
-from growplan.algebra import Expansion
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import product
+
+from growplan.algebra import ONE, Expansion, Kind, Root, Run
 from growplan.methods.base import Candidate, Claim, Method, Option, WidthRequest, domain_of
 from growplan.methods.heads import head_maps
 
@@ -25,13 +29,45 @@ class Fpi(Method):
         split = str(request.options.get("split", "uneven"))
         init = str(request.options.get("init", "like"))
         inner = inner_maps(request)
-        if "hidden" not in request.grow:
-            label = "copies" if set(request.grow) - {"vocab", "positions"} else "fresh rows"
-            return [Candidate(label, inner, split, init)]
-        return [
-            Candidate(label, {**inner, "hidden": e}, split, init)
-            for label, e in stream_maps(*request.grow["hidden"])
-        ]
+        dims = head_dim_maps(*request.grow["head_dim"]) if "head_dim" in request.grow else [("", {})]
+        streams = stream_maps(*request.grow["hidden"]) if "hidden" in request.grow else [("", None)]
+        out = []
+        for (stream, e), (dim, maps) in product(streams, dims):
+            label = ", ".join(filter(None, (stream, dim))) or _label(request)
+            hidden = {} if e is None else {"hidden": e}
+            out.append(Candidate(label, {**inner, **maps, **hidden}, split, init))
+        return out
+
+
+def _label(request: WidthRequest) -> str:
+    return "copies" if set(request.grow) - {"vocab", "positions"} else "fresh rows"
+
+
+def head_dim_maps(old: int, new: int) -> list[tuple[str, dict[str, Expansion]]]:
+    """Maps of one head: queries scaled by sqrt(dh*/dh) beside zeros, keys beside free units.
+
+    New queries are zero and new keys are not, so that the queries get a gradient. The second
+    way keeps rotary pairs (unit p turns with p + dh/2).
+    """
+    gain = Root(Fraction(new, old))
+
+    def maps(runs: Callable[[Kind, Root], tuple[Run, ...]]) -> dict[str, Expansion]:
+        zero, free = Expansion(old, runs("zero", ONE)), Expansion(old, runs("free", ONE))
+        return {"head_dim": zero, "head_dim/q": Expansion(old, runs("zero", gain)), "head_dim/k": free}
+
+    def tail(kind: Kind, c: Root) -> tuple[Run, ...]:
+        return Run("copy", old, 0, c), Run(kind, new - old)
+
+    def halves(kind: Kind, c: Root) -> tuple[Run, ...]:
+        half, pad = old // 2, Run(kind, (new - old) // 2)
+        return Run("copy", half, 0, c), pad, Run("copy", half, half, c), pad
+
+    if new == old:
+        return [("", {})]
+    found = [("zero dims", maps(tail))]
+    if old % 2 == 0 and new % 2 == 0:
+        found.append(("zero dims in each rotary half", maps(halves)))
+    return found
 
 
 def stream_maps(old: int, new: int) -> list[tuple[str, Expansion]]:
@@ -64,7 +100,7 @@ METHOD = Fpi(
     name="fpi",
     title="function-preserving growth: even copies, mean rows or zero rows, whichever the norms accept",
     paper="Net2Net arXiv 1511.05641; LEMON arXiv 2310.07999",
-    axes=("hidden", "ffn", "heads", "kv_heads", "vocab", "positions"),
+    axes=("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions"),
     verbs=("widen", "grow"),
     options=(
         Option("split", "uneven", "how the copies of a unit share its outgoing weights", ("uneven", "even")),

@@ -114,7 +114,8 @@ MISTAKES = [
     ("bert", "deepen depth x2", "GP204", "p.grow:1:1"),
     ("gpt2", "stack depth x2, expect exact", "GP204", "p.grow:1:1"),
     ("smollm", "widen heads 9→10", "GP210", None),
-    ("smollm", "widen head_dim 64→128", "GP114", None),
+    ("smollm", "widen head_dim 64→128 via net2net", "GP114", None),
+    ("smollm", "widen head_dim 64→127", "GP201", None),
     ("bert", "mask-in hidden 384→512", "GP114", None),
     ("gpt2", "grow hidden to 1024, depth to 24 via fpi", "GP114", None),
     ("smollm", "widen vocab x2, expect exact", "GP204", None),
@@ -190,6 +191,23 @@ def test_grouped_heads_grow_together() -> None:
 def test_heads_alone_imply_hidden() -> None:
     *_, last = check("smollm", "widen heads 9→12").steps
     assert last.text == "widen hidden 576→768 via fpi" and last.implied == "hidden = heads*head_dim"
+
+
+def test_head_size() -> None:
+    llama = check("smollm", "widen head_dim 64→96", rope_theta=1e5).target
+    assert (llama.config["head_dim"], llama.sizes["hidden"]) == (96, 576)
+    assert llama.config["rope_theta"] == pytest.approx(1e5**1.5)
+    nested = {"rope_theta": 100.0, "rope_type": "default"}
+    moved = check("smollm", "widen head_dim 64→96", rope_parameters=nested).target.config["rope_parameters"]
+    assert moved == {"rope_theta": pytest.approx(1000.0), "rope_type": "default"}
+    *_, last = check("gpt2", "widen head_dim 64→96").steps
+    assert last.text == "widen hidden 768→1152 via fpi"
+
+
+def test_scaled_rotary_positions_cannot_keep_their_frequencies() -> None:
+    scaled = {"rope_theta": 1e4, "rope_type": "linear", "factor": 2.0}
+    with pytest.raises(DiagnosticError, match="GP201"):
+        check("smollm", "widen head_dim 64→96", rope_parameters=scaled)
 
 
 def test_domains_join() -> None:

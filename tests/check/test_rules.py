@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from growplan.algebra import Expansion, Root, Run
 from growplan.check import rules
 from growplan.check.rules import Refusal
+from growplan.methods.fpi import head_dim_maps
 from growplan.methods.heads import head_maps
 from tests.check.dense import ACTIVATIONS, attention, dense, expand, layer_norm, rms_norm
 
@@ -316,16 +317,96 @@ class TestAttention:
         out = attention(np.concatenate([x, np.zeros((5, 2))], 1), v, v, 3, 3)
         assert np.abs(out[:, 4:]).max() > 1e-3
 
-    def test_head_size_growth_is_refused(self) -> None:
-        """Zero rows in every head change the softmax scale: exact only with rescaled queries."""
-        heads, dim = Expansion.identity(2), Expansion.appended(2, 4, "zero")
-        with pytest.raises(Refusal, match="head_dim"):
-            rules.attention(heads, heads, dim)
-        rng = np.random.default_rng(0)
-        q, k, v = (rng.normal(size=(5, 4)) for _ in range(3))
-        wide = [expand(heads * dim, t, rng) for t in (q, k, v)]
-        error = attention(*wide, 2, 2) - attention(q, k, v, 2, 2) @ dense(heads * dim).T
-        assert np.abs(error).max() > 1e-3
+
+def rope(x: np.ndarray, theta: float) -> np.ndarray:
+    """Rotary positions on the last axis (tokens on the first): unit p turns with p + d/2."""
+    tokens, d = x.shape
+    angle = np.arange(tokens)[:, None] * theta ** (-2 * np.arange(d // 2) / d)
+    a, b = x[:, : d // 2], x[:, d // 2 :]
+    return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)], 1)
+
+
+def rows_of(old: int, new: int, kinds: list[str], c: list[Root]) -> st.SearchStrategy[Expansion]:
+    """Any rows at all, each on its own."""
+    row = st.tuples(st.sampled_from(kinds), st.integers(0, old - 1), st.sampled_from(c))
+
+    def build(rows: list[tuple[str, int, Root]]) -> Expansion:
+        runs = (Run(k, 1, u if k == "copy" else 0, x) for k, u, x in rows)  # type: ignore[arg-type]
+        return Expansion(old, tuple(runs))
+
+    return st.lists(row, min_size=new, max_size=new).map(build)
+
+
+GAIN = Root(Fraction(3, 2))  # sqrt(6 / 4)
+HEAD = [maps for _, maps in head_dim_maps(4, 6)]
+DUPLICATED = (
+    Expansion(4, (Run("copy", 4, 0, Root(Fraction(1, 2))), Run("copy", 4, 0, Root(Fraction(1, 2))))),
+    Expansion.circular(4, 8),
+    Expansion(4, (Run("copy", 4), Run("zero", 4))),
+)
+
+
+class TestHeadDim:
+    """One head of size 4: any maps of its queries, keys and values."""
+
+    @staticmethod
+    def error(q: Expansion, k: Expansion, v: Expansion, rotary: bool, seed: int) -> float:
+        rng = np.random.default_rng(seed)
+        x, y, z = (rng.normal(size=(5, 4)) for _ in range(3))
+        wide = [expand(e, t, rng) for e, t in ((q, x), (k, y), (v, z))]
+        if rotary:
+            x, y = rope(x, 100.0), rope(y, 100.0)
+            wide[:2] = [rope(t, 100.0 ** (q.size / 4)) for t in wide[:2]]
+        want = attention(x, y, z, 1, 1) @ np.nan_to_num(dense(v)).T
+        return float(np.abs(attention(*wide, 1, 1) - want).max())
+
+    @given(
+        rows_of(4, 6, ["copy", "zero"], [Root(), GAIN]),
+        rows_of(4, 6, ["copy", "zero", "free"], [Root(), GAIN]),
+        st.sampled_from([HEAD[0]["head_dim"], HEAD[1]["head_dim"]]),
+        st.booleans(),
+        seeds,
+    )
+    def test_any_maps(self, q: Expansion, k: Expansion, v: Expansion, rotary: bool, seed: int) -> None:
+        error = self.error(q, k, v, rotary, seed)
+        try:
+            assert rules.head_dim(q, k, v, rotary=rotary) == v
+        except Refusal:
+            assert error > 1e-7
+        else:
+            assert error < 1e-12
+
+    @pytest.mark.parametrize("rotary", [False, True])
+    @pytest.mark.parametrize("way", [0, 1])
+    def test_what_the_method_proposes(self, way: int, rotary: bool) -> None:
+        maps = HEAD[way]
+        q, k, v = maps["head_dim/q"], maps["head_dim/k"], maps["head_dim"]
+        error = self.error(q, k, v, rotary, 1)
+        if rotary and way == 0:
+            with pytest.raises(Refusal, match="rotary pairs"):
+                rules.head_dim(q, k, v, rotary=True)
+            assert error > 1e-3
+            return
+        assert rules.head_dim(q, k, v, rotary=rotary) == v
+        assert error < 1e-12
+
+    def test_duplicates_share_the_score(self) -> None:
+        assert rules.head_dim(*DUPLICATED, rotary=False) == DUPLICATED[2]
+        assert self.error(*DUPLICATED, rotary=False, seed=2) < 1e-12
+
+    def test_zeros_alone_change_the_softmax(self) -> None:
+        e = Expansion.appended(4, 6, "zero")
+        with pytest.raises(Refusal, match="scaled by sqrt"):
+            rules.head_dim(e, e, e, rotary=False)
+        assert self.error(e, e, e, rotary=False, seed=3) > 1e-3
+
+    def test_scaled_values_are_refused(self) -> None:
+        """The out-projection could undo the scale; nothing here asks for it."""
+        maps = HEAD[0]
+        with pytest.raises(Refusal, match="values"):
+            rules.head_dim(
+                maps["head_dim/q"], maps["head_dim/k"], maps["head_dim"].scaled(GAIN), rotary=False
+            )
 
 
 class TestIndexedNorm:

@@ -90,6 +90,15 @@ SECOND: dict[str, dict[str, str]] = {
 }
 # heads alone, where the config can say it (LLaMA): (variant, growth) -> every claim exact
 HEADS_ONLY = (
+    ("llama-gqa", "widen head_dim 8→12"),
+    ("llama-gqa-tied", "widen heads 6→9; widen head_dim 8→10; widen hidden to 90"),
+    ("llama-wide-heads", "widen head_dim 12→18; mask-in heads 6→12"),
+    ("gpt2-tied", "widen head_dim 8→12"),
+    ("gpt2-untied", "widen hidden 48→72; widen head_dim 8→12"),
+    ("bert-mlm", "widen head_dim 8→16"),
+    ("llama-gqa", "grow heads to 8, kv_heads to 4 via fpi; widen head_dim 8→8"),
+    ("llama-gqa-tied", "grow heads to 12, kv_heads to 4 via net2net; widen hidden to 96"),
+    ("llama-mha", "mask-in heads 6→12; widen head_dim 8→8"),
     ("bert-classify", "widen hidden 48→96; widen heads 6→12; widen ffn x2"),
     ("llama-gqa-tied", "widen hidden 48→72; widen heads 6→12; widen hidden to 96"),
     ("llama-wide-heads", "widen heads 6→12 via fpi"),

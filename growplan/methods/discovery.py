@@ -9,7 +9,7 @@ from importlib import import_module
 import growplan.methods as package
 from growplan.methods.base import Method
 
-_SUPPORT = {"base", "heads", "registry"}
+_SUPPORT = {"base", "discovery", "heads"}
 _DEFAULTS = {"widen": "fpi", "stack": "stackbert", "deepen": "identity", "mask-in": "msg", "grow": "fpi"}
 
 
