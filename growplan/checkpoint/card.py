@@ -8,19 +8,28 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from growplan.checkpoint.files import is_regular, read_bytes, write_bytes
-from growplan.checkpoint.growth import Growth, StepRecord
+from growplan.checkpoint.growth import Growth, SegmentRecord, StepRecord
 
 CARD = "README.md"
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag", "library_name", "datasets")
 _KEY = re.compile(r"([A-Za-z_][\w-]*):(?=\s|$)")
 
 
-def base_model_name(source: Path) -> str:
-    """`org/name` for a snapshot in a hub cache, else the directory's own name."""
+def hub_id(source: Path) -> str | None:
+    """`org/name` for a snapshot in a hub cache; None for any other directory."""
     real = Path(os.path.realpath(source))
     repo = real.parent.parent.name
     if real.parent.name == "snapshots" and repo.startswith("models--"):
         return repo.removeprefix("models--").replace("--", "/", 1)
+    return None
+
+
+def base_model_name(source: Path) -> str:
+    """The hub id of a snapshot, else the directory's own name."""
+    known = hub_id(source)
+    if known is not None:
+        return known
+    real = Path(os.path.realpath(source))
     return re.sub(r"[^\w.-]+", "-", real.name).strip("-.") or "source"
 
 
@@ -67,7 +76,8 @@ def card_text(growth: Growth, source: Path, *, title: str, plan_text: str | None
     head += [block for key in _KEPT if (block := blocks.get(key)) is not None]
     if "library_name" not in blocks:
         head.append("library_name: transformers")
-    head += ["base_model:", f"- {base_model_name(source)}"]
+    if (known := hub_id(source)) is not None:  # the hub looks it up: a folder's name would be another model
+        head += ["base_model:", f"- {known}"]
     tags = [*(t for t in _tags(blocks.get("tags")) if t != "growplan"), "growplan"]
     head += ["tags:", *(f"- {_quoted(tag)}" for tag in tags), "---"]
     return "\n".join([*head, "", *_body(growth, source, title, plan_text or growth.plan)]) + "\n"
@@ -102,22 +112,26 @@ def _source_front_matter(source: Path) -> dict[str, str]:
 def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[str]:
     yield f"# {title}"
     yield ""
+    name = ("" if hub_id(source) else "a local checkpoint ") + f"`{base_model_name(source)}`"
     yield (
-        f"Grown from `{base_model_name(source)}` with growplan. As a whole the plan is **{growth.claim}**: "
-        f"{_MEANING.get(growth.claim.split()[0] if growth.claim else '', 'see the certificate')}."
+        f"Grown from {name} with growplan. As a whole the plan is **{growth.claim}**: "
+        f"{_MEANING.get(growth.claim.partition(' ')[0], 'see the certificate')}."
     )
     yield from ("", "## Plan", "", "```", *plan_text.rstrip("\n").splitlines(), "```")
     yield from ("", "## Certificate", "", "| step | claim | proof | measured |", "|---|---|---|---|")
     yield from (_row(step) for step in growth.steps)
+    if growth.segments:
+        yield from ("", "Steps are measured before rounding. Source against result, as stored:", "")
+        yield from (_segment(segment) for segment in growth.segments)
     if growth.hint is not None:
         yield from ("", "## Training on", "")
-        yield (
-            f"Start at {growth.hint.lr_scale:g}× the usual peak learning rate with "
-            f"{growth.hint.warmup_steps} warm-up steps: {growth.hint.why}."
-        )
+        steps = f"{growth.hint.warmup_steps} warm-up step{'s' * (growth.hint.warmup_steps != 1)}"
+        rate = f"{growth.hint.lr_scale:g}× the usual peak learning rate"
+        yield f"Start at {rate} with {steps}: {growth.hint.why}."
     yield from (
         "",
-        "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` checks them.",
+        "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` compares the "
+        "tensors and files with those hashes (this card is yours to edit).",
     )
     if _source_card(source) is not None:
         yield "The card of the source is kept as `README.source.md`."
@@ -128,6 +142,11 @@ _MEANING = {
     "approximate": "it computes nearly what its source computes",
     "none": "nothing is promised about what it computes before it is trained",
 }
+
+
+def _segment(segment: SegmentRecord) -> str:
+    measured = ", ".join(f"{name} {value:.2g}" for name, value in segment.measured.items())
+    return f"- {', '.join(segment.steps)} ({segment.claim}): {measured or 'not measured'}"
 
 
 def _row(step: StepRecord) -> str:

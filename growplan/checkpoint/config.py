@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 from growplan.checkpoint.dtypes import CONFIG_DTYPES
 from growplan.checkpoint.files import guard, is_directory, is_regular, path_exists, write_bytes
 from growplan.checkpoint.foreign import refuse_adapter, refuse_quantized, refuse_weights
-from growplan.checkpoint.strictjson import Codes, read_json
+from growplan.checkpoint.strictjson import Codes, json_kind, read_json
 from growplan.diagnostics import Source, Span, fail
 
 CONFIG = "config.json"
+_LONGEST_ID = 96  # characters that a hub allows
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_CODES = Codes(syntax="GP301", duplicate="GP302")
+_SAVE_AGAIN = "save the model again with `save_pretrained`, which writes a whole config.json"
+_CODES = Codes(syntax="GP301", duplicate="GP302", help=f"correct it there, or {_SAVE_AGAIN}")
 
 
 @dataclass(frozen=True)
@@ -61,26 +63,26 @@ class Config:
 def read_config(directory: Path | str, given: str | None = None) -> Config:
     """Read `directory`/config.json (or the file itself, when a .json file is given).
 
-    `given` is how the user wrote it (`org/name`), where `directory` was resolved from it.
+    `given` is how a plan names it (`org/name`), where `directory` was resolved from it.
 
     Raises GP400 (no such directory), GP300 (no config.json), GP301 (not JSON, not UTF-8, NaN),
     GP302 (duplicate key), GP303 (not an object), GP411 (PEFT), GP412 (quantized), GP43x (unreadable).
     """
-    path, names = _locate(directory, given or str(directory))
+    path, names = _locate(directory, given)
     document = read_json(path, _CODES)
     if not isinstance(document.data, dict):
-        found = type(document.data).__name__
-        fail("GP303", f"{path} holds a JSON {found}, not an object", document.values.get(""))
+        message = f"{path} holds {json_kind(document.data)}, not an object"
+        fail("GP303", message, document.values.get(""), help=_SAVE_AGAIN)
     refuse_adapter(path.parent, names)
     refuse_quantized(path.parent, document.data, document.keys.get("quantization_config"))
     return Config(path, document.data, document.source, document.keys, document.values)
 
 
-def _locate(directory: Path | str, given: str) -> tuple[Path, frozenset[str]]:
+def _locate(directory: Path | str, given: str | None) -> tuple[Path, frozenset[str]]:
     path = Path(directory)
     if path.suffix == ".json" and is_regular(path):
         return path, list_directory(path.parent)
-    names = list_directory(path, given)
+    names = list_directory(path, given, hub=not str(directory).startswith("."))
     if CONFIG not in names:
         refuse_adapter(path, names)
         refuse_weights(path, names)
@@ -97,26 +99,29 @@ def _no_config(directory: Path, names: frozenset[str]) -> NoReturn:
     fail("GP300", f"there is no config.json in {directory}", notes=notes, help=help)
 
 
-def list_directory(directory: Path, given: str | None = None) -> frozenset[str]:
-    """The names in a directory. GP400 when there is none, with what to do for a hub id."""
+def list_directory(directory: Path, given: str | None = None, *, hub: bool = False) -> frozenset[str]:
+    """The names in a directory.
+
+    GP400 when there is none; `given` is how a plan names it, `hub` says that it may be a hub id.
+    """
     if "\0" in str(directory):
-        fail("GP400", f"{str(directory)!r} is not a path: it holds a NUL character")
+        message = f"{str(directory)!r} is not a path: it holds a NUL character"
+        fail("GP400", message, help="take the character out")
     if not is_directory(directory):
-        _no_directory(directory, given or str(directory))
+        _no_directory(directory, given, hub)
     with guard(directory, "list"):
         return frozenset(entry.name for entry in directory.iterdir())
 
 
-def _no_directory(directory: Path, name: str) -> NoReturn:
+def _no_directory(directory: Path, given: str | None, hub: bool) -> NoReturn:
+    name = given or str(directory)
     if path_exists(directory):
         fail("GP400", f"{name} is a file, not a directory", help="give the directory that holds config.json")
-    help = ["check the path; a relative one counts from the plan's own directory"]
-    if _HUB_ID.fullmatch(name) and not name.startswith("."):
+    help = ["check the path" + ("; a relative one counts from the plan's own directory" if given else "")]
+    if hub and len(name) <= _LONGEST_ID and _HUB_ID.fullmatch(name):
         local = name.rsplit("/", 1)[-1]
-        help.insert(
-            0,
-            f"growplan reads local directories: `hf download {name} --local-dir {local}`, then use ./{local}",
-        )
+        fetch = f"`hf download {name} --local-dir {local}`, then use ./{local}"
+        help.insert(0, f"growplan reads local directories: {fetch}")
     fail("GP400", f"there is no directory {name}", help=help)
 
 

@@ -19,6 +19,14 @@ Buffer = bytes | bytearray | memoryview
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_WAYS_OUT = {
+    errno.EINVAL: "give a file of its own, not a device or a pipe",
+    errno.EFBIG: "lower the shard size: this file system limits how large a file may be",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path; the file may have been removed meanwhile",
+    errno.ELOOP: "its links lead in a circle: give the path itself",
+    errno.EIO: "the disk does not answer as it should: copy the file to another one",
+}
 
 
 @contextmanager
@@ -36,11 +44,7 @@ def guard(path: Path | str, doing: str) -> Iterator[None]:
             fail("GP430", message, help="free some space, or choose another place with `--out`")
         if error.errno in _DENIED:
             fail("GP431", message, help="check who owns the path, or choose another place with `--out`")
-        if error.errno == errno.EFBIG:
-            fail(
-                "GP432", message, help="lower the shard size: this file system limits how large a file may be"
-            )
-        fail("GP432", message)
+        fail("GP432", message, help=_WAYS_OUT.get(error.errno or 0, "check the path, and the disk it is on"))
 
 
 def flat(buffer: Buffer) -> memoryview:
@@ -74,16 +78,31 @@ def path_exists(path: Path) -> bool:
     return True
 
 
+def read_regular(path: Path | str, limit: int) -> bytes:
+    """A regular file's bytes, `limit` and one more at most (to tell); never waits for a pipe.
+
+    Raises OSError, also for a device, a pipe or a directory.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read(limit + 1)
+
+
 def read_bytes(path: Path, limit: int = TEXT_LIMIT) -> bytes:
     """A small file whole. GP432 when it is no regular file or larger than `limit`."""
     with guard(path, "read"):
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):
-            fail("GP432", f"cannot read {path}: it is not a regular file")
-        if info.st_size > limit:
-            fail("GP432", f"cannot read {path}: {info.st_size:,} bytes, more than the {limit:,} it may have")
-        with path.open("rb") as file:
-            return file.read(limit + 1)
+        data = read_regular(path, limit)
+    if len(data) > limit:
+        fail(
+            "GP432",
+            f"cannot read {path}: it has more than the {limit:,} bytes it may have",
+            help="is this the right file?",
+        )
+    return data
 
 
 def write_bytes(path: Path, data: bytes) -> None:

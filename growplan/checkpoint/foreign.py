@@ -11,6 +11,7 @@ _SAVE = (
     "load it with transformers and save it again: "
     "`AutoModel.from_pretrained(DIR, {extra}).save_pretrained(NEW)` writes safetensors"
 )
+_LOADED = {"model.safetensors", "model.safetensors.index.json"}
 _TF_FILES = ("tf_model.h5", "flax_model.msgpack", "model.ckpt.index", "rust_model.ot")
 
 
@@ -50,6 +51,8 @@ def refuse_weights(directory: Path, names: frozenset[str]) -> None:
     torch = sorted(n for n in names if n.startswith("pytorch_model") and n.endswith((".bin", ".index.json")))
     other = sorted(n for n in names if n in _TF_FILES)
     safe = sorted(n for n in names if n.endswith(".safetensors"))
+    if _LOADED & names:
+        return
     if torch:
         _refuse(
             directory,

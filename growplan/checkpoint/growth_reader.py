@@ -14,7 +14,8 @@ from growplan.checkpoint.growth import FORMAT_VERSION, GROWTH, Growth, Hint, Par
 from growplan.checkpoint.strictjson import Codes, Document, read_json
 from growplan.diagnostics import fail
 
-_CODES = Codes(syntax="GP450", duplicate="GP450")
+_RESTORE = "restore it from where the checkpoint came from, or apply the plan again"
+_CODES = Codes(syntax="GP450", duplicate="GP450", help=_RESTORE)
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 T = TypeVar("T")
 
@@ -65,9 +66,8 @@ class _Node:
     def refuse(self, key: str, expected: str) -> NoReturn:
         where = self.at(key)
         span = self.document.values.get(where) or self.document.values.get(self.path)
-        fail(
-            "GP450", f"{self.document.path} is not a growth.json: `{where or 'it'}` must be {expected}", span
-        )
+        message = f"{self.document.path} is not a growth.json: `{where or 'it'}` must be {expected}"
+        fail("GP450", message, span, help=_RESTORE)
 
     def get(self, key: str, kind: type[T], expected: str) -> T:
         value = self.data.get(key)

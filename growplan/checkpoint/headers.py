@@ -21,7 +21,8 @@ from growplan.diagnostics import fail
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-_CODES = Codes(syntax="GP422", duplicate="GP422")
+_SAVE_AGAIN = "write it again with `save_pretrained`"
+_CODES = Codes(syntax="GP422", duplicate="GP422", help=_SAVE_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ def read_headers(directory: Path | str) -> Headers:
         fail(
             "GP413",
             f"there are no weights in {directory}",
-            notes=[("needs", f"{SINGLE}, or {INDEX} and its shards")],
-            help="a config.json alone is enough for `growplan check`, not for `growplan apply`",
+            help=f"copy or download them: {SINGLE}, or {INDEX} and its shards",
         )
     return headers
 
@@ -148,7 +148,7 @@ def _bad_index(document: Document, why: str, path: str) -> NoReturn:
         "GP422",
         f"{document.path} is not a usable index: {why}",
         span,
-        help="write it again with `save_pretrained`",
+        help=_SAVE_AGAIN,
     )
 
 

@@ -17,7 +17,8 @@ from growplan.checkpoint.strictjson import Codes, Document, read_json
 from growplan.diagnostics import fail
 
 MODULES = "modules.json"
-_CODES = Codes(syntax="GP441", duplicate="GP441")
+_CORRECT = f"correct it, or remove {MODULES} where sentence-transformers is not used"
+_CODES = Codes(syntax="GP441", duplicate="GP441", help=_CORRECT)
 _HIDDEN_KEYS = ("word_embedding_dimension", "embedding_dimension")
 _DEPTH_KEYS = ("num_hidden_layers",)
 
@@ -63,7 +64,7 @@ def module_folders(source: Path) -> frozenset[str]:
 
 
 def _bad(document: Document, why: str, path: str) -> NoReturn:
-    fail("GP441", f"{document.path} is not usable: {why}", document.values.get(path))
+    fail("GP441", f"{document.path} is not usable: {why}", document.values.get(path), help=_CORRECT)
 
 
 def folder_rewrites(

@@ -14,6 +14,8 @@ from growplan.checkpoint.headers import Headers
 from growplan.checkpoint.safetensors_header import FileHeader, TensorInfo
 from growplan.diagnostics import fail
 
+_BELONG = "check that config.json belongs to these weights"
+
 
 class Reader:
     """Open weight files of one checkpoint. Every method may be called from any thread."""
@@ -47,7 +49,7 @@ class Reader:
         try:
             return self.headers.tensors[name]
         except KeyError:
-            fail("GP424", f"{self.headers.directory} holds no tensor `{name}`")
+            fail("GP424", f"{self.headers.directory} holds no tensor `{name}`", help=_BELONG)
 
     def location(self, name: str) -> tuple[int, int, int]:
         """(file descriptor, byte offset, bytes) of a tensor, for a copy inside the kernel."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from growplan.checkpoint.dtypes import BITS, nbytes, numel
+from growplan.checkpoint.strictjson import json_kind
 from growplan.diagnostics import fail
 
 MAX_HEADER = 100_000_000  # as the safetensors library
@@ -60,7 +61,7 @@ def read_raw_header(fd: int, path: Path) -> tuple[bytes, os.stat_result]:
     """The JSON bytes of an open file. Raises GP415 (no regular file, too short), GP416 (length)."""
     info = os.fstat(fd)
     if not stat.S_ISREG(info.st_mode):
-        fail("GP415", f"{path} is not a regular file")
+        _refuse("GP415", path, "is not a regular file")
     if info.st_size < 8:
         what = "is empty" if info.st_size == 0 else f"has only {info.st_size} bytes"
         _refuse("GP415", path, what)
@@ -130,7 +131,7 @@ def _entries(raw: bytes, path: Path) -> dict[str, Any]:
     except ValueError as error:
         _refuse("GP417", path, f"has a header that is not JSON ({error})")
     if not isinstance(data, dict):
-        _refuse("GP417", path, f"has a header that is a JSON {type(data).__name__}, not an object")
+        _refuse("GP417", path, f"has a header that is {json_kind(data)}, not an object")
     return data
 
 

@@ -41,6 +41,16 @@ class Codes:
 
     syntax: str
     duplicate: str
+    help: str  # the way out of a syntax error
+
+
+def json_kind(value: Any) -> str:
+    """What JSON calls a value: `a list`, `null`."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a string" if isinstance(value, str) else "a number"
 
 
 def read_json(path: Path, codes: Codes, name: str | None = None) -> Document:
@@ -53,7 +63,7 @@ def read_json(path: Path, codes: Codes, name: str | None = None) -> Document:
         good = raw[: error.start].decode("utf-8")
         source = Source(name, good + "\ufffd")
         at = Span(source, len(good), len(good) + 1)
-        fail(codes.syntax, f"{name} is not UTF-8 text (byte {error.start})", at)
+        fail(codes.syntax, f"{name} is not UTF-8 text (byte {error.start})", at, help=codes.help)
     return parse_json(text, path, codes, name)
 
 
@@ -78,7 +88,8 @@ class _Parser:
 
     def error(self, message: str, at: int, end: int | None = None) -> NoReturn:
         span = Span(self.source, at, max(at + 1, end or 0))
-        fail(self.codes.syntax, f"{self.source.name} is not valid JSON: {message}", span)
+        full = f"{self.source.name} is not valid JSON: {message}"
+        fail(self.codes.syntax, full, span, help=self.codes.help)
 
     def space(self, at: int) -> int:
         match = _SPACE.match(self.text, at)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from growplan.checkpoint.files import fsync_directory, guard, is_directory, write_bytes
+from growplan.checkpoint.files import fsync_directory, guard, is_directory, read_regular, write_bytes
 
 MARKER = ".growplan-partial"
 _NEW_MARKER = f"{MARKER}.new"
@@ -83,8 +83,7 @@ def read_marker(directory: Path) -> Marker | None:
     """The marker of a directory that a run of growplan made; None for any other, a copy included."""
     own = identity(directory)
     try:
-        with (directory / MARKER).open(encoding="utf-8") as file:
-            data: Any = json.loads(file.read(4096))
+        data: Any = json.loads(read_regular(directory / MARKER, 4096))
     except (OSError, ValueError):
         return None
     if not isinstance(data, Mapping) or own is None or _pair(data.get("own")) != own:

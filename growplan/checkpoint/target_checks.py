@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,13 +12,15 @@ from growplan.checkpoint.swap import identity, is_own, read_marker
 from growplan.diagnostics import fail
 
 _SLACK = 1 << 20
+_LONGEST_NAME = 255  # bytes; what Linux and macOS file systems allow
+_SUFFIXES = len("..growplan-lock")  # the longest that is put around the target's name
 _CHECKPOINT_FILES = ("config.json", "growth.json")
 
 
 def resolve_target(path: Path | str) -> Path:
     """The absolute target, links followed, so that TARGET.partial lies on the same disk.
 
-    Raises GP402 for a path that cannot be a target.
+    Raises GP402 for a path that cannot be a target, GP43x for one that cannot be looked at.
     """
     text = os.fspath(path)
     if "\0" in text or not text.strip():
@@ -27,7 +30,12 @@ def resolve_target(path: Path | str) -> Path:
         fail(
             "GP402", f"{text} is the root of the file system", help="give a directory of its own: `--out DIR`"
         )
-    if target.is_symlink():
+    longest = len(os.fsencode(target.name)) + _SUFFIXES
+    with guard(target, "use"):
+        if longest > _LONGEST_NAME:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        dangling = target.is_symlink()
+    if dangling:
         fail(
             "GP402", f"{text} is a link that leads nowhere", help="remove the link, or choose another `--out`"
         )

@@ -173,7 +173,8 @@ class Writer:
             with guard(path, "read back"):
                 n = os.preadv(self._fds[slot.file], [part], slot.start + progress.hashed)
             if n == 0:
-                fail("GP432", f"cannot read back {path}: it became shorter while it was written")
+                message = f"cannot read back {path}: it became shorter while it was written"
+                fail("GP432", message, help="let no other program write there, and run again")
             progress.hash.update(part[:n])
             progress.hashed += n
 

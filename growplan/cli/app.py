@@ -13,7 +13,15 @@ from typing import Any, NoReturn
 
 import click
 
-from growplan.cli.console import INTERRUPTED, Console, internal_error
+from growplan.cli.console import (
+    INTERRUPTED,
+    Console,
+    OutputFailed,
+    drop,
+    flush_output,
+    internal_error,
+    output_failed,
+)
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -57,21 +65,35 @@ class Commands(click.Group):
         kwargs["standalone_mode"] = False
         console = Console(as_json="--json" in argv)
         try:
-            code = super().main(*args, **kwargs)
-            sys.stdout.flush()
-        except click.ClickException as error:
-            code = console.usage_error(error)
-        except (click.Abort, KeyboardInterrupt):
-            console.note("interrupted")
-            code = INTERRUPTED
-        except Exception as error:
-            code = internal_error(console, error)
+            code = self._run(console, *args, **kwargs)
+        except OutputFailed as error:
+            code = output_failed(error)
         sys.exit(code or 0)
 
+    def _run(self, console: Console, *args: Any, **kwargs: Any) -> Any:
+        """The exit code. Raises OutputFailed."""
+        try:
+            code = super().main(*args, **kwargs)
+            flush_output()
+        except click.ClickException as error:
+            return console.usage_error(error)
+        except (click.Abort, KeyboardInterrupt):
+            console.note("interrupted")
+            return INTERRUPTED
+        except OutputFailed:
+            raise
+        except OSError as error:  # of click's own output, `--help` and the like; commands handle theirs
+            drop(sys.stdout)
+            raise OutputFailed(error.strerror or error) from error
+        except Exception as error:
+            return internal_error(console, error)
+        return code
 
-@click.group(cls=Commands, context_settings=_HELP)
+
+@click.group(cls=Commands, context_settings=_HELP, invoke_without_command=True)
 @click.version_option(package_name="growplan", message="growplan %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Grow transformer checkpoints by a plan that is checked, proved and diffed like code.
 
     \b
@@ -81,6 +103,9 @@ def cli() -> None:
 
     Exit codes: 0 fine, 1 the input has a problem, 2 usage or internal error.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

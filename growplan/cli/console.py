@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from growplan.views.style import Style, style_for, to_ascii
+from growplan.views.style import PLAIN, Style, style_for, to_ascii
 
 if TYPE_CHECKING:
     import click
@@ -32,30 +32,30 @@ class Console:
 
     @property
     def style(self) -> Style:
-        return style_for(sys.stdout)
+        return style_for(sys.stdout) if sys.stdout is not None else PLAIN
 
     def emit(self, report: Report, *, ok: bool = True, human: bool = True) -> None:
         """Print a result: the JSON document, or text unless `-q`."""
         if self.as_json:
             from growplan.views.report import document
 
-            _write(sys.stdout, document(report.kind, report.data(), ok=ok))
+            _out(document(report.kind, report.data(), ok=ok))
         elif human and not self.quiet:
-            _write(sys.stdout, report.human(self.style))
+            _out(report.human(self.style))
 
     def raw(self, text: str) -> None:
         """Print text that is itself the result (a formatted plan, IR, a schema)."""
-        _write(sys.stdout, text.removesuffix("\n"))
+        _out(text.removesuffix("\n"))
 
     def note(self, text: str) -> None:
         """A remark beside the result, on stderr; silent under `-q`."""
         if not self.quiet:
-            _write(sys.stderr, text)
+            _err(text)
 
     def detail(self, text: str) -> None:
         """A remark that only `-v` asks for."""
         if self.verbose:
-            _write(sys.stderr, text)
+            _err(text)
 
     def diagnose(self, found: Sequence[Diagnostic], *, gap: bool = False) -> None:
         """Findings on stderr, in the chosen form; `-q` keeps the errors; `gap` leaves a line before."""
@@ -71,8 +71,8 @@ class Console:
         elif self.diagnostics == "github":
             text = views.render_github(shown)
         else:
-            text = "\n" * gap + views.render_text(shown, style_for(sys.stderr)) + "\n"
-        _write(sys.stderr, text)
+            text = "\n" * gap + views.render_text(shown, _error_style()) + "\n"
+        _err(text)
 
     def rejected(self, kind: str, found: Sequence[Diagnostic]) -> int:
         """The end of a command whose input has problems: findings, document, exit code 1."""
@@ -83,7 +83,7 @@ class Console:
             from growplan.views.report import document
 
             data = {"diagnostics": [to_data(d) for d in in_order(found)]}
-            _write(sys.stdout, document(kind, data, ok=False))
+            _out(document(kind, data, ok=False))
         elif self.diagnostics == "text":
             codes = sorted({d.code for d in found})
             more = f" (`growplan explain {codes[0]}` says more)" if codes else ""
@@ -94,18 +94,18 @@ class Console:
         """The end of a command that was called wrongly: message, exit code 2."""
         context = getattr(error, "ctx", None)
         if context is not None and not self.as_json:
-            _write(sys.stderr, context.get_usage())
+            _err(context.get_usage())
         self.failed("usage", error.format_message())
         return 2
 
     def failed(self, kind: str, message: str) -> None:
         """An error that is not about a plan: on stderr, and as a document under `--json`."""
-        _write(sys.stderr, style_for(sys.stderr).paint("error", "bold", "red") + f": {message}")
+        _err(_error_style().paint("error", "bold", "red") + f": {message}")
         if self.as_json:
             from growplan.views.report import document
 
             data = {"error": {"kind": kind, "message": message}}
-            _write(sys.stdout, document("error", data, ok=False))
+            _out(document("error", data, ok=False))
 
 
 def internal_error(console: Console, error: Exception) -> int:
@@ -121,24 +121,63 @@ def internal_error(console: Console, error: Exception) -> int:
     return 2
 
 
-def drop_stdout() -> None:
-    """After a closed pipe: let the interpreter's last flush go nowhere."""
+class OutputFailed(Exception):
+    """Standard output cannot be written to; nothing more goes there."""
+
+
+def output_failed(error: OutputFailed) -> int:
+    """The end of a command whose result could not be written: one line on stderr, exit code 2."""
+    _err(f"{_error_style().paint('error', 'bold', 'red')}: cannot write the output: {error}")
+    return 2
+
+
+def flush_output() -> None:
+    """Hand over what is left. Raises OutputFailed, BrokenPipeError."""
+    if sys.stdout is not None:
+        _guarded(sys.stdout.flush)
+
+
+def drop(stream: IO[str]) -> None:
+    """Let what is left in a stream that cannot be written to go nowhere."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _out(text: str) -> None:
+    """A line of the result. Raises OutputFailed, BrokenPipeError."""
+    if sys.stdout is None:
+        raise OutputFailed("standard output is closed")
+    _guarded(lambda: _write(sys.stdout, text))
+
+
+def _guarded(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:
+        drop(sys.stdout)
+        raise OutputFailed(getattr(error, "strerror", None) or error) from error
+
+
+def _err(text: str) -> None:
+    """A line on stderr. One that cannot be written stops no command."""
+    if sys.stderr is None:
+        return
+    try:
+        _write(sys.stderr, text)
+    except (OSError, ValueError):
+        drop(sys.stderr)
+
+
+def _error_style() -> Style:
+    return style_for(sys.stderr) if sys.stderr is not None else PLAIN
 
 
 def _write(stream: IO[str], text: str) -> None:
-    """Print a line; arrows become ASCII where the stream cannot take them.
-
-    A reader of stderr that went away does not stop a command.
-    """
+    """Print a line; arrows become ASCII where the stream cannot take them."""
     try:
-        try:
-            stream.write(text + "\n")
-        except UnicodeEncodeError:
-            stream.write(to_ascii(text) + "\n")
-        stream.flush()
-    except BrokenPipeError:
-        if stream is sys.stderr:
-            return
-        raise
+        stream.write(text + "\n")
+    except UnicodeEncodeError:
+        stream.write(to_ascii(text) + "\n")
+    stream.flush()

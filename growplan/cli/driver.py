@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
+from growplan.checkpoint.files import TEXT_LIMIT, read_regular
 from growplan.compare.read import temporary_side
-from growplan.diagnostics import DiagnosticError
+from growplan.diagnostics import DiagnosticError, fail
 from growplan.language.plan import Plan
 from growplan.views.style import Style, printable
 
@@ -54,7 +54,10 @@ def _lines(names: Sequence[str], old_file: str, new_file: str) -> list[str]:
 
 
 def _raw(file: str) -> str:
-    return Path(file).read_bytes().decode("utf-8", "replace")
+    try:
+        return read_regular(file, TEXT_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        fail("GP001", f"cannot read `{file}`: {error.strerror or error}", help="name a plan file")
 
 
 def textconv(file: str) -> str:

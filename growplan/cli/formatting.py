@@ -21,7 +21,7 @@ def format_source(path: str, to: str | None) -> Formatted:
     syntax = guess_syntax(name, source.text)
     target = to or syntax
     result = format_plan(source.text, syntax, target, name)
-    return Formatted(name, source.text, result, to_stdout=path == "-" or target != syntax)
+    return Formatted(name, source.text, result, to_stdout=path == "-" or to is not None)
 
 
 def replace_file(path: str, text: str) -> None:
@@ -29,7 +29,7 @@ def replace_file(path: str, text: str) -> None:
     target = Path(path).resolve()
     try:
         mode = target.stat().st_mode & 0o7777
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".growplan-")
         written = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
@@ -40,4 +40,4 @@ def replace_file(path: str, text: str) -> None:
             written.unlink()
             raise
     except OSError as error:
-        fail("GP604", f"cannot write {path}: {error.strerror or error}")
+        fail("GP604", f"cannot write {path}: {error.strerror or error}", help="check who owns the folder")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
+from growplan.checkpoint.files import path_exists
 from growplan.compare import read
 from growplan.compare.sides import Side
-from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 
 ReadSide = Callable[[Sequence[str]], Side]
 
@@ -60,7 +61,7 @@ def pairs(operands: Sequence[str], paths: Sequence[str] | None) -> list[Pair]:
     if paths:
         return list(_plans_in_revisions(operands, paths))
     match [*operands]:
-        case [one] if one == "-" or Path(one).exists():
+        case [one] if one == "-" or path_exists(Path(one)):
             return [Pair(_git("HEAD", one), _file(one))]
         case [old, new] if _names_file(old) or _names_file(new):
             return [Pair(_operand(old, new), _operand(new, old))]
@@ -85,19 +86,35 @@ def _changed(old: str, new: str | None = None) -> Iterator[Pair]:
 def _names_file(operand: str) -> bool:
     """A file, standard input, `REV:PATH`, or a word that looks like a plan's name."""
     looks = operand.endswith((".yaml", ".yml", ".grow")) or ":" in operand
-    return operand == "-" or looks or Path(operand).exists()
+    return operand == "-" or looks or path_exists(Path(operand))
 
 
 def _operand(operand: str, other: str) -> ReadSide:
     """A side that is a file, `REV:PATH`, or a revision of the other side's file."""
-    if operand == "-" or Path(operand).exists():
+    if operand == "-" or path_exists(Path(operand)):
         return _file(operand)
     revision, colon, path = operand.partition(":")
     if colon and revision:
         return _git(revision, path)
     if operand.endswith((".yaml", ".yml", ".grow")):
         return _file(operand)
-    return _git(operand, other)
+    return _revision_or_file(operand, other)
+
+
+def _revision_or_file(operand: str, other: str) -> ReadSide:
+    """A revision of the other side's file; where there is no repository, a file that is missing."""
+    read_revision = _git(operand, other)
+
+    def side(overrides: Sequence[str]) -> Side:
+        try:
+            return read_revision(overrides)
+        except DiagnosticError as error:
+            if error.diagnostics[0].code != "GP601":
+                raise
+            help = "check the path; where there is no git repository, OLD and NEW are two files"
+            fail("GP001", f"no such file: `{operand}`", help=help)
+
+    return side
 
 
 def _file(path: str) -> ReadSide:

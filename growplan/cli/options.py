@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from inspect import cleandoc
 from typing import Any
 
 import click
 
-from growplan.cli.console import PIPE_CLOSED, Console, drop_stdout, internal_error
+from growplan.cli.console import PIPE_CLOSED, Console, OutputFailed, drop, internal_error, output_failed
 from growplan.diagnostics import DiagnosticError
 
 Body = Callable[..., int | None]
@@ -53,12 +54,15 @@ def _common() -> list[click.Parameter]:
 
 def _guarded(ctx: click.Context, console: Console, body: Body, given: dict[str, Any]) -> int:
     try:
-        return body(console=console, **given) or 0
-    except DiagnosticError as error:
-        return console.rejected(ctx.info_name or "growplan", error.diagnostics)
+        try:
+            return body(console=console, **given) or 0
+        except DiagnosticError as error:
+            return console.rejected(ctx.info_name or "growplan", error.diagnostics)
     except BrokenPipeError:  # before click, which would make it exit code 1
-        drop_stdout()
+        drop(sys.stdout)
         return PIPE_CLOSED
+    except OutputFailed as error:
+        return output_failed(error)
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:

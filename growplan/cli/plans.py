@@ -24,10 +24,18 @@ def read_plan(path: str, overrides: Sequence[str] = ()) -> Plan:
 
 
 def stdin_bytes() -> bytes:
-    """All of standard input."""
-    buffer = getattr(sys.stdin, "buffer", None)
-    data: bytes = buffer.read() if buffer is not None else sys.stdin.read().encode()
-    return data
+    """Standard input, no more than a plan may have (and one byte, to tell). Raises GP001."""
+    from growplan.diagnostics import fail
+    from growplan.language.files import LARGEST
+
+    help = "pipe a plan in, or name its file"
+    if sys.stdin is None:
+        fail("GP001", "standard input is closed", help=help)
+    try:
+        buffer = getattr(sys.stdin, "buffer", None)
+        return buffer.read(LARGEST + 1) if buffer is not None else sys.stdin.read(LARGEST + 1).encode()
+    except (OSError, ValueError) as error:
+        fail("GP001", f"cannot read standard input: {getattr(error, 'strerror', None) or error}", help=help)
 
 
 def read_expression(text: str, overrides: Sequence[str] = ()) -> Plan:

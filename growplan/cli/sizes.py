@@ -6,6 +6,7 @@ import re
 
 import click
 
+_LEAST = 10**6
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -18,6 +19,6 @@ def byte_size(ctx: click.Context, param: click.Parameter, value: str | None) -> 
         raise click.BadParameter(f"{value!r} is not a size; write for example 2GB or 512MiB", ctx, param)
     number, unit, binary = match.groups()
     size = int(float(number) * (1024 if binary else 1000) ** _POWERS[unit])
-    if size < 1:
-        raise click.BadParameter("a working memory of nothing is too small", ctx, param)
+    if size < _LEAST:
+        raise click.BadParameter(f"{value} is too small to work in; 1MB is the least", ctx, param)
     return size

@@ -66,4 +66,5 @@ def write_new(path: Path, text: str) -> None:
     except FileExistsError:
         fail("GP604", f"{path} already exists", help="choose another name with --out")
     except OSError as error:
-        fail("GP604", f"cannot write {path}: {error.strerror or error}")
+        message = f"cannot write {path}: {error.strerror or error}"
+        fail("GP604", message, help="choose another place with `--out FILE`, or print it with `--out -`")

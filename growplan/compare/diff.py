@@ -69,8 +69,9 @@ def _tensors(left: CompiledSide, right: CompiledSide) -> tuple[TensorChange, ...
 def _note(side: CompiledSide) -> str:
     """Why a side is compared as written: its source is out of reach, or it does not check."""
     first = side.problems[0]
-    place = f" ({first.span})" if first.span is not None else ""
     unread = first.code.startswith(("GP3", "GP4")) or first.code == "GP130"
+    known = first.span is None or (unread and first.span.source.name == side.name)  # it names its source
+    place = "" if known else f" ({first.span})"
     why = "without its source" if unread else "for it does not check"
     return f"{side.name}: compared as written, {why}: {first.code}: {first.message}{place}"
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from growplan.checkpoint.files import is_directory
 from growplan.diagnostics import fail
 
 PLAN_PATTERNS = ("*.grow.yaml", "*.grow.yml", "*.grow")
@@ -70,7 +71,7 @@ class Revision:
     def __init__(self, name: str, near: str) -> None:
         """`near` is a path in the repository. Raises GP601, GP602."""
         folder = Path(near).absolute().parent
-        while not folder.is_dir():  # it may be gone from the working tree
+        while not is_directory(folder):  # it may be gone from the working tree
             folder = folder.parent
         need_revision(name, folder)
         self.name = name

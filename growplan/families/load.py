@@ -17,11 +17,12 @@ replaces NAME where tie_word_embeddings is false. A name that begins with `_` is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from growplan.checkpoint.files import path_exists
 from growplan.diagnostics import Source, fail
 from growplan.families.axes import Located, check_axes, check_use
 from growplan.families.lines import Lines
@@ -63,7 +64,7 @@ def load_family(family: str | Path) -> Family:
     if isinstance(family, str) and family in builtin:
         return _builtin(family)
     path = Path(family)
-    if not path.suffix and len(path.parts) == 1 and not path.exists():
+    if not path.suffix and len(path.parts) == 1 and not path_exists(path):
         help = (*close_to(str(family), builtin), f"families: {', '.join(builtin)}; or give a family file")
         fail("GP340", f"there is no family `{family}`", help=help)
     return parse_family(read_source(path))
@@ -130,7 +131,7 @@ class _File:
         check_axes(family, embed, block, heads, self.problems)
         return family
 
-    def _bad(self, code: str, message: str, place: Any, help: tuple[str, ...] = ()) -> None:
+    def _bad(self, code: str, message: str, place: Any, help: tuple[str, ...] | str) -> None:
         span = self.sections.place(place) if isinstance(place, str) else place.span
         self.problems.add(code, message, span, help=help)
 
@@ -145,33 +146,36 @@ class _File:
         for key, (word, node) in self.sections.mapping("config").items():
             out[key] = tuple(text.typed() for text in self.sections.tree.texts(node, f"`config.{key}`"))
             if not out[key]:
-                self._bad("GP342", f"`{key}` has no value it may have", word)
+                self._bad("GP342", f"`{key}` has no value it may have", word, "list the values")
         if not all(isinstance(name, str) for name in out.get("model_type", (None,))):
-            self._bad("GP342", "`config` names the model_type of the family", "config")
+            self._bad("GP342", "`config` names the model_type of the family", "config", "add `model_type`")
         return out
 
     def _layers(self) -> dict[str, str]:
         out: dict[str, str] = {}
         for name, text in self.sections.lines("layers"):
             if "{i}" not in text.value or text.value.endswith("."):
-                self._bad("GP343", f"`{text.value[:60]}` has no place for the layer: `h.{{i}}`", text)
+                message = f"`{text.value[:60]}` has no place for the layer"
+                self._bad("GP343", message, text, "write `{i}` where its number stands: `h.{i}`")
             out[name.value] = text.value
         if len(out) != 1 and not self.problems.found:
-            self._bad("GP342", 'layers are of one kind: `{h: "h.{i}"}`', "layers")
+            self._bad("GP342", "layers are of one kind", "layers", 'write one: `{h: "h.{i}"}`')
         return out
 
     def _sizes(self, lines: Lines) -> tuple[SizeRule, ...]:
         rules: list[SizeRule] = []
         for axis, text in self.sections.lines("sizes"):
             if not axis.value.isidentifier():
-                self._bad("GP343", f"`{axis.value[:60]}` is not an axis name", axis)
+                message = f"`{axis.value[:60]}` is not an axis name"
+                self._bad("GP343", message, axis, "an axis is one word, such as `hidden`")
                 continue
             rule = lines.size(axis, text)
             if rule is not None:
                 rules.append(rule)
         for needed in ("hidden", "depth"):
             if needed not in lines.axes:
-                self._bad("GP342", f"`sizes` has no axis `{needed}`", "sizes")
+                help = f"add `{needed}: KEY`, with the config key that holds it"
+                self._bad("GP342", f"`sizes` has no axis `{needed}`", "sizes", help)
         return tuple(rules)
 
     def _modules(self, lines: Lines) -> dict[str, Module]:
@@ -184,7 +188,8 @@ class _File:
             return None
         values = self.sections.mapping("config").get(text.value)
         if values is None:
-            self._bad("GP342", f"`config` does not say which values `{text.value[:60]}` may have", "act")
+            message = f"`config` does not say which values `{text.value[:60]}` may have"
+            self._bad("GP342", message, "act", f"add `{text.value[:60]}: [gelu]` to `config`")
             return text.value
         for word in self.sections.tree.texts(values[1], "an activation"):
             if word.value not in ACTIVATIONS:
@@ -198,7 +203,8 @@ class _File:
         for name, text in self.sections.lines("heads"):
             heads[name.value] = reader.read(text)
             if all(a.targets[0].startswith("_") for a, _ in heads[name.value]) and not self.problems.found:
-                self._bad("GP342", f"the head `{name.value[:60]}` gives no value", name)
+                message = f"the head `{name.value[:60]}` gives no value"
+                self._bad("GP342", message, name, "assign a name that does not begin with `_`")
         return reader.read(embed) if embed else [], reader.read(block) if block else [], heads
 
     def _classes(self, heads: Mapping[str, Any]) -> tuple[HeadClass, ...]:
@@ -207,17 +213,20 @@ class _File:
         for name, (word, node) in self.sections.mapping("classes").items():
             fields = tree.mapping(node, f"`classes.{name}`")
             if set(fields) != {"prefix", "head"}:
-                self._bad("GP342", f"`{name[:60]}` needs `prefix` and `head`, nothing else", word)
+                message = f"`{name[:60]}` needs `prefix` and `head`, nothing else"
+                self._bad("GP342", message, word, 'write `{prefix: "transformer.", head: lm}`')
                 continue
             prefix = tree.text(fields["prefix"][1], "a prefix")
             for head in tree.texts(fields["head"][1], "a head"):
                 for part in head.value.split(" + "):
                     if part not in heads:
-                        self._bad("GP344", f"there is no head `{part[:60]}`", head, close_to(part, heads))
+                        help = (*close_to(part, heads), f"heads here: {', '.join(heads)}")
+                        self._bad("GP344", f"there is no head `{part[:60]}`", head, help)
                 if prefix is not None:
                     out.append(HeadClass(name, prefix.value, head.value))
         if not out:
-            self._bad("GP342", "`classes` names at least one transformers class", "classes")
+            example = 'write `GPT2Model: {prefix: "", head: NAME}`'
+            self._bad("GP342", "`classes` names at least one transformers class", "classes", example)
         return tuple(out)
 
     def _pairs(self, section: str, sign: str, lines: Lines) -> tuple[tuple[str, str], ...]:
@@ -225,7 +234,8 @@ class _File:
         for text in self.sections.texts(section):
             left, found, right = text.value.partition(sign)
             if not found:
-                self._bad("GP343", f"`{section}` is made of `left {sign} right`", text)
+                example = f"write for example `hidden {sign} heads`"
+                self._bad("GP343", f"`{section}` is made of `left {sign} right`", text, example)
                 continue
             a, b = lines.formula(left, text), lines.formula(right, text)
             if a is not None and b is not None:
@@ -236,7 +246,7 @@ class _File:
         out: list[tuple[str, str]] = []
         for axis, text in self.sections.lines("closes"):
             if axis.value not in lines.axes:
-                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis)
+                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(lines.axes))
             formula = lines.formula(text.value, text)
             if formula is not None:
                 out.append((axis.value, formula))
@@ -247,7 +257,8 @@ class _File:
             try:
                 re.compile(text.value)
             except (re.error, OverflowError, RecursionError) as error:
-                self._bad("GP343", f"not a regular expression: {error}", text)
+                help = "correct it; a dot is written `\\\\.`"
+                self._bad("GP343", f"not a regular expression: {error}", text, help)
         return self.sections.words("buffers")
 
     def _aliases(self, sizes: tuple[SizeRule, ...]) -> dict[str, str]:
@@ -256,10 +267,14 @@ class _File:
         out |= {rule.key: rule.axis for rule in sizes if rule.key and not rule.length}
         for name, axis in self.sections.lines("aliases"):
             if axis.value not in axes:
-                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis)
+                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(axes))
             out[name.value] = axis.value
         return {word: axis for word, axis in out.items() if word not in axes}
 
 
 def _statements(located: Located) -> tuple[Assign, ...]:
     return tuple(statement for statement, _ in located)
+
+
+def _axes_here(axes: Iterable[str]) -> str:
+    return f"axes here: {', '.join(sorted(axes))}"

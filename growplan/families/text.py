@@ -14,12 +14,14 @@ from typing import Any
 
 import yaml
 
+from growplan.checkpoint.files import read_regular
 from growplan.diagnostics import Source, Span, fail
 from growplan.families.problems import Problems
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_OPENERS = 500  # fewer brackets and dashes cannot nest deep enough to matter
+_CORRECT = "correct it there; text with `: `, `#` or brackets is quoted"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\Z")
@@ -66,16 +68,19 @@ def _line_start(source: Source, number: int) -> int:
 
 def read_source(path: str | Path) -> Source:
     """The text of a family file; GP340 where it cannot be read."""
+    help = "give a family file: YAML such as `growplan/families/data/gpt2.yaml`"
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        fail("GP340", f"cannot read the family file `{path}`: {error.strerror or error}")
+        data = read_regular(path, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        fail("GP340", f"cannot read the family file `{path}`: {reason}", help=help)
     if len(data) > MAX_BYTES:
-        fail("GP340", f"the family file `{path}` is larger than {MAX_BYTES} bytes")
+        fail("GP340", f"the family file `{path}` is larger than {MAX_BYTES} bytes", help=help)
     try:
         return Source(str(path), data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        fail("GP340", f"the family file `{path}` is not UTF-8 (byte {error.start})")
+        message = f"the family file `{path}` is not UTF-8 (byte {error.start})"
+        fail("GP340", message, help=("save it as UTF-8", help))
 
 
 class Tree:
@@ -93,11 +98,12 @@ class Tree:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             at = mark.index if mark else 0
-            fail("GP341", f"not YAML: {error.problem or error}", Span(self.source, at, at + 1))
+            fail("GP341", f"not YAML: {error.problem or error}", Span(self.source, at, at + 1), help=_CORRECT)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            fail("GP341", f"not YAML: {error}", Span(self.source, 0, 0))
+            fail("GP341", f"not YAML: {error}", Span(self.source, 0, 0), help=_CORRECT)
         if not isinstance(node, yaml.MappingNode):
-            fail("GP342", "a family file is a mapping", Span(self.source, 0, 0))
+            message = "a family file is a mapping"
+            fail("GP342", message, Span(self.source, 0, 0), help="begin with `family: NAME`")
         return node
 
     def _refuse_deep_nesting(self) -> None:
@@ -114,7 +120,8 @@ class Tree:
                     depth -= 1
                 if depth > MAX_DEPTH:
                     at = event.start_mark.index if event.start_mark else 0
-                    fail("GP341", f"nested deeper than {MAX_DEPTH}", Span(self.source, at, at + 1))
+                    span = Span(self.source, at, at + 1)
+                    fail("GP341", f"nested deeper than {MAX_DEPTH}", span, help="take levels away")
         except yaml.YAMLError:
             return  # reported with its place when composed
 
@@ -125,14 +132,16 @@ class Tree:
         """key -> (key text, value node), duplicates refused."""
         out: dict[str, tuple[Text, Any]] = {}
         if not isinstance(node, yaml.MappingNode):
-            self.problems.add("GP342", f"{what} is a mapping", self.span(node))
+            help = "write `KEY: VALUE` lines"
+            self.problems.add("GP342", f"{what} is a mapping", self.span(node), help=help)
             return out
         for key, value in node.value:
             text = self.text(key, f"a key of {what}")
             if text is None:
                 continue
             if text.value in out:
-                self.problems.add("GP342", f"`{text.value}` is given twice in {what}", text.span)
+                message = f"`{text.value}` is given twice in {what}"
+                self.problems.add("GP342", message, text.span, help="remove one of them")
                 continue
             out[text.value] = (text, value)
         return out
@@ -147,7 +156,8 @@ class Tree:
     def text(self, node: Any, what: str) -> Text | None:
         """A scalar, or None after a report."""
         if not isinstance(node, yaml.ScalarNode) or node.tag not in _TAGS:
-            self.problems.add("GP342", f"{what} is a word or a line of text", self.span(node))
+            message = f"{what} is a word or a line of text"
+            self.problems.add("GP342", message, self.span(node), help="quote it if YAML reads it otherwise")
             return None
         return Text(str(node.value), not node.style, self.span(node))
 

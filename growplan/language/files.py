@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from growplan.checkpoint.files import read_regular
 from growplan.diagnostics import DiagnosticError, Source, Span, fail
 from growplan.language.draft import FileDraft
 from growplan.language.dsl import read_dsl
@@ -29,6 +30,11 @@ def read_bytes(path: str) -> bytes:
     """The bytes of a file, no more than a plan may have (and one, to tell)."""
     with Path(path).open("rb") as file:
         return file.read(LARGEST + 1)
+
+
+def _read_parent(path: str) -> bytes:
+    """As `read_bytes`; a plan cannot make its reader wait for a pipe, or read a device."""
+    return read_regular(path, LARGEST)
 
 
 @dataclass
@@ -121,7 +127,7 @@ def load(source: Source, syntax: str, folder: str, reader: Reader, errors: Error
             return files
         seen.add(Path(path).resolve())
         try:
-            source = read_file(path, reader, word.span)
+            source = read_file(path, _read_parent if reader is read_bytes else reader, word.span)
         except DiagnosticError as error:
             errors.found.extend(
                 replace(d, code="GP035") if d.code == "GP001" else d for d in error.diagnostics

@@ -16,7 +16,7 @@ from growplan.views.style import Style, printable
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The findings about a checkpoint directory; none is a pass."""
+    """The findings about a checkpoint directory; no error among them is a pass."""
 
     directory: str
     findings: Sequence[Diagnostic]
@@ -31,7 +31,9 @@ class VerifyReport:
             more = f" ({summary(self.findings)})" if self.findings else ""
             word = style.paint("verified", "green")
             return f"{word}: {printable(self.directory)} is what growth.json says{more}"
-        return f"{style.paint('not verified', 'red')}: {printable(self.directory)}: {summary(self.findings)}"
+        none = "no growth.json: " * any(d.code == "GP460" for d in self.findings)
+        word = style.paint("not verified", "red")
+        return f"{word}: {printable(self.directory)}: {none}{summary(self.findings)}"
 
     def data(self) -> dict[str, Any]:
         found = [to_data(d) for d in in_order(self.findings)]

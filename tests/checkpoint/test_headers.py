@@ -37,7 +37,7 @@ HOSTILE: dict[str, tuple[bytes, str, str]] = {
     "not utf-8": (raw_file(b'{"\xff": 1}'), "GP417", "not UTF-8 (byte 2)"),
     "not json": (raw_file(b"hello"), "GP417", "not JSON"),
     "no bytes of json": (raw_file(b""), "GP417", "not JSON"),
-    "a list": (raw_file([1]), "GP417", "JSON list, not an object"),
+    "a list": (raw_file([1]), "GP417", "a list, not an object"),
     "nested": (raw_file(b'{"a":' + b"[" * 100_000), "GP417", "nested without end"),
     "long integer": (raw_file(b'{"a":' + b"1" * 5000 + b"}"), "GP417", "not JSON"),
     "NaN": (raw_file(b'{"a": NaN}'), "GP417", "NaN"),
@@ -256,7 +256,7 @@ def test_a_single_file_wins_over_an_index_as_in_transformers(tmp_path: Path) -> 
         ("flax_model.msgpack", "GP410", "from_flax=True"),
         ("model.fp16.safetensors", "GP410", "mv model.fp16.safetensors model.safetensors"),
         ("adapter_config.json", "GP411", "merge_and_unload"),
-        ("readme.txt", "GP413", "growplan check"),
+        ("readme.txt", "GP413", "copy or download"),
     ],
 )
 def test_other_formats_are_refused_with_the_way_to_convert(

@@ -161,13 +161,15 @@ def test_the_card(tmp_path: Path) -> None:
         "language": "en",
         "datasets": ["s2orc"],
         "library_name": "transformers",
-        "base_model": ["all-minilm"],
         "tags": ["sentence-transformers", "feature-extraction", "growplan"],
     }
     assert "# minilm-768" in text
+    assert "Grown from a local checkpoint `all-minilm` with growplan." in text
     assert "| `widen hidden 384→768 via fpi` | exact | exact | law 1.5e-07, kl 0 |" in text
     assert "```\ngrowplan 1\nwiden hidden 384→768 via fpi\n```" in text
-    assert "0.5× the usual peak learning rate" in text
+    assert "0.5× the usual peak learning rate with 200 warm-up steps" in text
+    once = replace(GROWN, hint=Hint(1.0, 1, "x"))
+    assert "with 1 warm-up step: x." in card_text(once, source, title="x")
     assert write_card(tmp_path, text).read_text() == text
 
 
@@ -183,6 +185,8 @@ def test_base_model_names(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--org--some-name" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     assert base_model_name(snapshot) == "org/some-name"
+    card = card_text(GROWN, snapshot, title="x")
+    assert "base_model:\n- org/some-name\n" in card and "Grown from `org/some-name` with" in card
     assert base_model_name(tmp_path / "my model!") == "my-model"
     assert base_model_name(Path("/")) == "source"
 
@@ -248,14 +252,32 @@ def test_broken_parts_do_not_hide_others(grown: Path) -> None:
 
 def test_a_checkpoint_of_anybody_else(grown: Path) -> None:
     (grown / GROWTH).unlink()
-    assert _findings(grown) == [("GP460", "warning")]
+    assert _findings(grown) == [("GP460", "error")]
+
+
+def test_files_put_there_later_are_named(grown: Path) -> None:
+    (grown / ".cache").mkdir()
+    (grown / ".cache" / "lock").write_text("")
+    (grown / ".gitattributes").write_text("")
+    assert verify(grown) == []
+    (grown / "sub").mkdir()
+    (grown / "sub" / "modeling.py").write_text("")
+    (grown / "pytorch_model.bin").write_text("")
+    (finding,) = verify(grown)
+    assert (finding.code, finding.severity) == ("GP466", "warning")
+    assert finding.message == "not written by growplan: pytorch_model.bin, sub/modeling.py"
+
+
+def test_a_missing_directory_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert failure(lambda: verify("missing")).help == ("check the path",)
 
 
 def test_growth_cannot_name_files_outside(grown: Path) -> None:
     growth = read_growth(grown)
     assert growth is not None
     write_growth(grown, replace(growth, files={"../secret": "0", "/etc/passwd": "0"}))
-    assert [code for code, _ in _findings(grown)] == ["GP450", "GP450"]
+    assert [code for code, _ in _findings(grown)] == ["GP450", "GP450", "GP466"]
 
 
 def test_no_directory_is_an_error(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_fine(arguments: list[str]) -> None:
         (["textconv", "missing.grow.yaml"], "GP001"),
         (["apply", "a.grow.yaml", "--out", "grown"], "GP4"),  # there are no weights
         (["families", "nowhere.yaml"], "GP3"),
+        (["families", "magic"], "GP340"),
+        (["methods", "magic"], "GP111"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
@@ -88,11 +90,12 @@ def test_diff_and_fmt_report_what_they_found() -> None:
         ["diff", "a", "b", "c"],
         ["show", "a.grow.yaml", "--as", "poem"],
         ["explain", "GP999"],
-        ["methods", "magic"],
         ["fmt", "--to", "dsl", "a.grow.yaml", "b.grow.yaml"],
         ["apply", "a.grow.yaml", "--resume"],
         ["apply", "a.grow.yaml", "--stage", "one"],
         ["apply", "a.grow.yaml", "--memory", "lots"],
+        ["apply", "a.grow.yaml", "--memory", "1"],
+        ["apply", "a.grow.yaml", "--memory", "999kB"],
     ],
     ids=" ".join,
 )

@@ -89,6 +89,69 @@ def test_a_reader_that_goes_away(here: Path) -> None:
     assert child.returncode == 141
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "a.grow.yaml"], ["check", "a.grow.yaml", "--json"], ["check", "no", "--json"], ["--help"]],
+    ids=" ".join,
+)
+def test_a_full_disk_is_one_line(here: Path, arguments: list[str]) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "growplan", *arguments]
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            command, cwd=here, env=environment, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 2
+    last = done.stderr.decode().splitlines()[-1]
+    assert last == "error: cannot write the output: No space left on device"
+    assert b"Traceback" not in done.stderr and b"internal" not in done.stderr
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_a_stderr_that_cannot_be_written_stops_nothing(here: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "growplan", "check", "missing.grow"]
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            command, cwd=here, env=environment, stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_closed_streams(here: Path) -> None:
+    def closed(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        script = f'exec "$0" -m growplan "$@" {redirection}'
+        return subprocess.run(
+            ["sh", "-c", script, sys.executable, *arguments],
+            cwd=here,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    no_input = closed("<&-", "check", "-")
+    assert (no_input.returncode, no_input.stdout) == (1, "")
+    assert no_input.stderr.startswith("error[GP001]: standard input is closed")
+    no_output = closed(">&-", "check", "a.grow.yaml")
+    assert (no_output.returncode, no_output.stderr) == (
+        2,
+        "error: cannot write the output: standard output is closed\n",
+    )
+    assert closed("2>&-", "check", "a.grow.yaml").returncode == 0
+
+
+def test_without_a_command_the_help_once_on_stderr() -> None:
+    result = run()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.count("Usage:") == 1 and "error" not in result.stderr.splitlines()[-1]
+    assert "apply     Grow a checkpoint" in result.stderr
+
+
 def test_ctrl_c_in_a_process(here: Path) -> None:
     """The signal arrives while the plan is read from a pipe that stays silent."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -113,7 +176,7 @@ def test_a_progress_bar_on_a_terminal_and_lines_in_a_pipe(here: Path) -> None:
     tiny_checkpoint("gpt2", here / "tiny")
     (here / "wider.grow").write_text("source ./tiny\nwiden ffn x2 via fpi\n")
     shown = terminal(["apply", "wider.grow", "--out", "one"], here)
-    assert "\x1b[" in shown and "asserting" in shown
+    assert "\x1b[" in shown and "asserting step 1 of 1" in shown and "bytes ?" not in shown
     assert "step 1  widen ffn 192→384 via fpi: exact" in shown
     piped = process("apply", "wider.grow", "--out", "two", cwd=here)
     assert piped.returncode == 0

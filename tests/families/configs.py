@@ -58,7 +58,7 @@ class Tensor:
 
 def config(data: Mapping[str, Any]) -> Config:
     """As `read_config` gives it, one key a line."""
-    codes = Codes(syntax="GP301", duplicate="GP302")
+    codes = Codes(syntax="GP301", duplicate="GP302", help="correct it")
     document = parse_json(json.dumps(data, indent=2), Path("config.json"), codes, "config.json")
     return Config(document.path, document.data, document.source, document.keys, document.values)
 

@@ -52,9 +52,8 @@ def command(
             raise click.UsageError(f"{name} is not supported yet: a run starts anew and applies every step")
     from growplan.apply import apply
     from growplan.cli.progress import apply_progress
-    from growplan.views.apply import ApplyReport
-
     from growplan.pipeline import read_for
+    from growplan.views.apply import ApplyReport
 
     parsed = read_for(lambda: read_plan(plan, overrides), model_dir=model_dir, family=family)
     begin = perf_counter()

@@ -6,13 +6,15 @@ import click
 
 from growplan.cli import options
 from growplan.cli.console import Console
+from growplan.diagnostics import fail
 
 
 @options.command()
 @click.argument("name", required=False)
 def command(console: Console, name: str | None) -> None:
     """List the growth methods: verbs, axes, claim and paper; NAME shows one with its options."""
-    from growplan.methods.registry import get_method, method_names
+    from growplan.families.problems import close_to as did_you_mean
+    from growplan.methods import get_method, method_names
     from growplan.views.listing import MethodReport, MethodsReport
 
     if name is None:
@@ -20,5 +22,6 @@ def command(console: Console, name: str | None) -> None:
         return console.emit(MethodsReport(tuple(method for method in found if method is not None)))
     method = get_method(name)
     if method is None:
-        raise click.BadParameter(f"{name} is not a method; `growplan methods` lists them", param_hint="NAME")
+        help = (*did_you_mean(name, method_names()), f"methods: {', '.join(method_names())}")
+        fail("GP111", f"there is no growth method `{name}`", help=help)
     return console.emit(MethodReport(method))

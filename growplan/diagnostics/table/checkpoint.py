@@ -186,7 +186,7 @@ CODES = {
     "GP460": Code(
         what="The directory has no growth.json.",
         why="It was not made by growplan, so there is nothing to compare its tensors with.",
-        fix="Nothing, if that is what you expected; headers and config were checked all the same.",
+        fix="Name a directory that `growplan apply` wrote; the headers and config of this one were checked.",
     ),
     "GP461": Code(
         what="A file or tensor that growth.json names is missing.",
@@ -212,5 +212,10 @@ CODES = {
         what="config.json and the tensors name different float types.",
         why="transformers converts on loading to what config.json says.",
         fix="Set `dtype` in config.json to the type of the tensors.",
+    ),
+    "GP466": Code(
+        what="The directory holds files that growth.json does not list.",
+        why="They were put there later; a file of code or weights can change what is loaded.",
+        fix="Move them away if they are not yours. README.md and hidden files are not looked at.",
     ),
 }
