@@ -36,6 +36,6 @@ def test_example_parses(path: Path) -> None:
 
 
 def test_every_method_has_a_plan() -> None:
-    from growplan.methods.registry import method_names
+    from growplan.methods import method_names
 
     assert set(method_names()) <= {path.name.partition("-")[0] for path in PLANS}

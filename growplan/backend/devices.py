@@ -29,5 +29,6 @@ def resolve_device(name: str = "cpu") -> torch.device:
         )
     index, count = int(match[1] or 0), torch.cuda.device_count()
     if index >= count:
-        fail("GP508", f"there is no `{name}`: {count} CUDA devices, counted from 0")
+        message = f"there is no `{name}`: {count} CUDA devices, counted from 0"
+        fail("GP508", message, help=f"name one of 0 to {count - 1}, or give `--device auto`")
     return torch.device("cuda", index)

@@ -91,10 +91,12 @@ def check_use(family: Family, places: Mapping[str, Span], problems: Problems) ->
         elsewhere |= used_modules(head, modules)
     for name, module in modules.items():
         if name not in in_block and name not in elsewhere:
-            problems.add("GP344", f"no statement uses `{name}`", places[name])
+            help = "use it in `embed`, `block` or `heads`, or list its tensors under `outside`"
+            problems.add("GP344", f"no statement uses `{name}`", places[name], help=help)
         elif module.in_layer != (name in in_block) or (name in in_block and name in elsewhere):
             wanted = "the block" if module.in_layer else "embed or heads"
-            problems.add("GP344", f"`{name}` belongs in {wanted}", places[name])
+            help = "a module inside the layers is used by `block`, any other by `embed` or `heads`"
+            problems.add("GP344", f"`{name}` belongs in {wanted}", places[name], help=help)
 
 
 def check_axes(
@@ -119,10 +121,12 @@ def _run(
         try:
             env = run([statement], env, modules, _Axes())
         except AxisError as error:
-            problems.add("GP345", str(error), span)
+            help = "correct the statement, or the axes of the module under `modules`"
+            problems.add("GP345", str(error), span, help=help)
             return None
         except KeyError as error:
-            problems.add("GP344", f"`{error.args[0]}` has no value here", span)
+            help = f"values here: {', '.join(sorted(env))}"
+            problems.add("GP344", f"`{error.args[0]}` has no value here", span, help=help)
             return None
     return env
 
@@ -132,4 +136,5 @@ def _ends_in_stream(
 ) -> None:
     if env is not None and env.get("x") != STREAM:
         span = statements[-1][1] if statements else None
-        problems.add("GP345", f"`{section}` must leave the stream in `x`: hidden, not {env.get('x')}", span)
+        message = f"`{section}` must leave the stream in `x`: hidden, not {env.get('x')}"
+        problems.add("GP345", message, span, help="let the last statement assign `x`")

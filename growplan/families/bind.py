@@ -102,6 +102,7 @@ def _check_keys(family: Family, config: Config, problems: Problems) -> None:
 
 def _check_values(family: Family, config: Config, problems: Problems) -> None:
     data = config.data
+    other_family = "use another model, or `--family FILE` with a family file that handles it"
     for key, allowed in family.requires.items():
         value = data.get(key)
         if key in data and not _among(value, allowed):
@@ -109,7 +110,7 @@ def _check_values(family: Family, config: Config, problems: Problems) -> None:
                 continue
             shown = ", ".join(_json(v) for v in allowed)
             message = f"`{key}` is {_json(value)}; family {family.name} handles {shown}"
-            problems.add("GP313", message, config.span(key))
+            problems.add("GP313", message, config.span(key), help=other_family)
     for key, refusal in REFUSED.items():
         if key in data and key not in family.requires and not _among(data[key], refusal.allowed):
             message = f"`{key}` is {_json(data[key])}, which is not handled"
@@ -118,13 +119,14 @@ def _check_values(family: Family, config: Config, problems: Problems) -> None:
         _check_epsilon(family, config, key, problems)
     for key in _switches(family):
         if key in data and not isinstance(data[key], bool):
-            problems.add("GP313", f"`{key}` is {_json(data[key])}, not true or false", config.span(key))
+            message = f"`{key}` is {_json(data[key])}, not true or false"
+            problems.add("GP313", message, config.span(key), help="write true or false")
     _check_dtype(config, problems)
     if _uses_rope(family):
         try:
             read_rope(data)
         except RopeError as error:
-            problems.add("GP318", str(error), config.span(error.key))
+            problems.add("GP318", str(error), config.span(error.key), help=error.help)
 
 
 def _switches(family: Family) -> list[str]:
@@ -136,11 +138,12 @@ def _check_epsilon(family: Family, config: Config, key: str, problems: Problems)
     value = config.data.get(key, family.defaults.get(key))
     if value is None:
         where = config.span(key) or Span(config.source, 0, 1)
-        problems.add("GP319", f"config.json does not say `{key}`", where)
+        problems.add("GP319", f"config.json does not say `{key}`", where, help=f"add `{key}`; 1e-05 is usual")
     elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        problems.add("GP319", f"`{key}` is {_json(value)}, not a number from 0 to 1", config.span(key))
+        message = f"`{key}` is {_json(value)}, not a number from 0 to 1"
+        problems.add("GP319", message, config.span(key), help="write a small number, such as 1e-05")
     elif math.isnan(value):
-        problems.add("GP319", f"`{key}` is not a number", config.span(key))
+        problems.add("GP319", f"`{key}` is not a number", config.span(key), help="write one, such as 1e-05")
 
 
 def _check_dtype(config: Config, problems: Problems) -> None:

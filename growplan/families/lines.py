@@ -30,7 +30,7 @@ class Lines:
     def module(self, name: Text, line: Text) -> Module | None:
         """`h.ln_1: layernorm hidden, eps layer_norm_epsilon`."""
         if not _NAME.match(name.value):
-            self.problems.add("GP343", f"`{name.value[:60]}` is not a module name", name.span)
+            self.problems.add("GP343", f"`{name.value[:60]}` is not a module name", name.span, help=_NAMED)
             return None
         parts = line.value.split(",")
         kind, _, axes = parts[0].strip().partition(" ")
@@ -65,7 +65,8 @@ class Lines:
         left, arrow, right = axes.replace("→", "->").partition("->")
         if bool(arrow) != reads:
             example = f"{kind} hidden -> ffn" if reads else f"{kind} hidden"
-            self.problems.add("GP343", f"a {kind} is written `{example}`", line.span)
+            axes_help = f"axes here: {', '.join(self.axes)}"
+            self.problems.add("GP343", f"a {kind} is written `{example}`", line.span, help=axes_help)
             return None
         outs = self.axis(right if reads else left, line)
         ins = self.axis(left, line) if reads else None
@@ -78,7 +79,8 @@ class Lines:
         try:
             axis = parse_axes(text.strip())
         except ExpressionError as error:
-            self.problems.add("GP343", f"`{text.strip()[:60]}` is not an axis expression: {error}", line.span)
+            message = f"`{text.strip()[:60]}` is not an axis expression: {error}"
+            self.problems.add("GP343", message, line.span, help="write for example `heads*head_dim`")
             return None
         for name in sorted(axis.axes - set(self.axes)):
             help = (*close_to(name, self.axes), f"axes here: {', '.join(self.axes)}")
@@ -114,7 +116,7 @@ class Lines:
             return None
         if "when" in flags and kind in ("linear", "embedding"):
             message = f"only a module that can be the identity has `when`, not a {kind}"
-            self.problems.add("GP343", message, line.span)
+            self.problems.add("GP343", message, line.span, help="take `when` away, or use a norm or a bias")
             return None
         return flags
 
@@ -137,7 +139,7 @@ class Lines:
         also = tuple(rest[:-1])
         if not all(_KEY.match(word) for word in (key, *also)):
             message = "a size is `KEY`, `KEY ?? default`, `len(KEY) ?? KEY ?? default` or `= formula`"
-            self.problems.add("GP343", message, line.span)
+            self.problems.add("GP343", message, line.span, help="write for example `n_inner ?? 4*hidden`")
             return None
         default = self.formula(rest[-1], line) if rest else None
         return SizeRule(axis.value, key, default, also, length=bool(length))
@@ -148,7 +150,8 @@ class Lines:
         try:
             names = size_names(text)
         except ExpressionError as error:
-            self.problems.add("GP343", f"`{text[:60]}` is not a size: {error}", line.span)
+            example = "write for example `4*hidden` or `hidden // heads`"
+            self.problems.add("GP343", f"`{text[:60]}` is not a size: {error}", line.span, help=example)
             return None
         unknown = sorted(names - set(self.axes))
         if unknown:
@@ -158,6 +161,7 @@ class Lines:
         return text
 
 
+_NAMED = "name it as it stands on disk, with the word of `layers` for `h.0.`: `h.attn.c_proj`"
 _FLAGS = {
     "bias": "`bias` or `bias KEY`",
     "stored": "`stored in-out`",

@@ -50,9 +50,10 @@ class Rope:
 class RopeError(ValueError):
     """Rotary parameters that are not handled; `key` says which config key holds them."""
 
-    def __init__(self, key: str, message: str) -> None:
+    def __init__(self, key: str, message: str, help: str = "correct it, or save the model again") -> None:
         super().__init__(message)
         self.key = key
+        self.help = help
 
 
 def read_rope(config: Mapping[str, Any]) -> Rope:
@@ -70,7 +71,8 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
     kind = given.get("rope_type", given.get("type", "default"))
     if not isinstance(kind, str) or kind not in TYPES:
         handled = ", ".join(TYPES)
-        raise RopeError(key, f"rotary positions of type {kind!r:.40} are not handled (handled: {handled})")
+        message = f"rotary positions of type {kind!r:.40} are not handled"
+        raise RopeError(key, message, f"use a model with one of: {handled}")
     unknown = [word for word in given if word not in (*_ALWAYS, *TYPES[kind])]
     if unknown:
         raise RopeError(key, f"`{unknown[0][:60]}` is no parameter of `{kind}` rotary positions")

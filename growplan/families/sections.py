@@ -45,7 +45,8 @@ class Sections:
                 self.problems.add("GP342", f"a family file has no key `{key[:60]}`", text.span, help=help)
         for key in REQUIRED:
             if key not in self._sections:
-                self.problems.add("GP342", f"`{key}` is missing", Span(self.source, 0, 0))
+                way = f"add `{key}:`; `growplan/families/data/gpt2.yaml` has every section"
+                self.problems.add("GP342", f"`{key}` is missing", Span(self.source, 0, 0), help=way)
 
     def place(self, section: str) -> Span:
         """Where the section's key stands."""

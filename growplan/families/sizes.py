@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from growplan.checkpoint.config import Config
-from growplan.families.expr import ExpressionError, evaluate_size
+from growplan.families.expr import ExpressionError, evaluate_size, size_names
 from growplan.families.model import Family, Model, SizeRule
 from growplan.families.problems import Problems
 
@@ -48,7 +48,8 @@ def _read(rule: SizeRule, key: str, config: Config, problems: Problems) -> int |
     if rule.length and key == rule.key:
         if isinstance(value, Mapping | list) and value:
             return len(value)
-        problems.add("GP315", f"`{key}` names the {rule.axis}, one each", config.span(key))
+        help = "write a list or an object with an entry for each"
+        problems.add("GP315", f"`{key}` names the {rule.axis}, one each", config.span(key), help=help)
         return None
     limit = DEEPEST if rule.axis == "depth" else LARGEST
     if type(value) is int and 1 <= value <= limit:
@@ -64,7 +65,7 @@ def _defaults(waiting: list[SizeRule], sizes: dict[str, int], config: Config, pr
     while waiting:
         ready = [rule for rule in waiting if _computable(rule, sizes)]
         if not ready:
-            return  # what they need was reported missing
+            return _stuck(waiting, sizes, config, problems)
         for rule in ready:
             waiting.remove(rule)
             assert rule.default is not None
@@ -74,7 +75,21 @@ def _defaults(waiting: list[SizeRule], sizes: dict[str, int], config: Config, pr
                 continue
             key = f"`{rule.key}` is not given, and " if rule.key else ""
             message = f"{key}`{rule.axis} = {rule.default}` is {value}, which is no size"
-            problems.add("GP316", message, _whole(config))
+            help = f"give `{rule.key}` in config.json" if rule.key else "correct the sizes it is made of"
+            problems.add("GP316", message, _whole(config), help=help)
+
+
+def _stuck(waiting: list[SizeRule], sizes: Mapping[str, int], config: Config, problems: Problems) -> None:
+    """Report formulas that have no value, or need each other; what others need was reported missing."""
+    axes = {rule.axis for rule in waiting}
+    for rule in waiting:
+        assert rule.default is not None
+        missing = size_names(rule.default) - sizes.keys()
+        if missing <= axes:
+            why = f"needs {' and '.join(sorted(missing))}" if missing else "divides by zero"
+            message = f"`{rule.axis} = {rule.default}` {why}: it has no value"
+            help = f"give `{rule.key}` in config.json" if rule.key else "correct it in the family file"
+            problems.add("GP316", message, _whole(config), help=help)
 
 
 def _computable(rule: SizeRule, sizes: Mapping[str, int]) -> bool:
@@ -104,13 +119,15 @@ def check_sizes(family: Family, sizes: Mapping[str, int], config: Config, proble
         a, b = _value(left, sizes), _value(right, sizes)
         if a is not None and b is not None and (b == 0 or a % b != 0):
             message = f"`{left}` must be a multiple of `{right}`: {a} is no multiple of {b}"
-            problems.add("GP316", message, _place(family, config, left, right))
+            help = "correct the size in config.json: the model could not be built with it"
+            problems.add("GP316", message, _place(family, config, left, right), help=help)
     if any(problem.code in ("GP314", "GP315", "GP316") for problem in problems.found):
         return
     for left, right in open_equations(family, sizes):
         a, b = _value(left, sizes), _value(right, sizes)
         message = f"`{left} == {right}` does not hold: {a} and {b}"
-        problems.add("GP317", message, _place(family, config, left, right))
+        help = "correct the sizes in config.json: transformers could not load such a model"
+        problems.add("GP317", message, _place(family, config, left, right), help=help)
 
 
 def _value(expression: str, sizes: Mapping[str, int]) -> Any:
@@ -122,8 +139,6 @@ def _value(expression: str, sizes: Mapping[str, int]) -> Any:
 
 def _place(family: Family, config: Config, *expressions: str) -> Any:
     """The last config key that a size in `expressions` comes from."""
-    from growplan.families.expr import size_names
-
     names = {name for text in expressions for name in size_names(text)}
     keys = [rule.key for rule in family.sizes if rule.axis in names and rule.key in config.data]
     return config.span(keys[-1]) if keys and keys[-1] else _whole(config)

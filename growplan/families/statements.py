@@ -28,6 +28,7 @@ from growplan.families.text import Text
 from growplan.families.walk import subexpressions
 
 MAX_DEPTH = 64
+EXAMPLE = "write for example `x = x + h.mlp.c_proj(gelu(h.mlp.c_fc(h.ln_2(x))))`"
 ACT = "act"  # the operation a family's `act:` key names
 
 
@@ -48,10 +49,11 @@ class Reader:
             body = ast.parse(text.value.strip(" ") if text.plain else text.value).body
         except SyntaxError as error:
             line, column = max((error.lineno or 1) - 1, 0), max((error.offset or 1) - 1, 0)
-            self.problems.add("GP343", f"not a statement: {error.msg}", text.at(line, column, column + 1))
+            place = text.at(line, column, column + 1)
+            self.problems.add("GP343", f"not a statement: {error.msg}", place, help=EXAMPLE)
             return []
         except (ValueError, RecursionError, MemoryError) as error:
-            self.problems.add("GP343", f"not a statement: {error}", text.span)
+            self.problems.add("GP343", f"not a statement: {error}", text.span, help=EXAMPLE)
             return []
         out: list[tuple[Assign, Span]] = []
         for node in body:
@@ -67,7 +69,7 @@ class Reader:
         return self._text.at(line, start, end if end is not None else start + 1)
 
     def _bad(self, node: ast.AST, message: str, *help: str, code: str = "GP343") -> None:
-        self.problems.add(code, message, self._span(node), help=help)
+        self.problems.add(code, message, self._span(node), help=help or EXAMPLE)
 
     def _statement(self, node: ast.stmt) -> list[Assign]:
         if not isinstance(node, ast.Assign) or len(node.targets) != 1:
@@ -135,7 +137,8 @@ class Reader:
         signature = OPS["gelu"] if fn == ACT and self.has_act else OPS.get(fn)
         if signature is None:
             known = [*self.modules, *OPS]
-            self._bad(node.func, f"`{fn}` is no module and no operation", *close_to(fn, known), code="GP344")
+            help = (*close_to(fn, known), f"operations: {', '.join(OPS)}; modules stand under `modules`")
+            self._bad(node.func, f"`{fn}` is no module and no operation", *help, code="GP344")
             return None
         if len(node.args) != signature.args:
             self._bad(node, f"`{fn}` takes {signature.args} values, {len(node.args)} given")
@@ -158,9 +161,9 @@ class Reader:
         name = dotted(node)
         module = self.modules.get(name) if name else None
         if module is None or module.kind != "embedding":
-            self._bad(
-                node, f"`{name or '?'}` is no embedding", *close_to(name or "", self.modules), code="GP344"
-            )
+            embeddings = [m.name for m in self.modules.values() if m.kind == "embedding"]
+            help = f"embeddings here: {', '.join(embeddings) or 'none'}"
+            self._bad(node, f"`{name or '?'}` is no embedding", help, code="GP344")
             return None
         return ModuleRef(module.name)
 

@@ -8,6 +8,7 @@ from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Load, Primitive
 from growplan.ir.symbolic import Objection, State, apply
+from growplan.ir.wellformed import REPORT
 
 Memo = dict[tuple[Primitive, tuple[State, ...]], State]
 
@@ -26,7 +27,7 @@ def different_stores(a: Graph, b: Graph, name: str = "the change") -> list[Diagn
     memo: Memo = {}
     before, after = stored_states(a, memo), stored_states(b, memo)
     return [
-        Diagnostic("GP272", f"{name} stores another `{tensor}`")
+        Diagnostic("GP272", f"{name} stores another `{tensor}`", help=(REPORT,))
         for tensor in sorted(before.keys() | after.keys())
         if before.get(tensor) != after.get(tensor)
     ]

@@ -17,7 +17,7 @@ from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
 from growplan.ir.primitives import CopyLayer, Fresh, Primitive, SplitColumn
 from growplan.ir.symbolic import Objection, State, apply
-from growplan.ir.wellformed import origin_note, well_formed
+from growplan.ir.wellformed import REPORT, origin_note, well_formed
 
 LIMIT = 20
 Link = tuple[Primitive, tuple[int, ...]]  # a primitive and the places of its inputs; -1 is the base
@@ -211,5 +211,5 @@ def _finding(step: Step, found: list[tuple[str, Objection]]) -> Diagnostic:
     notes = [origin_note(step)]
     if len(found) > 1:
         notes.append(("also", f"{len(found) - 1} more tensors, up to {found[-1][0]}"))
-    help = (objection.help,) if objection.help else ()
+    help = (objection.help or REPORT,)
     return Diagnostic(objection.code, f"{op}`{tensor}` {objection.message}", None, tuple(notes), help)

@@ -11,6 +11,8 @@ from growplan.ir.typing import Mistype, result_type
 
 Notes = tuple[tuple[str, str], ...]
 
+REPORT = "this is a mistake in growplan, not in the plan: please report it with the plan"
+
 
 def well_formed(graph: Graph) -> list[Diagnostic]:
     """What is wrong with the form of a graph; [] when it can be interpreted.
@@ -23,7 +25,7 @@ def well_formed(graph: Graph) -> list[Diagnostic]:
 
 
 def _malformed(message: str, *notes: tuple[str, str]) -> Diagnostic:
-    return Diagnostic("GP255", message, notes=notes)
+    return Diagnostic("GP255", message, notes=notes, help=(REPORT,))
 
 
 def origin_note(step: Step) -> tuple[str, str]:
@@ -67,11 +69,11 @@ def _node(graph: Graph, node: Node) -> Iterator[Diagnostic]:
         type_ = result_type(node.op, tuple(i.type for i in inputs))
     except Mistype as reason:
         message = f"`{node.op.name}` of `{node.id}`: {reason}"
-        yield Diagnostic("GP256", message, notes=_step_notes(graph, node))
+        yield Diagnostic("GP256", message, notes=_step_notes(graph, node), help=(REPORT,))
         return
     if type_ is not None and type_ != node.type:
         message = f"`{node.op.name}` gives {type_}, but `{node.id}` is declared {node.type}"
-        yield Diagnostic("GP256", message, notes=_step_notes(graph, node))
+        yield Diagnostic("GP256", message, notes=_step_notes(graph, node), help=(REPORT,))
 
 
 def _step_notes(graph: Graph, node: Node) -> Notes:

@@ -200,7 +200,8 @@ def build_headers(
             fields[key] = whole(word, errors, "`seed`", 0, 2**64 - 1) or 0
         elif key in PATHS and not check_trap(word, errors):
             if not word.text:
-                errors.add("GP013", f"`{key}` must be a path", word.span)
+                help = "write a path, such as `./model`"
+                errors.add("GP013", f"`{key}` must be a path", word.span, help=help)
             _visible(key, word, errors)
             fields[key] = rebase(word.text, origin, folder)
     return fields, {key: entry.value.span for key, (entry, _) in headers.items()}
@@ -222,6 +223,7 @@ def validated(
     except ValidationError as error:
         for problem in error.errors():
             part = str(problem["loc"][0]) if problem["loc"] else ""
-            errors.add("GP013", f"`{part}`: {problem['msg']}", places.get(part, span))
+            help = f"correct `{part}`; `growplan schema` says what it may be"
+            errors.add("GP013", f"`{part}`: {problem['msg']}", places.get(part, span), help=help)
         return None
     return node

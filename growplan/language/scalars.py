@@ -95,7 +95,8 @@ def whole(word: Word, errors: Errors, what: str, least: int = 1, most: int = LAR
         return None
     if len(word.text) > 20 or not least <= int(word.text) <= most:
         bound = f"at least {least}" if word.text.startswith("-") or len(word.text) <= 3 else f"at most {most}"
-        errors.add("GP023", f"{what} must be {bound}, not `{_short(word.text)}`", word.span)
+        message = f"{what} must be {bound}, not `{_short(word.text)}`"
+        errors.add("GP023", message, word.span, help=f"write a number from {least} to {most}")
         return None
     return int(word.text)
 

@@ -58,7 +58,8 @@ class Variables:
             ends += [before[1][found.end() - 1]] * len(value)
             at = found.end()
             if len(starts) > LONGEST:
-                errors.add("GP033", "too long once its variables are replaced", text.span(0, len(text)))
+                message = "too long once its variables are replaced"
+                errors.add("GP033", message, text.span(0, len(text)), help="shorten the variables it names")
                 return None
         chars.append(text.text[at:])
         starts += before[0][at:]

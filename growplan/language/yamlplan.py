@@ -231,7 +231,8 @@ def _sized(axis: Word, node: Node, variables: Variables, errors: Errors) -> Grow
         _wrong(node, f"the size of `{axis.text}` must be one value", f"write `{axis.text}: 1024`", errors)
         return None
     if not IDENTIFIER.fullmatch(axis.text):
-        errors.add("GP024", f"`{axis.text}` is not an axis", axis.span)
+        help = "an axis is one word, such as `hidden`"
+        errors.add("GP024", f"`{axis.text}` is not an axis", axis.span, help=help)
         return None
     text = variables.text(node, errors)
     parts = size_parts(text) if text is not None else None

@@ -58,14 +58,12 @@ def render_one(d: Diagnostic, style: Style = PLAIN) -> str:
         " " * (gutter + 1) + style.paint("= ", "blue") + f"{label}: {printable(text)}"
         for label, text in d.notes
     ]
-    if d.help:
-        ways_out = _ways_out(d)
-        lines.append(" " * (gutter + 1) + style.paint("help: ", "cyan") + ways_out)
+    lines += [" " * (gutter + 1) + style.paint("help: ", "cyan") + way for way in _ways_out(d)]
     return "\n".join(lines)
 
 
-def _ways_out(d: Diagnostic) -> str:
-    return "; or ".join(printable(text.removeprefix("or ")) for text in d.help)
+def _ways_out(d: Diagnostic) -> list[str]:
+    return [printable(text.removeprefix("or ")) for text in d.help]
 
 
 def _excerpt(span: Span, gutter: int, color: str, style: Style) -> list[str]:
@@ -141,7 +139,7 @@ def _annotation(d: Diagnostic) -> str:
         file = _escaped(d.span.source.name, ":,")
         where = f"file={file},line={d.span.line},col={d.span.column},"
     body = [d.message, *(f"{label}: {text}" for label, text in d.notes)]
-    body += [f"help: {_ways_out(d)}"] if d.help else []
+    body += [f"help: {way}" for way in _ways_out(d)]
     text = _escaped(printable("\n".join(body)))
     return f"::{_GITHUB[d.severity]} {where}title=growplan {d.code}::{text}"
 

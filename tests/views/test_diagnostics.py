@@ -109,5 +109,6 @@ def test_data() -> None:
 def test_github() -> None:
     found = Diagnostic("GP101", "50% of\nlines", at(PLAN, "source"), help=("a", "b"))
     assert render_github([found]) == (
-        "::error file=minilm.grow.yaml,line=2,col=1,title=growplan GP101::50%25 of%0Alines%0Ahelp: a; or b"
+        "::error file=minilm.grow.yaml,line=2,col=1,title=growplan GP101::"
+        "50%25 of%0Alines%0Ahelp: a%0Ahelp: b"
     )

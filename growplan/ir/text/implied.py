@@ -6,6 +6,8 @@ from growplan.algebra import Expansion, Run
 from growplan.ir.graph import Graph, Node, TensorLaw, TensorType
 from growplan.ir.typing import Mistype, result_type
 
+FORM = "`growplan show PLAN --as ir` prints the form that is read here"
+
 
 def implied_id(tensor: str, step: int, number: int) -> str:
     """The id of the `number`-th value (from 1) of a tensor in a step; `TENSOR@0` for what is read."""

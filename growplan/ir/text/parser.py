@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from growplan.diagnostics import Source, Span, fail
 from growplan.ir.graph import Graph
+from growplan.ir.text.implied import FORM
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -65,6 +66,7 @@ def _fail_at(error: Any, source: Source) -> NoReturn:
         f"`{found}` does not belong here" if found else "the text ends too early",
         Span(source, start, start + len(found)),
         notes=[("expected", said)] if said else (),
+        help=FORM,
     )
 
 

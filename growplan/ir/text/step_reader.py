@@ -14,7 +14,7 @@ from growplan.diagnostics import Span, fail
 from growplan.ir.graph import Graph, LawKind, ModuleLaw, Provenance, SetConfig, Step, TensorLaw, TensorType
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
-from growplan.ir.text.implied import implied_id
+from growplan.ir.text.implied import FORM, implied_id
 from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
@@ -232,7 +232,8 @@ class StepReader:
                 return e
             node = self.graph.nodes.get(self.model.get(draft.tensor, ""))
             if node is None or dim is None or dim >= len(node.type.shape):
-                fail("GP251", f"`same` has no size: `{draft.tensor}` has no such dimension", draft.span)
+                message = f"`same` has no size: `{draft.tensor}` has no such dimension"
+                fail("GP251", message, draft.span, help=FORM)
             return Expansion.identity(node.type.shape[dim])
 
         rows = sized(draft.rows, draft.row_dim)

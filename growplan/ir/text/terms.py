@@ -29,7 +29,7 @@ from growplan.ir.primitives import (
     Store,
     ZeroOut,
 )
-from growplan.ir.text.implied import copies_of
+from growplan.ir.text.implied import FORM, copies_of
 
 Parsed = Tree[Token]
 TURN = re.compile(r"\{\s*(?:(\d+)\s*\*\s*)?i\s*([-+]\s*\d+)?\s*\}|\{[^{}]*\}")
@@ -59,7 +59,7 @@ class Terms:
     maps: Mapping[str, Expansion] = field(default_factory=dict)
 
     def refuse(self, code: str, message: str, at: Parsed | Token) -> NoReturn:
-        fail(code, message, self.span(at))
+        fail(code, message, self.span(at), help=FORM)
 
     def span(self, at: Parsed | Token) -> Span:
         where = at if isinstance(at, Token) else at.meta

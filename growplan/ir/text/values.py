@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from growplan.diagnostics import Span, fail
 from growplan.ir.graph import Graph, Node, TensorType
 from growplan.ir.primitives import Primitive
+from growplan.ir.text.implied import FORM
 from growplan.ir.typing import Mistype, result_type
 
 
@@ -30,7 +31,7 @@ class Values:
     def define(self, id: str, pending: Pending) -> None:
         """Note a value. GP252 if its name is taken."""
         if id in self.pending or id in self.graph.nodes:
-            fail("GP252", f"the value `%{id}` is defined twice", pending.span)
+            fail("GP252", f"the value `%{id}` is defined twice", pending.span, help=FORM)
         self.pending[id] = pending
 
     def settle(self) -> None:
@@ -46,9 +47,9 @@ class Values:
                 waiting = [name for name in self.pending[at].inputs if name not in self.graph.nodes]
                 for name in waiting:
                     if name not in self.pending:
-                        fail("GP251", f"no value is called `%{name}`", self.pending[at].span)
+                        fail("GP251", f"no value is called `%{name}`", self.pending[at].span, help=FORM)
                     if name in open_:
-                        fail("GP252", f"`%{at}` is made from itself", self.pending[at].span)
+                        fail("GP252", f"`%{at}` is made from itself", self.pending[at].span, help=FORM)
                 if waiting:
                     open_.add(at)
                     stack += waiting
@@ -64,7 +65,7 @@ class Values:
             try:
                 type_ = result_type(pending.op, types)
             except Mistype as reason:
-                fail("GP256", f"`{pending.op.name}` of `%{id}`: {reason}", pending.span)
+                fail("GP256", f"`{pending.op.name}` of `%{id}`: {reason}", pending.span, help=FORM)
         if type_ is None:
-            fail("GP251", f"`%{id}` needs a type", pending.span)
+            fail("GP251", f"`%{id}` needs a type", pending.span, help=FORM)
         self.graph.nodes[id] = Node(id, pending.op, pending.inputs, type_, self.k)

@@ -1,4 +1,4 @@
-"""Every axis and every parameter before and after, layers folded."""
+"""Steps with their ids, every axis and every parameter before and after, layers folded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from growplan.check.typed import TypedPlan
 from growplan.families.model import Model, Param
 from growplan.views.layout import columns
-from growplan.views.names import axes_in_order
+from growplan.views.names import axes_in_order, step_title
 from growplan.views.show.stages import stages
 from growplan.views.style import PLAIN, Style
 
@@ -24,7 +24,7 @@ class ParameterRow:
 
 
 def render(typed: TypedPlan, style: Style = PLAIN) -> str:
-    """Axes through the steps, then parameters."""
+    """Steps, axes through the steps, then parameters."""
     chain = stages(typed)
     axes = axes_in_order(typed.target.sizes)
     heads = ["axis", "source", *(str(stage.step.index) for stage in chain if stage.step)]
@@ -35,7 +35,9 @@ def render(typed: TypedPlan, style: Style = PLAIN) -> str:
     titles = [("parameter", "before", "after", "steps")]
     body = [(row.name, _shape(row.before), _shape(row.after), _steps(row)) for row in parameters(typed)]
     table = columns([*titles, *body], "<<<<")
-    return "\n".join([style.dim(sizes[0]), *sizes[1:], "", style.dim(table[0]), *table[1:]])
+    steps = columns([("step", "id", ""), *((str(s.index), s.id, step_title(s)) for s in typed.steps)], "<<<")
+    blocks = [block for block in (steps, sizes, table) if len(block) > 1]
+    return "\n\n".join("\n".join([style.dim(head), *rest]) for head, *rest in blocks)
 
 
 def _size(size: int | None, changed: bool) -> str:
