@@ -24,8 +24,9 @@ from growplan.checkpoint.sidecars import (
     plan_sidecars,
 )
 from growplan.checkpoint.writer import Writer
+from growplan.diagnostics import DiagnosticError
 from growplan.language.plan import Plan
-from growplan.pipeline import Compiled, compile_plan, target_directory
+from growplan.pipeline import Compiled, compile_plan, placed, target_directory
 
 if TYPE_CHECKING:
     from growplan.backend.assertions import Measurement
@@ -41,15 +42,17 @@ RECORD_BYTES = 1 << 20  # room for config, card and growth.json
 class Event:
     """Something to show while a plan is applied.
 
-    `step` events carry the step and what was measured of it; `write` events the bytes done.
+    `assert` events carry the step (of `steps`) and the layers done, over all steps; `step` events the
+    step and what was measured of it; `write` events the bytes done. The others say what begins.
     """
 
-    kind: str  # step | write | stock | publish
+    kind: str  # assert | step | write | compare | segments | stock | publish
     step: TypedStep | None = None
     measured: Measurement | None = None
     tensor: str = ""
     done: int = 0
     total: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,30 +106,41 @@ def apply(
     appears whole or not at all. Raises DiagnosticError.
     """
     tell = progress or (lambda event: None)
-    job = _prepare(compile_plan(plan, model_dir=model_dir, family=family))
-    target = target_directory(plan, out)
     protect = [Path(plan.path)] if plan.path else []
+    place_of_target = plan.place("target") if out is None else None
+    try:
+        compiled = compile_plan(plan, model_dir=model_dir, family=family)
+        with placed(plan.place("source") if model_dir is None else None):
+            job = _prepare(compiled)
+    except DiagnosticError as error:
+        problems = list(error.diagnostics)
+        with placed(place_of_target, problems):
+            check_target(target_directory(plan, out), protect=protect, force=force)
+        raise DiagnosticError(*problems) from None
+    target = target_directory(plan, out)
     left = tuple(a for a in job.sidecars if isinstance(a, Leave))
     if dry_run:
-        path = check_target(
-            target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
-        )
+        with placed(place_of_target):
+            path = check_target(
+                target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
+            )
         return ApplyResult(path, job.typed, (), (), job.layout.total_size, left, dry_run=True)
 
     from growplan.backend.devices import resolve_device
 
     where = str(resolve_device(device))
-    with (
-        Target.open(
+    with placed(place_of_target):
+        claimed = Target.open(
             target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
-        ) as place,
-        open_reader(job.headers) as reader,
-    ):
+        )
+    with claimed as place, open_reader(job.headers) as reader:
         measured = _assert_steps(job, reader, where, tell)
         hashes = _write_tensors(job, reader, place.partial, where, memory, tell)
+        tell(Event("compare"))
         _compare_written(job, reader, place.partial, where)
         write_config(place.partial, job.typed.target.config)
         files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
+        tell(Event("segments"))
         found = _measure_segments(job, reader, where, measured)
         loaded = _load_stock(job, place.partial, stock, tell)
         write_certificate(place.partial, job.typed, job.headers, measured, found, loaded, hashes, files)
@@ -167,11 +181,17 @@ def _assert_steps(job: _Job, reader: Reader, device: str, tell: Callable[[Event]
     graph = job.compiled.graph
     assert graph is not None
     read = reader_rows(reader, device)
+    steps, seed = job.typed.steps, job.compiled.plan.seed
+    total, before = sum(step.after.depth for step in steps), 0
     out = []
-    for step in job.typed.steps:
-        measured = assert_step(
-            graph, step.index, step.before, step.after, read, device=device, seed=job.compiled.plan.seed
-        )
+    for step in steps:
+
+        def show(layers: int, step: TypedStep = step, before: int = before) -> None:
+            tell(Event("assert", step, done=before + layers, total=total, steps=len(steps)))
+
+        show(0)
+        measured = assert_step(graph, step.index, step.before, step.after, read, device, seed, show)
+        before += step.after.depth
         tell(Event("step", step, measured))
         out.append((step, measured))
     return tuple(out)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,9 +14,9 @@ from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
 from growplan.checkpoint.headers import Headers, find_headers
 from growplan.checkpoint.reader import open_reader
-from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.diagnostics import Diagnostic, DiagnosticError, Span, fail
 from growplan.families import bind, detect, load_family
-from growplan.families.model import Model
+from growplan.families.model import Family, Model
 from growplan.language.plan import Plan
 
 if TYPE_CHECKING:
@@ -101,21 +103,45 @@ def _mistakes(plan: Plan, model_dir: str | Path | None, family: str | Path | Non
 def bind_source(
     plan: Plan, model_dir: str | Path | None = None, family: str | Path | None = None
 ) -> tuple[Config, Headers | None, Model]:
-    """The source's config, headers (where there are weights) and bound model."""
-    directory = source_directory(plan, model_dir)
-    config = read_config(directory, plan.source if model_dir is None else None)
-    chosen = family or _relative(plan, plan.family)
-    described = load_family(chosen) if chosen is not None else detect(config)
-    headers = find_headers(config.directory)
+    """The source's config, headers (where there are weights) and bound model.
+
+    What is wrong with them, and has no place of its own, is placed at the plan's `source:` or
+    `family:`; with both wrong, both are raised.
+    """
+    found: list[Diagnostic] = []
+    given = family or _relative(plan, plan.family)
+    described = None
+    with placed(None if family else plan.place("family"), found):
+        described = None if given is None else load_family(given)
+    with placed(None if model_dir is not None else plan.place("source"), found):
+        config = read_config(source_directory(plan, model_dir), plan.source if model_dir is None else None)
+        headers = find_headers(config.directory)
+        if not found:
+            return config, headers, _bound(described or detect(config), config, headers)
+    raise DiagnosticError(*found)
+
+
+def _bound(family: Family, config: Config, headers: Headers | None) -> Model:
     if headers is None:
-        return config, None, bind(described, config)
-    stored = headers
+        return bind(family, config)
 
     def same(a: str, b: str) -> bool:
-        with open_reader(stored) as reader:
+        with open_reader(headers) as reader:
             return reader.bytes_of(a) == reader.bytes_of(b)
 
-    return config, headers, bind(described, config, headers.tensors, same)
+    return bind(family, config, headers.tensors, same)
+
+
+@contextmanager
+def placed(span: Span | None, found: list[Diagnostic] | None = None) -> Iterator[None]:
+    """Errors raised inside get the place `span` where they have none; they go to `found` if given."""
+    try:
+        yield
+    except DiagnosticError as error:
+        there = [d.at(span) for d in error.diagnostics]
+        if found is None:
+            raise DiagnosticError(*there) from None
+        found += there
 
 
 def source_directory(plan: Plan, model_dir: str | Path | None = None) -> Path:
@@ -152,7 +178,7 @@ def _relative(plan: Plan, path: str | None) -> Path | None:
     if path is None:
         return None
     base = Path(plan.path).parent if plan.path is not None else Path()
-    return base / Path(path).expanduser()
+    return base / os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises for a user there is none of
 
 
 def tensor_types(headers: Headers | None) -> dict[str, TensorType]:

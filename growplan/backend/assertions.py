@@ -10,7 +10,7 @@ Half-precision checkpoints are asserted in float32, before the one rounding of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import sqrt
 from typing import NoReturn
@@ -92,11 +92,13 @@ def assert_step(
     read: Read,
     device: torch.device | str = "cpu",
     seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Measurement:
     """Measure step `k` (1-based) and hold it to its claim.
 
-    `graph` is the graph as lowered, `before` and `after` the models around the step. Raises
-    GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw).
+    `graph` is the graph as lowered, `before` and `after` the models around the step. `progress` is
+    told how many layers of the grown model it has come to.
+    Raises GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw).
     """
     step = graph.steps[k - 1]
     sides = Sides(
@@ -113,6 +115,8 @@ def assert_step(
         found = [] if step.claim.startswith("none") else list(measure_laws(step, sides, layer))
         _check_laws(step, found)
         laws.extend(found)
+        if progress is not None:
+            progress(0 if layer is None else layer + 1)
 
     with one_thread_each():
         _check_copies(step, sides)

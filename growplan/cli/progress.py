@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 from growplan.cli.console import Console
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from growplan.apply import Event
 
 ByteProgress = Callable[[int, int], None]  # bytes done, bytes in all
+
+_PHASES = {
+    "write": "writing",
+    "compare": "comparing what was written",
+    "segments": "measuring what is stored",
+    "stock": "loading by transformers",
+    "publish": "publishing",
+}
 
 
 def wanted(console: Console) -> bool:
@@ -29,27 +37,42 @@ def byte_progress(console: Console, title: str) -> Iterator[ByteProgress | None]
         yield None
         return
     with _bar() as progress:
-        task = progress.add_task(title, total=None)
+        task = progress.add_task(title, total=None, bytes=True)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
 def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
-    """What `apply` tells on its way: a line as each step is asserted, a bar while it writes."""
+    """What `apply` tells on its way: a line as each step is asserted, a bar for the phase it is in."""
     if not wanted(console):
         yield lambda event: _line(console.note, event)
         return
     with _bar() as progress:
-        task = progress.add_task("asserting", total=None)
+        phases: dict[str, TaskID] = {}
 
         def show(event: Event) -> None:
-            _line(lambda text: progress.console.print(text, markup=False, highlight=False), event)
-            if event.kind == "stock":
-                progress.update(task, description="loading by transformers", total=None)
-            if event.kind == "write":
-                progress.update(task, description="writing", completed=event.done, total=event.total)
+            _line(
+                lambda text: progress.console.print(text, markup=False, highlight=False, soft_wrap=True),
+                event,
+            )
+            words = phase(event)
+            if words is None:
+                return
+            if event.kind not in phases:
+                for task in phases.values():
+                    progress.update(task, visible=False)
+                phases[event.kind] = progress.add_task(words, total=None, bytes=event.kind == "write")
+            total = event.total or None
+            progress.update(phases[event.kind], description=words, completed=event.done, total=total)
 
         yield show
+
+
+def phase(event: Event) -> str | None:
+    """What a run is doing, for the bar; None where the event begins nothing."""
+    if event.kind == "assert" and event.step is not None:
+        return f"asserting step {event.step.index} of {event.steps}"
+    return _PHASES.get(event.kind)
 
 
 def _line(say: Callable[[str], None], event: Event) -> None:
@@ -66,16 +89,28 @@ def _bar() -> Progress:
         BarColumn,
         DownloadColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TextColumn,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
 
+    class OfBytes(ProgressColumn):
+        """A column that only a task counted in bytes has."""
+
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self.column = column
+
+        def render(self, task: Task) -> Any:
+            return self.column.render(task) if task.fields.get("bytes") else ""
+
     shown: list[Any] = [
         TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
+        BarColumn(bar_width=24),
+        OfBytes(DownloadColumn()),
+        OfBytes(TransferSpeedColumn()),
         TimeRemainingColumn(),
     ]
     return Progress(*shown, console=Terminal(stderr=True), transient=True)

@@ -39,8 +39,8 @@ class ApplyReport:
         if r.segments:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
-            blocks.append(labelled(_stock(r.stock), indent=0, label_width=7))
-        blocks.append(verdict(r.typed, style, measured=True))
+            blocks.append(labelled(_stock(r.stock, r.typed.source.dtype), indent=0, label_width=7))
+        blocks.append(verdict(r.typed, style, measured=True, loaded=r.stock is not None))
         return "\n\n".join("\n".join(lines) for lines in [*blocks, self._written(style)])
 
     def _written(self, style: Style) -> list[str]:
@@ -94,13 +94,15 @@ def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:
         return []
     steps = f"step {first}" if first == last else f"steps {first}-{last}"
     off = f"{worst.name} off by {worst.relative:.2g} of its spread"
-    return labelled([("stored", f"{steps} in {typed.source.dtype}: {off}")], indent=0, label_width=7)
+    stored = f"{steps} as stored in {typed.source.dtype}, computed in float64: {off}"
+    return labelled([("stored", stored)], indent=0, label_width=7)
 
 
-def _stock(differences: Iterable[StockDifference]) -> Iterator[tuple[str, str]]:
-    """The result as a user loads it: `logits off by 3e-07 of their spread`."""
+def _stock(differences: Iterable[StockDifference], dtype: str) -> Iterator[tuple[str, str]]:
+    """The result as a user loads it, computed in its own dtype: `logits off by 3e-07 of their spread`."""
     found = [f"{d.output} off by {d.error / d.spread:.2g} of its spread" for d in differences if d.spread]
-    yield "loaded", "by the stock transformers class, nothing missing" + "".join(f"; {f}" for f in found)
+    how = f"by the stock transformers class, computed in {dtype}, nothing missing"
+    yield "loaded", how + "".join(f"; {f}" for f in found)
 
 
 def _facts(step: TypedStep, m: Measurement) -> Iterator[tuple[str, str]]:

@@ -26,11 +26,11 @@ from growplan.views.style import Style, printable
 
 _MEANING = {
     "exact": "{exact}: the grown model computes the same function as the source{domain}{where}, over the "
-    "reals and in eval mode (dropout off); what {dtype} rounds {rounding}.",
+    "reals and in eval mode (dropout off); {rounding}.",
     "approximate": "{approximate}: every weight keeps the function{domain}{where}, only the norms named "
-    "above do not; in eval mode (dropout off); the difference {rounding}.",
+    "above do not; in eval mode (dropout off); {difference}.",
     "none": "{none}: the grown model starts from another function than the source, by the plan's own choice; "
-    "the difference {rounding}.",
+    "{difference}.",
 }
 
 
@@ -108,8 +108,11 @@ class CheckReport:
         return {"plan": self.name, **typed_data(self.typed)}
 
 
-def verdict(typed: TypedPlan, style: Style, *, measured: bool = False) -> list[str]:
-    """What the plan's claim means, in a sentence; `measured` after `apply` has measured it."""
+def verdict(typed: TypedPlan, style: Style, *, measured: bool = False, loaded: bool = False) -> list[str]:
+    """What the plan's claim means, in a sentence.
+
+    `measured`: `apply` has measured it, in float64; `loaded`: in the model's own dtype too.
+    """
     claim = typed.claim
     text = _MEANING[claim.strength].format(
         exact="exact",
@@ -117,8 +120,8 @@ def verdict(typed: TypedPlan, style: Style, *, measured: bool = False) -> list[s
         none="no claim",
         domain=_domain(claim),
         where=" while growplan's masks are attached" if claim.where == "attached" else "",
-        rounding="is measured above" if measured else "is measured by `growplan apply`",
-        dtype=typed.source.dtype,
+        rounding=_rounding(typed.source.dtype, measured, loaded),
+        difference="the difference is measured " + ("above" if measured else "by `growplan apply`"),
     )
     head, _, rest = text.partition(":")
     first, *others = wrapped(f"{head}:{rest}")
@@ -127,8 +130,19 @@ def verdict(typed: TypedPlan, style: Style, *, measured: bool = False) -> list[s
     return [painted, *others]
 
 
+def _rounding(dtype: str, measured: bool, loaded: bool) -> str:
+    """Rounding of the weights is measured in float64; arithmetic in the dtype itself rounds more."""
+    if not measured:
+        return f"what {dtype} rounds is measured by `growplan apply`"
+    if loaded:
+        return (
+            f"what storing in {dtype} rounds is measured above, and by `loaded` what computing in it rounds"
+        )
+    return f"what storing in {dtype} rounds is measured above; computing in {dtype} rounds on top"
+
+
 def _domain(claim: Claim) -> str:
-    return "" if claim.domain == "all" else f" on the {claim.domain}"
+    return f" on the {' and the '.join(claim.domain)}" if claim.domain else ""
 
 
 def typed_data(typed: TypedPlan) -> dict[str, Any]:
