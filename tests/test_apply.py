@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from growplan.apply import apply
+from growplan.apply import Event, apply
 from growplan.backend.segments import segments
 from growplan.checkpoint.files import file_sha256
 from growplan.checkpoint.verify import verify
+from growplan.cli.progress import phase
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
+from growplan.views.apply import ApplyReport
+from growplan.views.style import Style
 from tests.tiny import tiny_checkpoint
 
 STEPS = "widen hidden 48→72 via fpi; stack depth x2; mask-in heads; widen ffn x2"
@@ -38,6 +42,30 @@ def test_the_result_verifies_and_loads_clean(source: Path, tmp_path: Path) -> No
     assert stock["output"] == "logits"
     assert [s["id"] for s in record["steps"]] == ["widen-hidden", "stack-depth", "mask-in-heads", "widen-ffn"]
     assert record["claim"] == "none"
+
+
+def test_what_is_told_on_the_way(source: Path, tmp_path: Path) -> None:
+    """Progress counts layers over all steps; the report tells storing from computing."""
+    events: list[Event] = []
+    plan = parse_text(STEPS, "p.grow", "dsl")
+    result = apply(plan, tmp_path / "out", model_dir=source, stock=True, progress=events.append)
+    kinds = list(dict.fromkeys(event.kind for event in events))
+    assert kinds == ["assert", "step", "write", "compare", "segments", "stock", "publish"]
+    asserted = [event for event in events if event.kind == "assert"]
+    assert phase(asserted[0]) == "asserting step 1 of 4"
+    counts = [event.done for event in asserted]
+    assert counts == sorted(counts) and counts[0] == 0
+    assert counts[-1] == asserted[-1].total == 2 + 4 + 4 + 4
+    assert all(phase(event) for event in events if event.kind != "step")
+
+    exact = apply(parse_text("widen ffn x2", "p.grow", "dsl"), tmp_path / "two", model_dir=source, stock=True)
+    report = " ".join(ApplyReport(exact, "p.grow").human(Style()).split())
+    assert "as stored in F32, computed in float64: logits off by" in report
+    assert "by the stock transformers class, computed in F32, nothing missing; logits off by" in report
+    assert "what storing in F32 rounds is measured above, and by `loaded` what computing in it" in report
+    alone = " ".join(ApplyReport(replace(exact, stock=None), "p.grow").human(Style()).split())
+    assert "computing in F32 rounds on top" in alone and "`loaded`" not in alone
+    assert result.typed.claim.strength == "none"
 
 
 def test_segments_are_source_against_result(source: Path, tmp_path: Path) -> None:

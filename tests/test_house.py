@@ -87,6 +87,17 @@ def test_no_file_holds_two_ideas() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
 
 
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cli.md", "docs/python-api.md")
+FILE = re.compile(r"`((?:growplan|tests|docs|plans|examples)/[\w./-]+\.\w+)`")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_exist(page: str) -> None:
+    named = FILE.findall((ROOT / page).read_text(encoding="utf-8"))
+    made_up = ("NAME", "LAYER")
+    assert [n for n in named if not any(m in n for m in made_up) and not (ROOT / n).exists()] == []
+
+
 TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".lark", ".grow", ".json", ".cfg", ""}
 SKIP = {".git", ".venv", "model", "out", "build", "dist", "__pycache__"}
 MACHINE = ["/" + name + "/" for name in ("work", "root", "home", "opt")] + ["file:" + "//"]

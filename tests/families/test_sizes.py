@@ -8,16 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from growplan.diagnostics import DiagnosticError, Source
 from growplan.families import (
     ExpressionError,
+    bind,
     evaluate_size,
     explicit_config,
     kept_equations,
     open_equations,
 )
 from growplan.families.expr import parse_axes
+from growplan.families.load import DATA, parse_family
 from growplan.families.sizes import broken_constraints
-from tests.families.configs import model
+from tests.families.configs import CONFIGS, config, model
 
 
 def test_nothing_moves_nothing_is_written() -> None:
@@ -35,6 +38,25 @@ def test_derived_defaults_become_explicit() -> None:
     llama = model("llama", num_key_value_heads=None)
     grown = explicit_config(llama, {**llama.sizes, "heads": 12, "kv_heads": 6})
     assert (grown["num_key_value_heads"], grown["head_dim"], grown["hidden_size"]) == (6, 8, 48)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("n_inner ?? hidden//0", "`ffn = hidden//0` divides by zero"),
+        ("n_inner ?? hidden // (heads - heads)", "divides by zero"),
+        ("n_inner ?? 4*ffn", "`ffn = 4*ffn` needs ffn"),
+    ],
+)
+def test_a_default_without_a_value_is_reported(formula: str, words: str) -> None:
+    text = (DATA / "gpt2.yaml").read_text(encoding="utf-8").replace("n_inner ?? 4*hidden", formula)
+    family = parse_family(Source("mine.yaml", text))
+    with pytest.raises(DiagnosticError) as caught:
+        bind(family, config(CONFIGS["gpt2"]))
+    (found,) = caught.value.diagnostics
+    assert found.code == "GP316" and words in found.message
+    assert found.help == ("give `n_inner` in config.json",)
+    assert bind(family, config({**CONFIGS["gpt2"], "n_inner": 96})).sizes["ffn"] == 96
 
 
 def test_labels_and_other_keys_are_untouched() -> None:
