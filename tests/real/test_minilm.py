@@ -83,7 +83,8 @@ def test_tokenizer_is_carried_and_the_readme_kept(minilm: Path, wider: Path) -> 
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "modules.json"):
         assert (wider / name).read_bytes() == (minilm / name).read_bytes()
     assert (wider / "README.source.md").read_bytes() == (minilm / "README.md").read_bytes()
-    assert "base_model" in (wider / "README.md").read_text(encoding="utf-8")
+    card = (wider / "README.md").read_text(encoding="utf-8")
+    assert "license: apache-2.0" in card and "widen hidden 384→768 via fpi" in card
 
 
 def test_units_are_not_bound_to_stay_equal(wider: Path) -> None:
