@@ -58,11 +58,11 @@ def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
             words = phase(event)
             if words is None:
                 return
+            total = event.total or None
             if event.kind not in phases:
                 for task in phases.values():
                     progress.update(task, visible=False)
-                phases[event.kind] = progress.add_task(words, total=None, bytes=event.kind == "write")
-            total = event.total or None
+                phases[event.kind] = progress.add_task(words, total=total, bytes=event.kind == "write")
             progress.update(phases[event.kind], description=words, completed=event.done, total=total)
 
         yield show
