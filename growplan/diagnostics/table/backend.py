@@ -33,7 +33,7 @@ CODES = {
     ),
     "GP504": Code(
         what="A tensor is not the copy that the method names.",
-        why="A step that preserves nothing (`stack`, `interlace`) is asserted by where its tensors come from.",
+        why="A step that preserves nothing (`stack`, `interlace`) is asserted by where its tensors are from.",
         fix="Please report it with the plan. Nothing was written to the target.",
     ),
     "GP505": Code(
