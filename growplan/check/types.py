@@ -14,7 +14,7 @@ from operator import add
 from typing import Any
 
 from growplan.algebra import Expansion
-from growplan.check import rules
+from growplan.check import norms, rules
 from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
@@ -127,15 +127,15 @@ class TypeOps:
         self._scale_eps(module, result.eps_factor)
         return Act(result.out, module.outs, module.name)
 
-    def _norm_rule(self, module: Module, e_in: Expansion, target: Expansion | None) -> rules.NormResult:
-        rule = rules.layer_norm if module.kind == "layernorm" else rules.rms_norm
+    def _norm_rule(self, module: Module, e_in: Expansion, target: Expansion | None) -> norms.NormResult:
+        rule = norms.layer_norm if module.kind == "layernorm" else norms.rms_norm
         try:
             return rule(e_in, target)
         except Refusal as refusal:
             if self.candidate.norms != "indexed":
                 raise
-            result = rules.indexed_norm(e_in)
-            bound = rules.uneven_bound(e_in, centred=module.kind == "layernorm")
+            result = norms.indexed_norm(e_in)
+            bound = norms.uneven_bound(e_in, centred=module.kind == "layernorm")
             self.typing.violations.append(Violation(module.name, refusal.found, bound))
             if target is None:
                 return result

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from growplan.algebra import Expansion, Root, Run
-from growplan.check import rules
+from growplan.check import norms, rules
 from growplan.check.rules import Refusal
 from tests.check.dense import ACTIVATIONS, dense, expand, layer_norm, rms_norm
 
@@ -66,7 +66,7 @@ class TestLayerNorm:
         x = norm_input(rng, 6, scale)
         want = layer_norm(x, gamma, beta, eps)
         try:
-            result = rules.layer_norm(e)
+            result = norms.layer_norm(e)
         except Refusal:
             assert not self._some_gamma_works(e, x, want, eps)
             return
@@ -95,7 +95,7 @@ class TestLayerNorm:
         e = Expansion.padded(6, 8, "mean")
         rng = np.random.default_rng(3)
         x = norm_input(rng, 6, 1e-3)
-        result = rules.layer_norm(e)
+        result = norms.layer_norm(e)
         gamma = np.nan_to_num(dense(result.gamma)) @ np.ones(6)
         want = layer_norm(x, np.ones(6), np.zeros(6), 1e-5) @ dense(result.out).T
         kept = layer_norm(expand(e, x, rng), gamma, np.zeros(8), 1e-5)
@@ -110,7 +110,7 @@ class TestRmsNorm:
         gamma, eps = rng.normal(size=6), 1e-6
         x = norm_input(rng, 6, scale)
         try:
-            result = rules.rms_norm(e)
+            result = norms.rms_norm(e)
         except Refusal:
             wide = (expand(e, x, rng) ** 2).mean(-1) / (x**2).mean(-1)
             assert np.ptp(wide) > 1e-9, "the energy ratio depends on the input"
@@ -125,7 +125,7 @@ class TestRmsNorm:
     def test_uneven_scaled_copies_of_equal_energy(self) -> None:
         """One unit once at 1, another twice at 1/sqrt(2): E^T E = I."""
         e = Expansion(2, (Run("copy", 1, 0), Run("copy", 1, 1, half), Run("copy", 1, 1, half)))
-        result = rules.rms_norm(e)
+        result = norms.rms_norm(e)
         rng = np.random.default_rng(0)
         x, gamma = rng.normal(size=(4, 2)), rng.normal(size=2)
         got = rms_norm(expand(e, x, rng), dense(result.gamma) @ gamma, 1e-6 * float(result.eps_factor))
@@ -215,7 +215,7 @@ class TestTiedHead:
     @given(even_map(), seeds)
     def test_norm_meets_the_target(self, e: Expansion, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        rule = rules.rms_norm if "zero" in e.kinds else rules.layer_norm
+        rule = norms.rms_norm if "zero" in e.kinds else norms.layer_norm
         result = rule(e, rules.tied_target(e))
         gamma, beta, x, wte = (
             rng.normal(size=6),
@@ -225,7 +225,7 @@ class TestTiedHead:
         )
         new_gamma = np.nan_to_num(dense(result.gamma), nan=0.4) @ gamma
         eps = float(result.eps_factor) * 1e-5
-        if rule is rules.rms_norm:
+        if rule is norms.rms_norm:
             want = rms_norm(x, gamma, 1e-5) @ wte.T
             got = rms_norm(expand(e, x, rng), new_gamma, eps)
         else:
@@ -237,7 +237,7 @@ class TestTiedHead:
 class TestIndexedNorm:
     def test_uneven_copies_are_approximate(self) -> None:
         e = Expansion.circular(6, 8)
-        result = rules.indexed_norm(e)
+        result = norms.indexed_norm(e)
         assert not result.exact
         rng = np.random.default_rng(0)
         x, gamma, beta = norm_input(rng, 6, 1.0), rng.normal(size=6), rng.normal(size=6)
