@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
+from growplan.check.settle import words
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
 from growplan.checkpoint.headers import Headers, find_headers
@@ -86,15 +87,20 @@ def read_for(
     except DiagnosticError as error:
         if not isinstance(error.partial, Plan):
             raise
-        found = [*error.diagnostics, *_mistakes(error.partial, model_dir, family)]
+        unread = min((d.span.start for d in error.diagnostics if d.span), default=0)
+        found = [*error.diagnostics, *_mistakes(error.partial, unread, model_dir, family)]
         placed = sorted((d for d in found if d.span), key=lambda d: (d.span.source.name, d.span.start))  # type: ignore[union-attr]
         raise DiagnosticError(*(d for d in found if not d.span), *placed) from None
 
 
-def _mistakes(plan: Plan, model_dir: str | Path | None, family: str | Path | None) -> tuple[Diagnostic, ...]:
-    """What the checker can say of a plan some of whose steps could not be read."""
+def _mistakes(
+    plan: Plan, unread: int, model_dir: str | Path | None, family: str | Path | None
+) -> tuple[Diagnostic, ...]:
+    """What the checker can say of a plan some of whose words could not be read, from `unread` on."""
+    if plan.source is None and model_dir is None:
+        return tuple(finding for step in plan.steps for finding in words(step))
     try:
-        check_plan(plan, bind_source(plan, model_dir, family)[2], incomplete=True)
+        check_plan(plan, bind_source(plan, model_dir, family)[2], unread=unread)
     except DiagnosticError as error:
         return error.diagnostics
     return ()
@@ -118,7 +124,7 @@ def bind_source(
         headers = find_headers(config.directory)
         if not found:
             return config, headers, _bound(described or detect(config), config, headers)
-    raise DiagnosticError(*found)
+    raise DiagnosticError(*found, *(finding for step in plan.steps for finding in words(step)))
 
 
 def _bound(family: Family, config: Config, headers: Headers | None) -> Model:

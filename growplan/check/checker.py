@@ -6,6 +6,7 @@ recorded, and the walk goes on with the sizes it asked for, so that one run repo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from growplan.check.claims import depth_proof, prove_width, weakest
@@ -13,33 +14,34 @@ from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
-from growplan.check.settle import implied, settle
+from growplan.check.settle import axes_named, implied, settle
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
+from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Plan, Step
 from growplan.methods import get_method
 from growplan.methods.base import Claim, Method
 
 MOST_ERRORS = 20
-OF_ONE_STEP = ("GP101", "GP108", "GP110", "GP111", "GP112", "GP113", "GP114", "GP115", "GP116", "GP117")
 
 
-def check_plan(plan: Plan, source: Model, *, incomplete: bool = False) -> TypedPlan:
+def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> TypedPlan:
     """Type a plan against its source. Raises DiagnosticError with every mistake found.
 
-    `incomplete`: some steps could not be read, so sizes are not what they will be; only
-    mistakes that do not depend on earlier steps are reported, and no proof is worth anything.
+    A mistake leaves the axes of its step (and those that equations couple with them) in doubt:
+    later steps are judged on the others alone. `unread`: from this offset of the plan on, some
+    step could not be read, so that every size after it is in doubt; then no proof is made.
     """
     walk = _Walk(plan, source, relations_in_force(source))
     for step in plan.steps:
+        if unread is not None and (step.span is None or step.span.start > unread):
+            walk.doubted = frozenset(source.sizes)
         walk.written(step)
-    if incomplete:
-        walk.errors = [d for d in walk.errors if d.code in OF_ONE_STEP]
-    elif not walk.errors:
+    if unread is None:
         walk.close()
-    if walk.errors:
+    if walk.errors or unread is not None:
         raise DiagnosticError(*walk.errors[:MOST_ERRORS])
     steps = tuple(walk.steps)
     before, after = cost(source), cost(walk.model)
@@ -65,14 +67,19 @@ class _Walk:
     errors: list[Diagnostic] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
     openers: dict[Relation, Request] = field(default_factory=dict)
+    doubted: frozenset[str] = frozenset()
 
     def written(self, step: Step) -> None:
         """One step of the plan's own."""
         try:
-            request, method = settle(step, self.model, self.relations)
+            settled = settle(step, self.model, self.relations, self.doubted)
         except DiagnosticError as error:
             self.errors += [d.at(step.span) for d in error.diagnostics]
+            self.doubt(axes_named(step, self.model))
             return
+        if settled is None:
+            return
+        request, method = settled
         self.named |= set(request.grow)
         if "head_dim" in request.grow:
             keeps = self.model.family.keeps
@@ -80,18 +87,30 @@ class _Walk:
         self.take(request, method)
 
     def take(self, request: Request, method: Method) -> None:
-        """Type a settled step; on a mistake, record it and go on with the sizes asked for."""
+        """Type a settled step; on a mistake, record it and go on with the model as it was."""
         before = self.model
         try:
             step = _typed(self.plan, request, method, before, len(self.steps) + 1)
-            self.steps.append(step)
-            self.model = step.after
         except DiagnosticError as error:
             self.errors += [d.at(request.span) for d in error.diagnostics]
-            self.model = _resized(before, request, {})
+            self.doubt(request.grow)
+            return
+        self.steps.append(step)
+        self.model = step.after
         for relation in self.relations:
             if holds(relation, before.sizes) and not holds(relation, self.model.sizes):
                 self.openers[relation] = request
+
+    def doubt(self, axes: Iterable[str]) -> None:
+        """The sizes of `axes` are not what the plan wants, nor are those that depend on them."""
+        found = {axis for axis in axes if axis in self.model.sizes}
+        if "heads" in found:
+            found.add("kv_heads")
+        for relation in self.relations:
+            coupled = set().union(*map(size_names, relation))
+            if found & coupled:
+                found |= coupled
+        self.doubted |= found
 
     def close(self) -> None:
         """Close what the steps left open, by the method of the step that opened it."""
@@ -104,14 +123,15 @@ class _Walk:
                 method = get_method(request.via)
                 assert method is not None
                 self.take(request, method)
-                if self.errors:
-                    return
-            check_constraints(self.model, self.steps[-1].span if self.steps else None)
+            if not self.doubted:
+                check_constraints(self.model, self.steps[-1].span if self.steps else None)
         except DiagnosticError as error:
             self.errors += error.diagnostics
 
     def _open(self, relation: Relation) -> bool:
-        return relation in self.relations and not holds(relation, self.model.sizes)
+        coupled = set().union(*map(size_names, relation))
+        in_force = relation in self.relations and not coupled & self.doubted
+        return in_force and not holds(relation, self.model.sizes)
 
 
 def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
 
@@ -14,7 +14,7 @@ from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
 from growplan.check.types import Typing, silent_block_is_identity, type_model, writers
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.model import Model
-from growplan.families.rope import read_rope
+from growplan.families.rope import ROPE_KEYS, largest_head_dim, read_rope, with_theta
 from growplan.methods import get_method
 from growplan.methods.base import (
     Candidate,
@@ -50,7 +50,9 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
     """Take the first candidate that types. Raises GP201 (none does) or GP204 (too weak)."""
     asked = WidthRequest(request.grow, model.sizes, key, request.step.options if request.step else {})
     refusals: list[tuple[Candidate, Refusal]] = []
-    for candidate in method.widen(asked):
+    for proposed in method.widen(asked):
+        grows = any(e.size != e.old for e in proposed.maps.values())
+        candidate = proposed if grows else replace(proposed, label="unchanged")
         try:
             typing = type_model(model, candidate)
         except Refusal as refusal:
@@ -77,8 +79,8 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         (factor,) = factors
         keys = ", ".join(sorted(typing.eps))
         reasons.append(f"norms see {factor} of the old energy: scale × sqrt({factor}), `{keys}` × {factor}")
-    if typing.rotary_growth is not None:
-        reasons.append(f"rotary pairs keep their frequencies: theta* = theta^({typing.rotary_growth})")
+    if typing.rotary is not None:
+        reasons.append(f"rotary pairs keep their frequencies: theta* = theta^({typing.rotary[0]})")
     if typing.tied and typing.stream is not None and typing.stream.most_copies > 1:
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.masked:
@@ -108,14 +110,7 @@ def _eps_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]:
 
 def _rope_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]:
     """theta* = theta^(dh*/dh), written where the config keeps its theta."""
-    if typing.rotary_growth is None:
-        return ()
-    theta = read_rope(model.config).theta ** float(typing.rotary_growth)
-    for key in ("rope_scaling", "rope_parameters"):
-        given = model.config.get(key)
-        if given:
-            return ((key, {**given, "rope_theta": theta}),)
-    return (("rope_theta", theta),)
+    return () if typing.rotary is None else tuple(with_theta(model.config, typing.rotary[1]).items())
 
 
 def _notes(refusals: Sequence[tuple[Candidate, Refusal]], model: Model) -> list[tuple[str, str]]:
@@ -177,17 +172,26 @@ def _ways_out(request: Request, model: Model) -> list[str]:
         multiple = (new // old + 1) * old
         words = f"widen hidden to {multiple}, a multiple of {old}"
         tries.append((words, via, {**grow, "hidden": (old, multiple)}))
-    if "head_dim" in grow and grow["head_dim"][1] % 2:
-        old, new = grow["head_dim"]
-        tries.append(
-            (f"widen head_dim to {new + 1}, an even size", via, {**grow, "head_dim": (old, new + 1)})
-        )
+    if "head_dim" in grow:
+        old = grow["head_dim"][0]
+        for size in _head_sizes(model, *grow["head_dim"]):
+            tries.append((f"widen head_dim to {size}", via, {**grow, "head_dim": (old, size)}))
     if via != "fpi":
         tries.append(("`via fpi`, which is exact here", "fpi", grow))
     if via != "bert2bert":
         tries.append(("`via bert2bert` (approximate, as published)", "bert2bert", grow))
     ways = [words for words, name, sizes in tries if _types(name, sizes, model)]
+    if not ways and "head_dim" in grow:
+        return [f"keep head_dim at {grow['head_dim'][0]}, and grow heads or hidden instead"]
     return ways or ["`growplan methods` lists other methods, with what they grow"]
+
+
+def _head_sizes(model: Model, old: int, new: int) -> list[int]:
+    """An even size beside an odd one, and the largest that rotary positions allow."""
+    sizes = [new + 1] if new % 2 else []
+    if any(key in model.config for key in ROPE_KEYS):
+        sizes.append(largest_head_dim(read_rope(model.config), old))
+    return [size for size in sizes if size > old]
 
 
 def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from growplan.algebra import Root
 from growplan.check.typed import TypedStep
 from growplan.diagnostics import Diagnostic
 
@@ -44,13 +45,32 @@ def _dead(step: TypedStep) -> Iterator[Diagnostic]:
 
 
 def _rounding(step: TypedStep) -> Iterator[Diagnostic]:
-    """Norm factors that half precision cannot hold widen the measured error."""
-    if step.config and step.before.dtype in ("BF16", "F16"):
+    """Factors on stored tensors that half precision cannot hold widen the measured error."""
+    if step.before.dtype not in ("BF16", "F16"):
+        return
+    factors = {c for r in step.rewrites for c in r.rows.scales if not _power_of_two(c)}
+    if factors:
+        shown = ", ".join(sorted(map(str, factors))[:3])
         yield Diagnostic(
             "GP903",
-            f"norm scales are multiplied by an irrational or odd factor and rounded to "
-            f"{step.before.dtype.lower()}: exact over the reals, the stored error is larger",
+            f"weights are multiplied by {shown} and rounded to {step.before.dtype.lower()}: exact over the "
+            "reals, the stored error is larger",
             step.span,
-            help=("a multiple of the old size needs no factor",),
+            help=(_clean_sizes(step),),
             severity="warning",
         )
+
+
+def _clean_sizes(step: TypedStep) -> str:
+    """Sizes that need no factor, or one that every float holds."""
+    if any(axis == "head_dim" for axis, _, _ in step.axes):
+        return "4 times the old head size needs a factor of 2, which every float holds"
+    return "a multiple of the old size needs no factor, or a power of two"
+
+
+def _power_of_two(c: Root) -> bool:
+    value = c.as_rational()
+    if value is None or value == 0:
+        return value is not None
+    parts = (abs(value.numerator), value.denominator)
+    return all(part & (part - 1) == 0 for part in parts)

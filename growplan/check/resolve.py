@@ -139,10 +139,11 @@ def whole(value: Fraction, axis: str, relation: Relation, sizes: Mapping[str, in
     left, right = relation
     unit = max(1, evaluate_size(right, {**sizes, axis: 1}))
     total = evaluate_size(left, sizes)
-    below = int(total // unit * unit)
+    below = int(total // unit)
+    counts = [count for count in (below, below + 1) if count >= sizes[axis]] or [sizes[axis]]
     fail(
         "GP107",
         f"{left} = {right} has no whole solution: {total} is no multiple of {unit}",
         span,
-        help=f"use {left} {below} or {below + unit}",
+        help=f"use {left} {' or '.join(str(count * unit) for count in counts)}",
     )

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
-from growplan.check.resolve import Relation, Request, axis_of, new_size, open_relations, solve, whole
+from growplan.check.resolve import (
+    Relation,
+    Request,
+    axis_aliases,
+    axis_of,
+    new_size,
+    open_relations,
+    solve,
+    whole,
+)
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.expr import size_names
 from growplan.families.model import Model
+from growplan.families.sizes import broken_constraints
 from growplan.language.plan import Step
 from growplan.methods import default_method, get_method, method_names
 from growplan.methods.base import Method
@@ -18,8 +28,14 @@ LATER = {
 }
 
 
-def settle(step: Step, model: Model, relations: tuple[Relation, ...]) -> tuple[Request, Method]:
-    """Axes, sizes and method of a written step. Raises GP1xx."""
+def settle(
+    step: Step, model: Model, relations: tuple[Relation, ...], doubted: frozenset[str] = frozenset()
+) -> tuple[Request, Method] | None:
+    """Axes, sizes and method of a written step. Raises GP1xx.
+
+    Of `doubted` axes an earlier mistake hides the size: theirs is not judged, and the step is
+    None if it grows one.
+    """
     if step.verb in LATER:
         fail(
             "GP110",
@@ -28,7 +44,7 @@ def settle(step: Step, model: Model, relations: tuple[Relation, ...]) -> tuple[R
             help="`growplan methods` lists what is",
         )
     found: list[Diagnostic] = []
-    grow = _sizes(step, model, relations, found)
+    grow = _sizes(step, model, relations, doubted, found)
     via = step.via or default_method(step.verb) or ""
     method = get_method(via)
     if method is None:
@@ -38,12 +54,34 @@ def settle(step: Step, model: Model, relations: tuple[Relation, ...]) -> tuple[R
         found += [*_check_verb(step, method, grow, axes), *_check_options(step, method)]
     if found:
         raise DiagnosticError(*found)
+    if doubted & axes_named(step, model):
+        return None
     assert step.id is not None and method is not None
     return Request(step, step.id, step.verb, via, with_kv_heads(grow, model), step.span), method
 
 
+def words(step: Step) -> Iterator[Diagnostic]:
+    """What is wrong with a step whatever the model: its method, and the method's options."""
+    via = step.via or default_method(step.verb) or ""
+    method = get_method(via)
+    if method is not None:
+        yield from _check_options(step, method)
+    elif step.verb not in LATER:
+        yield _no_method(step, via)
+
+
+def axes_named(step: Step, model: Model) -> set[str]:
+    """The axes a step names."""
+    aliases = axis_aliases(model.family)
+    return {aliases.get(growth.axis, growth.axis) for growth in step.growths}
+
+
 def _sizes(
-    step: Step, model: Model, relations: tuple[Relation, ...], found: list[Diagnostic]
+    step: Step,
+    model: Model,
+    relations: tuple[Relation, ...],
+    doubted: frozenset[str],
+    found: list[Diagnostic],
 ) -> dict[str, tuple[int, int]]:
     """Axis -> (old, new) of every growth that makes sense; the others are reported."""
     grow: dict[str, tuple[int, int]] = {}
@@ -52,7 +90,9 @@ def _sizes(
             axis = axis_of(growth, model.family, model.sizes)
             if axis in grow:
                 fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
-            grow[axis] = (model.sizes[axis], new_size(growth, axis, model, relations))
+            doubt = axis in doubted
+            new = model.sizes[axis] if doubt else new_size(growth, axis, model, relations)
+            grow[axis] = (model.sizes[axis], new)
         except DiagnosticError as error:
             found += [d.at(step.span) for d in error.diagnostics]
     return grow
@@ -91,7 +131,7 @@ def _check_verb(
         message = f"`{method.name}` has no meaning for `{step.verb}`: it serves {serves}"
         yield Diagnostic("GP113", message, step.place("via"), help=(others,))
         return
-    moving = tuple(a for a in axes if grow[a][0] != grow[a][1])
+    moving = tuple(a for a in axes if step.verb != "widen" or grow[a][0] != grow[a][1])
     wrong = [] if depth_verb else [a for a in moving if a not in method.axes]
     if wrong:
         message = f"`{method.name}` does not grow `{wrong[0]}`: it grows {', '.join(method.axes)}"
@@ -165,18 +205,23 @@ def implied(
     left, right = relation = still_open[0]
     method = get_method(opener.via)
     assert method is not None
+    broken: DiagnosticError | None = None
     for axis in _closing_axes(model, relation):
         if axis in named or axis not in method.axes:
             continue
         value = solve(relation, axis, model.sizes)
         assert value is not None
-        new = whole(value, axis, relation, model.sizes, opener.span)
-        old = model.sizes[axis]
-        if new < old:
+        try:
+            new = whole(value, axis, relation, model.sizes, opener.span)
+        except DiagnosticError as error:
+            broken = broken or error
             continue
-        grow = with_kv_heads({axis: (old, new)}, model)
-        reason = f"{left} = {right}"
-        return Request(None, f"{opener.id}/{axis}", "widen", opener.via, grow, opener.span, reason)
+        if new > model.sizes[axis]:
+            grow = with_kv_heads({axis: (model.sizes[axis], new)}, model)
+            reason = f"{left} = {right}"
+            return Request(None, f"{opener.id}/{axis}", "widen", opener.via, grow, opener.span, reason)
+    if broken is not None:
+        raise broken
     fail(
         "GP109",
         f"the plan ends with {left} ≠ {right} ({_values(relation, model)})",
@@ -199,7 +244,7 @@ def _closing_ways(model: Model, relation: Relation) -> list[str]:
         value = solve(relation, axis, model.sizes)
         if value is not None and value.denominator == 1 and value >= model.sizes[axis]:
             ways.append(f"`widen {axis} to {value}`")
-    if relation in model.family.keeps:
+    if relation in model.family.keeps and not broken_constraints(model.family, model.sizes):
         size = model.sizes["head_dim"]
         ways.append(f"or let the model leave it: a step `widen head_dim {size}→{size}` releases it")
     return ways or ["change one of these sizes"]

@@ -19,7 +19,7 @@ from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
 from growplan.families.model import Add, AxisExpr, Call, Expr, Model, Module, Name
-from growplan.families.rope import read_rope
+from growplan.families.rope import LARGEST_THETA, grown_theta, read_rope
 from growplan.families.walk import run, subexpressions
 from growplan.methods.base import Candidate
 
@@ -56,7 +56,7 @@ class Typing:
     violations: list[Violation] = field(default_factory=list)
     inputs: set[str] = field(default_factory=set)  # axes that inputs of the model select from
     stream: Expansion | None = None
-    rotary_growth: Fraction | None = None  # new over old head size, where rotary positions apply
+    rotary: tuple[Fraction, float] | None = None  # (new over old head size, theta*), where rope moves
 
 
 def type_model(model: Model, candidate: Candidate) -> Typing:
@@ -220,15 +220,19 @@ class TypeOps:
                 raise Refusal(f"whole heads ({units.old}→{units.size})", rules.brief(act.map))
         out = rules.attention(heads, kv_heads, rules.head_dim(*dims, rotary=q.rotary))
         if q.rotary and plain.size != plain.old:
-            self._rotate(Fraction(plain.size, plain.old))
+            self._rotate(plain.old, plain.size)
         return Act(out, q.axis)
 
-    def _rotate(self, growth: Fraction) -> None:
+    def _rotate(self, old: int, new: int) -> None:
         """Frequencies keep their pairs under theta* = theta^(dh*/dh); only plain ones have a theta alone."""
-        kind = read_rope(self.model.config).kind
-        if kind != "default":
-            raise Refusal("rotary positions of type `default`", f"type `{kind}`")
-        self.typing.rotary_growth = growth
+        rope = read_rope(self.model.config)
+        if rope.kind != "default":
+            raise Refusal("rotary positions of type `default`", f"type `{rope.kind}`")
+        theta = grown_theta(rope, old, new)
+        if theta is None:
+            needs = f"theta* = theta^({Fraction(new, old)}) of at most {LARGEST_THETA:g}"
+            raise Refusal(needs, f"theta {rope.theta:g}")
+        self.typing.rotary = (Fraction(new, old), theta)
 
     def _tied(self, embedding: Act | Module, x: Act | Module) -> Act:
         assert isinstance(embedding, Module) and isinstance(x, Act)

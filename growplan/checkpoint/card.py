@@ -115,13 +115,14 @@ def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[
     name = ("" if hub_id(source) else "a local checkpoint ") + f"`{base_model_name(source)}`"
     yield (
         f"Grown from {name} with growplan. As a whole the plan is **{growth.claim}**: "
-        f"{_MEANING.get(growth.claim.partition(' ')[0], 'see the certificate')}."
+        f"{_meaning(growth.claim)}."
     )
     yield from ("", "## Plan", "", "```", *plan_text.rstrip("\n").splitlines(), "```")
     yield from ("", "## Certificate", "", "| step | claim | proof | measured |", "|---|---|---|---|")
     yield from (_row(step) for step in growth.steps)
     if growth.segments:
-        yield from ("", "Steps are measured before rounding. Source against result, as stored:", "")
+        said = "Steps are measured before rounding. The model before against the model after, as stored:"
+        yield from ("", said, "")
         yield from (_segment(segment) for segment in growth.segments)
     if growth.hint is not None:
         yield from ("", "## Training on", "")
@@ -137,9 +138,16 @@ def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[
         yield "The card of the source is kept as `README.source.md`."
 
 
+def _meaning(claim: str) -> str:
+    """A claim such as `exact (old vocab)` in words."""
+    strength, _, limits = claim.partition(" (")
+    inside = f" inside the {limits.rstrip(')').replace(', ', ' and the ')}" if limits else ""
+    return _MEANING.get(strength, "see the certificate").format(domain=inside)
+
+
 _MEANING = {
-    "exact": "it computes what its source computes, up to rounding",
-    "approximate": "it computes nearly what its source computes",
+    "exact": "it computes what its source computes{domain}, up to rounding",
+    "approximate": "every weight keeps the function, and some norms do not; how far off it is stands below",
     "none": "nothing is promised about what it computes before it is trained",
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta", "partial_rotary_factor")
 DEFAULT_THETA = 10000.0
+LARGEST_THETA = 1e15
 
 # parameters each type needs, beside rope_theta
 TYPES: Mapping[str, tuple[str, ...]] = {
@@ -85,6 +86,31 @@ def read_rope(config: Mapping[str, Any]) -> Rope:
     return rope
 
 
+def grown_theta(rope: Rope, old: int, new: int) -> float | None:
+    """theta* = theta^(new/old), which keeps the frequencies of the old pairs; None past LARGEST_THETA."""
+    log = math.log(rope.theta) * new / old
+    return math.exp(log) if rope.theta == 1 or log <= math.log(LARGEST_THETA) else None
+
+
+def largest_head_dim(rope: Rope, old: int) -> int:
+    """The largest even head size whose theta* is still readable."""
+    if rope.theta == 1:
+        return 1 << 20
+    return int(old * math.log(LARGEST_THETA) / math.log(rope.theta)) // 2 * 2
+
+
+def with_theta(config: Mapping[str, Any], theta: float) -> dict[str, Any]:
+    """The config keys that hold theta, each with the new one; `rope_theta` where none does."""
+    out: dict[str, Any] = {}
+    for key in ("rope_scaling", "rope_parameters"):
+        given = config.get(key)
+        if isinstance(given, Mapping) and given:
+            out[key] = {**given, "rope_theta": theta}
+    if "rope_theta" in config or not out:
+        out["rope_theta"] = theta
+    return out
+
+
 def _theta(config: Mapping[str, Any], given: Mapping[str, Any], key: str) -> float:
     inside = given.get("rope_theta")
     if inside is not None:
@@ -94,7 +120,7 @@ def _theta(config: Mapping[str, Any], given: Mapping[str, Any], key: str) -> flo
 
 
 def _number(value: Any, name: str, key: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= 1e15:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1 <= value <= LARGEST_THETA:
         raise RopeError(key, f"`{name}` is a number of at least 1, not {value!r:.40}")
     return float(value)
 

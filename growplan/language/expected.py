@@ -84,4 +84,8 @@ def _hints(text: str, start: int, at: int, word: str, expected: frozenset[str]) 
         return (f"write `, {word} VALUE` for an option",)
     if "WORD" in expected and not word:
         return ("every option has a value: `, KEY VALUE`",)
-    return ()
+    if "INT" in expected:
+        return ("a size is `768→1024`, `to 1024` or `x2`; leave it out where an equation gives it",)
+    if before.rstrip().endswith("via"):
+        return ("`growplan methods` lists the methods",)
+    return ("`growplan explain GP020` shows the forms of a step",)

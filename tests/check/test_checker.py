@@ -229,12 +229,63 @@ def test_an_approximate_proof_gives_its_bound() -> None:
     )
 
 
-def test_mistakes_of_an_incomplete_plan() -> None:
-    """Sizes depend on steps that could not be read; words do not."""
-    plan = parse_text("mask-in heads; widen hiden x2; widen ffn 5→6, colour red", "p.grow", "dsl")
+def test_mistakes_after_what_could_not_be_read() -> None:
+    """Before it everything is judged; after it sizes are in doubt, words are not."""
+    text = "widen vocab 5→6; mask-in heads; widen hiden x2; widen ffn 5→6, colour red"
+    plan = parse_text(text, "p.grow", "dsl")
     with pytest.raises(DiagnosticError) as error:
-        check_plan(plan, model("gpt2"), incomplete=True)
-    assert [d.code for d in error.value.diagnostics] == ["GP101", "GP115"]
+        check_plan(plan, model("gpt2"), unread=text.index("mask-in") - 1)
+    assert [d.code for d in error.value.diagnostics] == ["GP102", "GP101", "GP115"]
+
+
+FALSE_ALARMS = [
+    ("smollm", "widen heads 9→10; widen ffn x2 via fpi; widen hidden 576→640", ["GP210"]),
+    ("smollm", "widen heads 9→10; widen head_dim 64→64", ["GP210"]),
+    ("bert", "deepen depth 12→24 via identity; deepen depth 24→48 via identity", ["GP102"]),
+    ("bert", "widen hidden 384→512; stack depth x2; widen ffn 1→2; mask-in heads", ["GP201", "GP102"]),
+    ("gpt2", "widen hidden 768→1000 via fpi; widen fnn x2", ["GP101", "GP107"]),
+]
+
+
+@pytest.mark.parametrize(("name", "steps", "codes"), FALSE_ALARMS, ids=[c[1] for c in FALSE_ALARMS])
+def test_one_mistake_does_not_make_others(name: str, steps: str, codes: list[str]) -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check(name, steps)
+    assert [d.code for d in error.value.diagnostics] == codes
+
+
+@pytest.mark.parametrize("new", [72, 80, 96, 100])
+def test_head_size_implies_hidden(new: int) -> None:
+    *_, last = check("gpt2", f"widen head_dim 64→{new}").steps
+    assert last.text == f"widen hidden 768→{12 * new} via fpi"
+
+
+def test_a_rotary_theta_past_what_can_be_read() -> None:
+    with pytest.raises(DiagnosticError, match="GP201") as error:
+        check("smollm", "widen head_dim 64→4096", rope_theta=5e5)
+    (found,) = error.value.diagnostics
+    assert any("at most 1e+15" in text for _, text in found.notes)
+    assert found.help == ("widen head_dim to 168",)
+    assert check("smollm", "widen head_dim to 168", rope_theta=5e5).target.config["rope_theta"] < 1e15
+
+
+def test_every_theta_of_a_config_moves() -> None:
+    config = check("smollm", "widen head_dim 64→96", rope_scaling={"rope_type": "default"}, rope_theta=100.0)
+    assert config.target.config["rope_theta"] == pytest.approx(1000.0)
+    assert config.target.config["rope_scaling"]["rope_theta"] == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "lints"),
+    [
+        ("widen head_dim 64→128", ["GP903"]),
+        ("widen head_dim 64→256", []),
+        ("widen hidden x2", []),
+        ("widen hidden 576→768", ["GP903"]),
+    ],
+)
+def test_factors_that_half_precision_holds(steps: str, lints: list[str]) -> None:
+    assert [d.code for d in check("smollm", steps, dtype="bfloat16", rope_theta=1e3).lints] == lints
 
 
 def test_even_shares_of_copies_are_a_lint() -> None:

@@ -134,7 +134,7 @@ CODES = {
         "Draw one side: `init like`.",
     ),
     "GP903": Code(
-        "A factor on norm scales is rounded to half precision.",
+        "A factor on weights or norm scales is rounded to half precision.",
         "The map is exact over the reals; the stored checkpoint differs by what the dtype rounds.",
         "Use a multiple of the old size where bits matter, or accept the printed error.",
     ),
