@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,3 +176,69 @@ def test_dry_run_writes_nothing(source: Path, tmp_path: Path) -> None:
     result = apply(parse_text(STEPS, "p.grow", "dsl"), tmp_path / "out", model_dir=source, dry_run=True)
     assert result.dry_run and result.bytes_written > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def flip_a_bit(out: Path, source: Path) -> None:
+    data = bytearray((out / "model.safetensors").read_bytes())
+    data[-2] ^= 0x40
+    (out / "model.safetensors").write_bytes(data)
+
+
+def touch(out: Path, source: Path) -> None:
+    os.utime(source / "model.safetensors", ns=(1, 1))
+
+
+@pytest.mark.parametrize(("damage", "code"), [(flip_a_bit, "GP506"), (touch, "GP425")])
+def test_what_changes_while_it_is_written_is_noticed(
+    damage: Callable[[Path, Path], None], code: str, tmp_path: Path
+) -> None:
+    """In the result, or in the source after it was read: nothing is published."""
+    source = tiny_checkpoint("gpt2", tmp_path / "source")
+
+    def progress(event: Event) -> None:
+        if event.kind == "write" and 0 < event.total == event.done:
+            damage(tmp_path / "out.partial", source)
+
+    with pytest.raises(DiagnosticError, match=code):
+        grow(source, tmp_path / "out", "mask-in ffn 192→200", progress=progress)
+    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+
+
+def test_room_for_what_is_carried_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from growplan import apply as module
+
+    source = tiny_checkpoint("gpt2", tmp_path / "source")
+    asked: list[int] = []
+    monkeypatch.setattr(
+        module, "check_target", lambda path, *, needed_bytes, **_: asked.append(needed_bytes) or Path(path)
+    )
+    for _ in range(2):
+        apply(parse_text("widen ffn x2", "p.grow", "dsl"), tmp_path / "o", model_dir=source, dry_run=True)
+        (source / "tokenizer.json").write_bytes(bytes(3_000_000))
+    assert asked[1] - asked[0] == 3_000_000
+    assert asked[0] > (source / "model.safetensors").stat().st_size
+
+
+def test_a_pooling_module_follows_the_width(tmp_path: Path) -> None:
+    source = tiny_checkpoint("bert", tmp_path / "source")
+    (source / "modules.json").write_text('[{"idx": 0, "path": ""}, {"idx": 1, "path": "1_Pooling"}]')
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling/config.json").write_text('{"word_embedding_dimension": 48}')
+    grow(source, tmp_path / "out", "widen hidden 48→96 via fpi")
+    assert json.loads((tmp_path / "out/1_Pooling/config.json").read_text()) == {
+        "word_embedding_dimension": 96
+    }
+    assert verify(tmp_path / "out") == []
+
+
+def test_the_report_names_what_stays_behind(tmp_path: Path) -> None:
+    from growplan.views.apply import ApplyReport
+    from growplan.views.style import Style
+
+    source = tiny_checkpoint("gpt2", tmp_path / "source")
+    (source / "pytorch_model.bin").write_bytes(b"old")
+    plan = parse_text("widen ffn x2", "p.grow", "dsl")
+    result = apply(plan, tmp_path / "out", model_dir=source, stock=False)
+    text = ApplyReport(replace(result, leftover=tmp_path / "rest"), "p").human(Style())
+    assert "not carried: pytorch_model.bin (the old weights again, in another format)" in text
+    assert f"could not be deleted: {tmp_path / 'rest'}" in text

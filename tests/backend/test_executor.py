@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from growplan.algebra import Expansion, Root, Run
+from growplan.backend import executor
 from growplan.backend.evaluate import Evaluation, ModelView, evaluate, read_rows
 from growplan.backend.executor import Progress, block_rows, execute
 from growplan.checkpoint.headers import read_headers
@@ -99,6 +100,21 @@ def test_blocks_fit_the_budget() -> None:
     assert block_rows(node, 1 << 30) == NEW
     assert block_rows(node, 60 * 4 * 6 * 10) == 10
     assert block_rows(node, 0) == 1
+
+
+def test_workers_share_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = source("F32")
+    graph, src = grown(tensors), on_disk(tmp_path / "src", tensors)
+    given: list[int] = []
+    real = executor._write_blocks
+    monkeypatch.setattr(executor, "_write_blocks", lambda *a: (given.append(a[-1]), real(*a)))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        run(graph, src, tmp_path / "out", memory=1 << 20)
+    finally:
+        torch.set_num_threads(threads)
+    assert set(given) == {1 << 19}
 
 
 def test_a_failing_write_surfaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,3 +62,13 @@ def test_a_copy_of_another_layer() -> None:
     failure = first_failure(replace(made, graph=graph))
     assert failure.code == "GP504"
     assert failure.message.endswith("is not a copy of `transformer.h.1.mlp.c_fc.weight`")
+
+
+def test_an_epsilon_that_moved_alone() -> None:
+    """The norms hold the very values they had; only the config says something else."""
+    made = case("gpt2", "widen ffn x2 via fpi")
+    (step,) = made.typed.steps
+    config = {**step.after.config, "layer_norm_epsilon": 0.1}
+    typed = replace(made.typed, steps=(replace(step, after=replace(step.after, config=config)),))
+    failure = first_failure(replace(made, typed=typed))
+    assert failure.code == "GP501" and "norm*(E_in x)" in failure.message

@@ -9,7 +9,7 @@ from typing import Any
 
 from growplan.check import check_plan
 from growplan.check.typed import TypedPlan
-from growplan.checkpoint.config import read_config
+from growplan.checkpoint.config import Config, read_config
 from growplan.families import bind, detect
 from growplan.families.model import Model
 from growplan.language import parse_text
@@ -53,12 +53,17 @@ SMOLLM: dict[str, Any] = {
 CONFIGS = {"gpt2": GPT2, "bert": BERT, "smollm": SMOLLM}
 
 
+def read(config: dict[str, Any]) -> Config:
+    """A config as if it were read from a file."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "config.json").write_text(json.dumps(config))
+        return read_config(folder)
+
+
 def model(name: str, **config: Any) -> Model:
     """One of the configs above, with keys overridden."""
-    with TemporaryDirectory() as folder:
-        Path(folder, "config.json").write_text(json.dumps({**CONFIGS[name], **config}))
-        read = read_config(folder)
-    return bind(detect(read), read)
+    found = read({**CONFIGS[name], **config})
+    return bind(detect(found), found)
 
 
 def check(name: str, steps: str, **config: Any) -> TypedPlan:

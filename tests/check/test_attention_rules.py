@@ -191,3 +191,24 @@ class TestHeadDim:
             rules.head_dim(
                 maps["head_dim/q"], maps["head_dim/k"], maps["head_dim"].scaled(GAIN), rotary=False
             )
+
+    def test_a_rotary_pair_has_one_scale(self) -> None:
+        """Scores alone would allow it: a rotation mixes the two units of a pair."""
+        two = Root(Fraction(4))
+        q = Expansion(2, (Run("copy", 1, 0, two), Run("copy", 1, 1)))
+        k = Expansion(2, (Run("copy", 1, 0, Root() / two), Run("copy", 1, 1)))
+        v = Expansion.identity(2)
+        assert rules.head_dim(q, k, v, rotary=False) == v
+        with pytest.raises(Refusal, match="rotary pairs"):
+            rules.head_dim(q, k, v, rotary=True)
+
+    def test_an_odd_size_has_no_rotary_pairs(self) -> None:
+        def maps(gain: Root) -> Expansion:
+            return Expansion(
+                2, (Run("copy", 1, 0, gain), Run("zero", 1), Run("copy", 1, 1, gain), Run("zero", 2))
+            )
+
+        q, plain = maps(Root(Fraction(5, 2))), maps(Root())
+        assert rules.head_dim(q, plain, plain, rotary=False) == plain
+        with pytest.raises(Refusal, match="rotary pairs"):
+            rules.head_dim(q, plain, plain, rotary=True)

@@ -106,6 +106,9 @@ MISTAKES = [
     ("gpt2", "widen ffn x2, colour blue", "GP115", None),
     ("gpt2", "widen ffn x2, split odd", "GP116", None),
     ("gpt2", "widen ffn x2, init normal", "GP116", None),
+    ("gpt2", "widen ffn x2, init normal(-1)", "GP116", None),
+    ("gpt2", "widen ffn x2, init normal(1e9)", "GP116", None),
+    ("gpt2", "widen ffn x2, init normal(nan)", "GP116", None),
     ("gpt2", "stack depth to 13", "GP121", "p.grow:1:1"),
     ("bert", "widen hidden 384→512 via fpi", "GP201", "p.grow:1:1"),
     ("gpt2", "widen hidden x2 via net2net", "GP201", "p.grow:1:1"),
@@ -119,6 +122,7 @@ MISTAKES = [
     ("bert", "mask-in hidden 384→512", "GP114", None),
     ("gpt2", "grow hidden to 1024, depth to 24 via fpi", "GP114", None),
     ("smollm", "widen vocab x2, expect exact", "GP204", None),
+    ("smollm", "widen hidden 576→600; widen head_dim 64→64", "GP203", None),
 ]
 
 
@@ -170,6 +174,24 @@ WAYS_OUT = [
 ]
 
 
+WAYS_OUT += [
+    (
+        "gpt2",
+        "widen hidden 768→800",
+        {"768": "widen hidden 768→768", "832": "widen hidden 768→832"},
+    ),
+    (
+        "smollm",
+        "widen hidden 576→600; widen head_dim 64→64",
+        {
+            "594": "widen hidden 576→594; widen head_dim 64→64",
+            "603": "widen hidden 576→603; widen head_dim 64→64",
+        },
+    ),
+    ("smollm", "widen vocab x2, expect exact", {"leave `expect` out": "widen vocab x2"}),
+]
+
+
 @pytest.mark.parametrize(("name", "steps", "ways"), WAYS_OUT, ids=[w[1] for w in WAYS_OUT])
 def test_ways_out_lead_somewhere(name: str, steps: str, ways: dict[str, str]) -> None:
     """What the help of a mistake names does check."""
@@ -202,6 +224,12 @@ def test_head_size() -> None:
     assert moved == {"rope_theta": pytest.approx(1000.0), "rope_type": "default"}
     *_, last = check("gpt2", "widen head_dim 64→96").steps
     assert last.text == "widen hidden 768→1152 via fpi"
+
+
+def test_theta_is_said_once() -> None:
+    """A second `rope_theta`, beside `rope_parameters`, would be read by some versions and not by others."""
+    nested = {"rope_theta": 100.0, "rope_type": "default"}
+    assert "rope_theta" not in check("smollm", "widen head_dim 64→96", rope_parameters=nested).target.config
 
 
 def test_scaled_rotary_positions_cannot_keep_their_frequencies() -> None:
@@ -291,6 +319,18 @@ def test_factors_that_half_precision_holds(steps: str, lints: list[str]) -> None
 def test_even_shares_of_copies_are_a_lint() -> None:
     assert [d.code for d in check("gpt2", "widen ffn x2, split even").lints] == ["GP901"]
     assert not check("gpt2", "widen ffn x2").lints
+
+
+@pytest.mark.parametrize(("name", "steps"), [("gpt2", "hidden 768→1024"), ("smollm", "hidden 576→768")])
+def test_units_that_never_learn_are_a_lint(name: str, steps: str) -> None:
+    assert "GP902" in [d.code for d in check(name, f"widen {steps}, init normal(0)").lints]
+    assert "GP902" not in [d.code for d in check(name, f"widen {steps}, init normal(0.01)").lints]
+
+
+def test_only_methods_that_are_fitted_take_data() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check("gpt2", "grow hidden to 1536 via fpi on wiki for 100 steps")
+    assert [d.code for d in error.value.diagnostics] == ["GP117", "GP117"]
 
 
 def test_half_precision_factors_are_a_lint() -> None:

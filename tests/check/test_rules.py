@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -38,7 +39,7 @@ def runs_of(n: int, kinds: list[str], scales: list[Root]) -> st.SearchStrategy[E
 
 
 def any_map(n: int = 6) -> st.SearchStrategy[Expansion]:
-    return runs_of(n, ["copy", "mean", "zero"], [Root(), Root(Fraction(4)), half])
+    return runs_of(n, ["copy", "mean", "zero"], [Root(), Root(Fraction(4)), half, -half])
 
 
 def even_map(n: int = 6) -> st.SearchStrategy[Expansion]:
@@ -50,7 +51,7 @@ def even_map(n: int = 6) -> st.SearchStrategy[Expansion]:
         st.integers(1, 3),
         st.sampled_from(["mean", "zero"]),
         st.integers(0, 4),
-        st.sampled_from([Root(), half, Root(Fraction(9))]),
+        st.sampled_from([Root(), half, Root(Fraction(9)), -Root(Fraction(4))]),
     )
 
 
@@ -130,6 +131,20 @@ class TestRmsNorm:
         x, gamma = rng.normal(size=(4, 2)), rng.normal(size=2)
         got = rms_norm(expand(e, x, rng), dense(result.gamma) @ gamma, 1e-6 * float(result.eps_factor))
         np.testing.assert_allclose(got, rms_norm(x, gamma, 1e-6) @ dense(result.out).T, **CLOSE)
+
+
+@pytest.mark.parametrize("norm", [norms.layer_norm, norms.rms_norm])
+def test_units_of_any_value_are_refused(norm: Callable[[Expansion], norms.NormResult]) -> None:
+    """A norm reads the whole stream: what a free unit holds moves every other one."""
+    e = Expansion.appended(6, 8, "free")
+    with pytest.raises(Refusal, match="any value"):
+        norm(e)
+    x = norm_input(np.random.default_rng(0), 6, 1.0)
+    oracle = layer_norm if norm is norms.layer_norm else (lambda x, g, b, eps: rms_norm(x, g, eps))
+    a, b = (
+        oracle(expand(e, x, np.random.default_rng(s)), np.ones(8), np.zeros(8), 1e-5)[:, :6] for s in (1, 2)
+    )
+    assert np.abs(a - b).max() > 1e-3
 
 
 class TestPointwise:

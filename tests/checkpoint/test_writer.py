@@ -85,6 +85,7 @@ def test_same_shards_and_index_as_save_pretrained(tmp_path: Path) -> None:
         writer.finish()
     files = sorted(path.name for path in (tmp_path / "ours").iterdir())
     assert len(files) == 8
+    assert layout.disk_bytes == sum(path.stat().st_size for path in (tmp_path / "ours").iterdir())
     for file in files:
         assert (tmp_path / "ours" / file).read_bytes() == (tmp_path / "theirs" / file).read_bytes(), file
     (tmp_path / "ours" / "config.json").write_text((tmp_path / "theirs" / "config.json").read_text())

@@ -64,3 +64,19 @@ def test_errors_of_both_sides_are_reported_together(here: Path) -> None:
     Path("y.grow").write_text("widen ffn x2 x3")
     errors = run("diff", "x.grow", "y.grow").stderr
     assert "x.grow:1:1" in errors and "y.grow:1:" in errors
+
+
+def test_copies_of_other_layers_are_no_new_draw(here: Path) -> None:
+    for name, method in (("old", "stackbert"), ("new", "interlace")):
+        text = f"growplan: 1\nsource: ./gpt2\nsteps:\n  - stack depth x2 via {method}\n"
+        Path(f"{name}.grow.yaml").write_text(text, encoding="utf-8")
+    data = document("diff", "old.grow.yaml", "new.grow.yaml")
+    assert {t["status"] for t in data["tensors"]} == {"changed"}
+
+
+def test_plans_that_name_no_source_are_compared_as_written(here: Path) -> None:
+    for name, size in (("old", 96), ("new", 144)):
+        text = f"growplan: 1\nsteps:\n  - widen hidden to {size}\n"
+        Path(f"{name}.grow.yaml").write_text(text, encoding="utf-8")
+    notes = document("diff", "old.grow.yaml", "new.grow.yaml")["notes"]
+    assert len(notes) == 2 and all("without its source: GP130" in note for note in notes)

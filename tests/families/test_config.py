@@ -54,6 +54,8 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("bert", {"tie_word_embeddings": "yes"}, "GP313", '"tie_word_embeddings": "yes"'),
     ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "GP313", '"scale_attn_by_inverse_layer_idx": true'),
     ("gpt2", {"scale_attn_weights": False}, "GP313", '"scale_attn_weights": false'),
+    ("gpt2", {"scale_attn_weights": 1}, "GP313", '"scale_attn_weights": 1'),
+    ("bert", {"is_decoder": 0}, "GP313", '"is_decoder": 0'),
     ("gpt2", {"add_cross_attention": True}, "GP313", '"add_cross_attention": true'),
     ("gpt2", {"activation_function": ["gelu"]}, "GP313", '"activation_function"'),
     ("llama", {"quantization_config": {"quant_method": "gptq"}}, "GP313", '"quantization_config"'),

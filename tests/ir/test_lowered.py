@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from growplan.check import check_plan
 from growplan.check.typed import TypedPlan
 from growplan.ir.equivalence import equivalent
+from growplan.ir.graph import TensorType
 from growplan.ir.lower import lower
 from growplan.ir.passes import run_passes
 from growplan.ir.text import parse_ir, print_ir
 from growplan.ir.verify import verify
+from growplan.language import parse_text
 from growplan.methods import method_names
-from tests.check.models import check
+from tests.check.models import check, model
 from tests.conftest import Golden
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -93,3 +97,17 @@ def test_passes_keep_the_meaning(method: str, family: str, steps: str) -> None:
     assert set(final.stores) == set(graph.stores)
     assert equivalent(graph, final)
     assert len(final.nodes) <= len(graph.nodes)
+
+
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [("widen ffn x2", True), ("widen positions 24→32", False), ("deepen depth x2", False)],
+)
+def test_buffers_are_carried_where_they_still_fit(steps: str, kept: bool) -> None:
+    """GPT-2's causal mask is positions x positions, one per layer."""
+    buffer = "transformer.h.0.attn.bias"
+    source = replace(model("gpt2", **SMALL["gpt2"]), extra_tensors=(buffer,))
+    typed = check_plan(parse_text(steps, "p.grow", "dsl"), source)
+    graph = lower(typed, {buffer: TensorType((1, 1, 24, 24), "U8")})
+    assert (buffer in graph.stores) == kept
+    assert verify(graph) == []

@@ -204,3 +204,13 @@ def test_linear_in_layers() -> None:
     begin = perf_counter()
     assert verify(graph) == []
     assert perf_counter() - begin < 2
+
+
+def test_half_of_the_uneven_shares_twice_are_not_the_whole() -> None:
+    """Even shares would add up: uneven ones only where all of them are there."""
+    e = E(4, ("copy", 4), ("copy", 4))
+    law = TensorLaw("h.0.w", "h.0.w", IDENTITY(4), e, 0, 1)
+    rest = [DuplicateRow(1, E(8, ("copy", 4), ("hole", 4))), ZeroOut(1, ((4, 8),)), Scale(Root.rational(2))]
+    assert verify(one_step((4, 4), [SplitColumn(1, e, "even"), *rest], law)) == []
+    d = only(verify(one_step((4, 4), [SplitColumn(1, e, "uneven", "k"), *rest], law)))
+    assert (d.code, "not all there" in d.message) == ("GP265", True)

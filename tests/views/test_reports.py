@@ -54,3 +54,8 @@ def test_explain_and_lists(golden: Golden) -> None:
     golden(run("methods", "fpi").stdout, "fpi")
     golden(run("families").stdout, "families")
     golden(run("families", "gpt2").stdout, "gpt2")
+
+
+def test_a_claim_below_the_proof_names_both(here: Path) -> None:
+    text = run("check", "-e", "widen ffn x2 via fpi, expect none", "--model", "gpt2").stdout
+    assert "claim  none; proved exact" in text

@@ -1,0 +1,87 @@
+"""Proofs that no shipped family or method needs, and what families and methods of one's own may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from growplan.check import check_plan
+from growplan.check.claims import depth_proof
+from growplan.check.resolve import Request
+from growplan.diagnostics import DiagnosticError, Source
+from growplan.families import bind, load_family, parse_family
+from growplan.families.model import Model
+from growplan.language import parse_text
+from growplan.methods.base import Claim, LayerSource, Method
+from tests.check.models import GPT2, check, model, read
+
+
+class _Shuffled(Method):
+    """Silent blocks between old ones, two of which have changed places."""
+
+    def deepen(self, old: int, new: int, options: object) -> tuple[LayerSource, ...]:
+        order = [1, 0, *range(2, old)]
+        return (*map(LayerSource, order), *(LayerSource(0, silent=True) for _ in range(new - old)))
+
+
+def test_silent_blocks_prove_nothing_where_the_old_ones_moved() -> None:
+    request = Request(None, "s", "deepen", "shuffled", {"depth": (12, 14)}, None)
+    part = depth_proof(request, _Shuffled("shuffled"), model("gpt2"), Claim("none"))
+    assert part.proof.claim == Claim("none")
+
+
+def with_ffn_norm(eps: str) -> Model:
+    """GPT-2 with a norm over ffn, whose epsilon stays where those over a widened stream move."""
+    text = Path(load_family("gpt2").path).read_text(encoding="utf-8")
+    for old, new in (
+        ("h.mlp.c_proj(act(h.mlp.c_fc(h.ln_2(x))))", "h.mlp.c_proj(h.mlp.ln(act(h.mlp.c_fc(h.ln_2(x)))))"),
+        ("  h.mlp.c_proj:", f"  h.mlp.ln: layernorm ffn, eps {eps}\n  h.mlp.c_proj:"),
+        ("layer_norm_epsilon: 1e-5}", "layer_norm_epsilon: 1e-5, ffn_epsilon: 1e-5}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    return bind(parse_family(Source("own.yaml", text)), read(GPT2))
+
+
+def test_norms_that_share_an_epsilon_need_one_factor() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check_plan(parse_text("widen hidden 768→1024", "p.grow", "dsl"), with_ffn_norm("layer_norm_epsilon"))
+    notes = [text for d in error.value.diagnostics for _, text in d.notes]
+    assert any("one factor for every norm" in note for note in notes)
+
+
+def test_an_axis_that_cannot_be_split_refuses_a_map() -> None:
+    """A fused gate over the stream itself: a mean of all units is none of either half."""
+    text = Path(load_family("gpt2").path).read_text(encoding="utf-8")
+    for old, new in (
+        ("h.mlp.c_fc: linear hidden -> ffn,", "h.mlp.c_fc: linear hidden -> hidden + hidden,"),
+        ("h.mlp.c_proj: linear ffn -> hidden,", "h.mlp.c_proj: linear hidden -> hidden,"),
+        (
+            "  x = x + h.mlp.c_proj(act(h.mlp.c_fc(h.ln_2(x))))",
+            "  g, u = h.mlp.c_fc(h.ln_2(x))\n  x = x + h.mlp.c_proj(act(g) * u)",
+        ),
+        ("  ffn: n_inner ?? 4*hidden\n", ""),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    gated = bind(parse_family(Source("own.yaml", text)), read(GPT2))
+    assert str(check_plan(parse_text("widen hidden x2", "p.grow", "dsl"), gated).claim) == "exact"
+    with pytest.raises(DiagnosticError) as error:
+        check_plan(parse_text("widen hidden 768→1024", "p.grow", "dsl"), gated)
+    (found,) = error.value.diagnostics
+    assert found.code == "GP201"
+    assert ("found", "a mean row has no direct sum") in found.notes
+
+
+def test_a_norm_before_a_tied_head_is_named_once() -> None:
+    (step, *_) = check("gpt2", "widen hidden 768→1024 via bert2bert").steps
+    assert [v.module for v in step.violations] == ["h.ln_1", "h.ln_2", "ln_f"]
+
+
+def test_the_cost_in_half_precision() -> None:
+    """Half of the bytes; the peak is the same, for a law is measured in float64."""
+    full, half = (check("gpt2", "widen ffn x2", dtype=d) for d in ("float32", "bfloat16"))
+    assert half.cost_before.largest_tensor == 50257 * 768 * 2
+    assert 2 * half.cost_before.bytes == full.cost_before.bytes
+    assert half.peak_memory == full.peak_memory

@@ -1,0 +1,61 @@
+"""Methods alone: what their options do, which units their maps copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from growplan.algebra import Expansion
+from growplan.methods import get_method, method_names
+from growplan.methods.base import Method, Option, OptionValue, WidthRequest
+from growplan.methods.heads import head_maps
+from growplan.methods.identity import spread
+
+METHODS = [method for name in method_names() if (method := get_method(name)) is not None]
+OPTIONS = [(method, option) for method in METHODS for option in method.options]
+SIZES = {"hidden": 48, "ffn": 48, "heads": 6, "kv_heads": 6, "vocab": 31, "positions": 24, "depth": 4}
+
+
+def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
+    """What a method makes of a growth of one of its axes, or of depth."""
+    if not method.axes:
+        return method.deepen(4, 7, options)
+    axis = next(a for a in ("ffn", "heads") if a in method.axes)
+    return method.widen(WidthRequest({axis: (SIZES[axis], 2 * SIZES[axis] - 1)}, SIZES, "key", options))
+
+
+@pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])
+def test_every_option_is_read(method: Method, option: Option) -> None:
+    values = option.choices or (option.default, "normal(0.5)")
+    found = [proposed(method, {option.name: value}) for value in values]
+    assert all(a != b for i, a in enumerate(found) for b in found[:i])
+    assert proposed(method, {}) == proposed(method, {option.name: option.default})
+
+
+@pytest.mark.parametrize("name", ["net2net", "bert2bert"])
+def test_random_maps_are_drawn_apart(name: str) -> None:
+    """Axes of one size get maps of their own, and another seed other ones; every old unit is drawn from."""
+    method = get_method(name)
+    assert method is not None
+    grow = {"hidden": (48, 480), "ffn": (48, 480)}
+    one, again, other = (method.widen(WidthRequest(grow, SIZES, key))[0].maps for key in ("a", "a", "b"))
+    assert one == again != other
+    assert one["hidden"] != one["ffn"]
+    assert min(one["ffn"].counts[-6:]) > 1
+
+
+def test_kv_heads_that_do_not_divide_favour_the_first() -> None:
+    maps = head_maps({"heads": (9, 12), "kv_heads": (3, 4)}, SIZES, Expansion.circular)
+    assert maps["kv_heads"] == Expansion.of_units(3, [0, 0, 1, 2])
+    assert maps["heads"] == Expansion.of_units(9, [0, 1, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "after"),
+    [(4, 6, [1, 3]), (4, 8, [0, 1, 2, 3]), (3, 4, [2]), (1, 3, [0, 0])],
+)
+def test_silent_layers_are_spread(old: int, new: int, after: list[int]) -> None:
+    layers = spread(old, new)
+    assert [s.layer for s in layers if not s.silent] == list(range(old))
+    assert [s.layer for s in layers if s.silent] == after

@@ -1,0 +1,22 @@
+"""A plan that cannot be read whole: what its readable steps get wrong is said too, in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
+from growplan.pipeline import read_for
+
+ROOT = Path(__file__).parents[1] / "plans" / "configs" / "gpt2"
+
+
+def test_mistakes_of_both_kinds_stand_in_the_order_of_the_plan() -> None:
+    text = "widen hiden x2; widen ffn; mask-in haeds; stack depth twice"
+    with pytest.raises(DiagnosticError) as error:
+        read_for(lambda: parse_text(text, "p.grow", "dsl"), model_dir=ROOT)
+    found = [(d.span.start, d.code) for d in error.value.diagnostics if d.span]
+    assert found == sorted(found) and len(found) >= 3
+    assert {"GP101"} < {code for _, code in found}
