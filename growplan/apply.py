@@ -250,14 +250,17 @@ def _load_stock(
     if wanted is False or (wanted is None and not _fits(job)):
         return None
     from growplan.backend.segments import output_maps_of
-    from growplan.backend.stock import compare_with_transformers
+    from growplan.backend.stock import compare_with_transformers, hold_to_exact
 
     graph = job.compiled.graph
     assert graph is not None
     tell(Event("stock"))
     models = [job.typed.source, *(step.after for step in job.typed.steps)]
     maps = output_maps_of(graph, 0, len(graph.steps), models) if graph.steps else {}
-    return compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
+    found = compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
+    if job.typed.claim.strength == "exact":
+        hold_to_exact(found, job.typed.source.dtype)
+    return found
 
 
 def _fits(job: _Job) -> bool:

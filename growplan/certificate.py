@@ -65,20 +65,13 @@ def write_certificate(
 
 
 def _step(step: TypedStep, measured: Measurement) -> StepRecord:
-    numbers = {
-        "law": measured.law_error,
-        "block": measured.block_error,
-        "output_max_abs": measured.logit_error,
-        "output_spread": measured.spread,
-        "kl": measured.kl,
-    }
     return StepRecord(
         id=step.id,
         text=step.text,
         claim=str(step.promised),
         proof=str(step.proof.claim),
         reasons=step.proof.reasons,
-        measured={name: value for name, value in numbers.items() if value is not None},
+        measured=measured.numbers(),
         implied=step.implied or "",
     )
 

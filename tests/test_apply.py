@@ -242,3 +242,19 @@ def test_the_report_names_what_stays_behind(tmp_path: Path) -> None:
     text = ApplyReport(replace(result, leftover=tmp_path / "rest"), "p").human(Style())
     assert "not carried: pytorch_model.bin (the old weights again, in another format)" in text
     assert f"could not be deleted: {tmp_path / 'rest'}" in text
+
+
+def test_a_family_file_of_another_model_is_found_by_transformers(tmp_path: Path) -> None:
+    """Checker and interpreter share the file's mistake; the stock class does not."""
+    from growplan.families import builtin_families
+
+    text = Path(builtin_families()["llama"]).read_text()
+    assert "attention(rope(q), rope(k), v" in text
+    family = tmp_path / "no-rope.yaml"
+    wrong = text.replace("attention(rope(q), rope(k), v", "attention(q, k, v")
+    family.write_text(wrong.replace("carried: [", "carried: [rope_parameters, "))
+    source = tiny_checkpoint("llama", tmp_path / "source")
+    with pytest.raises(DiagnosticError, match="GP511"):
+        grow(source, tmp_path / "out", "widen head_dim 8→12", family=family, stock=True)
+    assert not (tmp_path / "out").exists()
+    grow(source, tmp_path / "out", "widen head_dim 8→12", stock=True)

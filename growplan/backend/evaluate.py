@@ -72,11 +72,6 @@ class Evaluation:
         """A value as a kernel sees it."""
         return _Value(self, value, None)
 
-    def forget(self) -> None:
-        """Drop kept reductions."""
-        self._means.clear()
-        self._moments.clear()
-
 
 @dataclass(frozen=True)
 class _Value:

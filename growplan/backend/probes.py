@@ -117,14 +117,13 @@ def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
     return BlockError(where, float(error.nan_to_num(nan=float("inf")).max()))
 
 
-def _spread(x: Tensor) -> float:
+def spread_of(x: Tensor) -> float:
     """Standard deviation; of a few numbers (the score of one label) their size instead."""
     return float(x.std()) if x.numel() >= FEW else float(x.square().mean().sqrt())
 
 
 def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
     """`got` against E of the old output, on the units that E determines."""
-    """How far `got` is from E of `old`, free units left out."""
     expected, keep = apply(e, old), determined(e).to(got.device)
     error = float((got - expected).abs()[..., keep].nan_to_num(nan=float("inf")).max())
     kl = None
@@ -132,4 +131,4 @@ def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputErr
         p, q = (torch.log_softmax(t[..., keep], -1) for t in (expected, got))
         kl = max(0.0, float((p.exp() * (p - q)).sum(-1).mean()))  # rounding may go below
     finite, was_finite = (bool(torch.isfinite(t).all()) for t in (got, old))
-    return OutputError(name, error, _spread(old), kl, finite, was_finite)
+    return OutputError(name, error, spread_of(old), kl, finite, was_finite)

@@ -21,11 +21,6 @@ def all_rows(shape: tuple[int, ...]) -> range:
     return range(shape[0] if shape else 1)
 
 
-def row_count(rows: Rows) -> int:
-    """How many rows are wanted."""
-    return len(rows) if isinstance(rows, range) else rows.numel()
-
-
 def as_index(rows: Rows, device: torch.device) -> Tensor:
     """The rows as an int64 tensor."""
     if isinstance(rows, range):

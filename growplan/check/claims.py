@@ -74,10 +74,8 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reason = "the law holds for every weight, but not through a norm:"
         return Proof(Claim("approximate"), (reason, *norms))
     reasons = [f"{candidate.label}: W*·E_in = E_out·W for every weight"]
-    factors = {f for f, _ in typing.eps.values()}
-    if factors - {Fraction(1)}:
-        (factor,) = factors
-        keys = ", ".join(sorted(typing.eps))
+    for factor in sorted({f for f, _ in typing.eps.values()} - {Fraction(1)}):
+        keys = ", ".join(sorted(key for key, (f, _) in typing.eps.items() if f == factor))
         reasons.append(f"norms see {factor} of the old energy: scale × sqrt({factor}), `{keys}` × {factor}")
     if typing.rotary is not None:
         reasons.append(f"rotary pairs keep their frequencies: theta* = theta^({typing.rotary[0]})")
@@ -214,9 +212,10 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
     layers = method.deepen(old, new, request.step.options if request.step else {})
     assert len(layers) == new
     silent = sum(layer.silent for layer in layers)
-    if new == old:
+    kept = [s.layer for s in layers if not s.silent] == list(range(old))
+    if kept and new == old:
         proof = Proof(Claim("exact"), ("no layer is added",))
-    elif silent == new - old and [s.layer for s in layers if not s.silent] == list(range(old)):
+    elif kept and silent == new - old:
         proof = _inserted(model, silent)
     else:
         proof = Proof(Claim("none"), ("a copied block reads what another block wrote: nothing is preserved",))

@@ -46,8 +46,8 @@ def rms_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
 def layer_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
     """LayerNorm: k even copies of one scale c, plus mean rows of the same scale.
 
-        mean(X) = c mean(x)       var(X) = c^2 (k n / n*) var(x)
-        gamma* = gamma sqrt(k n / n*) t / |c|     eps* = eps c^2 k n / n*     beta* = E_out beta
+        mean(X) = c mean(x)       var(X) = c^2 (k n / n*) var(x), so the norm divides |c| out
+        gamma* = gamma sqrt(k n / n*) sign(c) t     eps* = eps c^2 k n / n*     beta* = E_out beta
 
     A mean row comes out as zero (LEMON's LN-average, arXiv 2310.07999).
     """

@@ -6,14 +6,9 @@ import os
 from collections.abc import Sequence
 
 from growplan.compare.sides import Side
-from growplan.language import guess_syntax, parse_file, parse_text
+from growplan.language import guess_syntax, parse_text
 from growplan.language.files import decode, read_bytes, read_file
 from growplan.language.plan import Plan
-
-
-def file_side(path: str, overrides: Sequence[str] = ()) -> Side:
-    """A plan in the working tree."""
-    return Side(path, parse_file(path, overrides))
 
 
 def parse_bytes(data: bytes, name: str, overrides: Sequence[str] = ()) -> Plan:

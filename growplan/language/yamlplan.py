@@ -166,7 +166,7 @@ def _mapping_step(node: MappingNode, variables: Variables, errors: Errors) -> St
     if len(errors.found) > before:
         return step
     if verb.text == "grow" and "via" not in step.entries:
-        errors.add("GP025", "`grow` needs `via`", node.span, help="add `via: ligo`")
+        errors.add("GP025", "`grow` needs `via`", node.span, help="add `via: fpi`")
         return None
     if verb.text == "upcycle" and step.growths and step.growths[0].to is None:
         errors.add("GP025", "`upcycle` needs `experts`", node.span, help="add `experts: 8`")

@@ -60,7 +60,7 @@ def test_growing_the_vocabulary_is_exact_on_the_old_one() -> None:
 def test_what_a_measurement_says() -> None:
     (m, *_) = case("gpt2", "widen hidden 48→64 via fpi").assert_all()
     numbers = m.numbers()
-    assert {"law", "block", "logits_max_abs", "logits_spread", "kl", "tolerance"} <= set(numbers)
+    assert {"law", "block", "output_max_abs", "output_spread", "kl", "tolerance"} <= set(numbers)
     assert all(isinstance(value, float) for value in numbers.values())
     assert m.tolerance == AMPLIFICATION * 2**-24 * 3**0.5
 

@@ -29,6 +29,9 @@ def test_silent_blocks_prove_nothing_where_the_old_ones_moved() -> None:
     request = Request(None, "s", "deepen", "shuffled", {"depth": (12, 14)}, None)
     part = depth_proof(request, _Shuffled("shuffled"), model("gpt2"), Claim("none"))
     assert part.proof.claim == Claim("none")
+    request = Request(None, "s", "deepen", "shuffled", {"depth": (12, 12)}, None)
+    part = depth_proof(request, _Shuffled("shuffled"), model("gpt2"), Claim("none"))
+    assert part.proof.claim == Claim("none"), "nothing is added, and nothing stays in its place"
 
 
 def with_ffn_norm(eps: str) -> Model:
@@ -49,6 +52,14 @@ def test_norms_that_share_an_epsilon_need_one_factor() -> None:
         check_plan(parse_text("widen hidden 768→1024", "p.grow", "dsl"), with_ffn_norm("layer_norm_epsilon"))
     notes = [text for d in error.value.diagnostics for _, text in d.notes]
     assert any("one factor for every norm" in note for note in notes)
+
+
+def test_each_epsilon_has_its_own_factor() -> None:
+    plan = parse_text("widen hidden 768→1024", "p.grow", "dsl")
+    typed = check_plan(plan, with_ffn_norm("ffn_epsilon"))
+    assert str(typed.claim) == "exact"
+    assert typed.target.config["layer_norm_epsilon"] == pytest.approx(7.5e-6)
+    assert typed.target.config["ffn_epsilon"] == 1e-5
 
 
 def test_an_axis_that_cannot_be_split_refuses_a_map() -> None:

@@ -163,6 +163,7 @@ def test_ctrl_c_in_a_process(here: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
     ) as child:
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1.5)

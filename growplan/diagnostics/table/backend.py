@@ -64,6 +64,14 @@ CODES = {
         why="Growth computes in float64 or float32, from float64, float32, bfloat16 and float16 tensors.",
         fix="Convert the checkpoint to float32 or bfloat16, or dequantise it, and grow that.",
     ),
+    "GP511": Code(
+        what="A plan proved exact, and transformers computes something else from the result.",
+        why=(
+            "The proof is about the model that the family file describes. A family file that leaves out "
+            "what the class does (rotary positions, say) proves things of another model."
+        ),
+        fix="Correct the family file: its interpreter must give what transformers gives on the source.",
+    ),
     "GP510": Code(
         what="A freshly drawn value is not the one that its key stands for.",
         why=(
