@@ -93,7 +93,8 @@ def _check_keys(family: Family, config: Config, problems: Problems) -> None:
         if key not in known:
             help = (
                 *close_to(key, known),
-                f"if it does not change what the model computes, list it under `carried` in a copy of "
+                f"if it does not change what the model computes, list it under `carried`, or under "
+                "`aliases` if it repeats a size, in a copy of "
                 f"the family file (`{family.name}.yaml`) and use `--family FILE`",
             )
             message = f"config key `{key[:60]}` is not known in family {family.name}"

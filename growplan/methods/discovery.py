@@ -10,7 +10,7 @@ import growplan.methods as package
 from growplan.methods.base import Method
 
 _SUPPORT = {"base", "discovery", "heads"}
-_DEFAULTS = {"widen": "fpi", "stack": "stackbert", "deepen": "identity", "mask-in": "msg", "grow": "fpi"}
+_DEFAULTS = {"widen": "fpi", "stack": "stackbert", "deepen": "identity", "mask-in": "msg"}
 
 
 @cache

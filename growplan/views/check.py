@@ -89,7 +89,7 @@ class CheckReport:
         if len(shown) < len(found):
             yield "why", f"… {len(found) - len(shown)} more with -v"
         for violation in step.violations:
-            yield "but", f"{violation.module}: {violation.reason}"
+            yield "but", f"{violation.module}: {violation.reason}; {violation.bound}"
 
     def _cost(self, style: Style) -> list[str]:
         old, new = self.typed.cost_before, self.typed.cost_after
@@ -176,7 +176,7 @@ def step_data(step: TypedStep) -> dict[str, Any]:
         "candidate": step.candidate,
         "promised": claim_data(step.promised),
         "proof": {**claim_data(step.proof.claim), "reasons": list(step.proof.reasons)},
-        "violations": [{"module": v.module, "reason": v.reason} for v in step.violations],
+        "violations": [{"module": v.module, "reason": v.reason, "bound": v.bound} for v in step.violations],
         "layers": [{"layer": s.layer, "silent": s.silent} for s in step.layers],
         "config": dict(step.config),
     }

@@ -28,6 +28,11 @@ HOW = {
     "even copies": "every unit is copied equally often",
     "mean rows": "new units hold the mean of the old ones",
     "zero rows": "new units hold 0",
+    "random copies": "new units copy old ones drawn at random",
+    "circular copies": "new units copy old ones in order",
+    "zero dims": "queries of the new dims are 0, so no score moves",
+    "zero dims in each rotary half": "queries of the new dims are 0, and rotary pairs stay pairs",
+    "unchanged": "no size moves",
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
     "fresh rows": "new units are drawn like the old ones",
@@ -44,7 +49,7 @@ def how(candidate: str) -> str:
 
 def reasons(step: TypedStep) -> list[str]:
     """The reasons of a step's proof, without what stands beside them: candidate and violations."""
-    listed = {f"{v.module}: {v.reason}" for v in step.violations}
+    listed = {f"{v.module}: {v.reason}; {v.bound}" for v in step.violations}
     return [r.removeprefix(f"{step.candidate}: ") for r in step.proof.reasons if r not in listed]
 
 
