@@ -166,7 +166,7 @@ def test_outside_of_a_repository(here: Path) -> None:
 
 
 def test_what_a_call_by_git_looks_like() -> None:
-    call = ["plan.grow", "/tmp/x", "ab12cd3", "100644", "plan.grow", "0000000", "100644"]
+    call = ["plan.grow", "old/x", "ab12cd3", "100644", "plan.grow", "0000000", "100644"]
     assert is_driver_call(call)
     assert is_driver_call([*call, "new.grow", "similarity index 90%\n"])
     assert is_driver_call(["plan.grow", "/dev/null", ".", ".", "plan.grow", "ab12cd3", "100644"])
