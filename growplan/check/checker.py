@@ -16,13 +16,14 @@ from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.typed import TypedPlan, TypedStep
+from growplan.check.types import silent_block_is_identity
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Plan, Step
 from growplan.methods import get_method
-from growplan.methods.base import Claim, Method
+from growplan.methods.base import Ask, Claim, Method
 
 MOST_ERRORS = 20
 
@@ -135,7 +136,7 @@ class _Walk:
 
 
 def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:
-    promised = _claim(request, method)
+    promised = _claim(request, method, before)
     key = f"{plan.seed}/{request.id}"
     if "depth" in request.grow:
         part = depth_proof(request, method, before, promised)
@@ -170,13 +171,13 @@ def _typed(plan: Plan, request: Request, method: Method, before: Model, index: i
     )
 
 
-def _claim(request: Request, method: Method) -> Claim:
+def _claim(request: Request, method: Method, before: Model) -> Claim:
     """What the plan expects, or what the method promises."""
     expect = request.step.expect if request.step is not None else None
-    promised = method.claim(tuple(request.grow))
-    if expect is None:
-        return promised
-    return Claim(expect)
+    if expect is not None:
+        return Claim(expect)
+    options = request.step.options if request.step is not None else {}
+    return method.claim(Ask(tuple(request.grow), options, not silent_block_is_identity(before)))
 
 
 def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:

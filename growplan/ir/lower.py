@@ -12,21 +12,17 @@ from dataclasses import dataclass
 
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
-from growplan.check.types import writers
 from growplan.families.model import Param
 from growplan.ir.graph import (
     Graph,
     LawKind,
     ModuleLaw,
     Node,
-    Provenance,
-    SetConfig,
-    Step,
     TensorLaw,
     TensorType,
 )
+from growplan.ir.lower_depth import lower_depth
 from growplan.ir.primitives import (
-    CopyLayer,
     DuplicateRow,
     Fresh,
     LnAverage,
@@ -39,6 +35,7 @@ from growplan.ir.primitives import (
     Store,
     ZeroOut,
 )
+from growplan.ir.record import record
 
 
 def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> Graph:
@@ -50,7 +47,7 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     graph = Graph()
     _load_source(graph, typed, tensors or {})
     for step in typed.steps:
-        (_lower_depth if step.layers else _lower_width)(graph, step)
+        (lower_depth if step.layers else _lower_width)(graph, step)
     for tensor, value in graph.models[-1].items():
         type_ = graph.nodes[value].type
         node = Node(f"store {tensor}", Store(tensor), (value,), type_, len(typed.steps))
@@ -92,7 +89,7 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
         laws.append(TensorLaw(name, name, rewrite.rows, rewrite.cols, param.row_dim, col_dim))
     graph.models.append(model)
     modules = tuple(law for t in step.typings for law in _module_laws(t, step.before.depth))
-    graph.steps.append(_record(step, laws=tuple(laws), modules=modules))
+    graph.steps.append(record(step, laws=tuple(laws), modules=modules))
 
 
 def _unchanged(rewrite: ParamRewrite) -> bool:
@@ -200,75 +197,3 @@ def _mean_rows(e: Expansion) -> list[tuple[Root, Ranges]]:
             out.setdefault(run.c, []).append((at, at + run.count))
         at += run.count
     return [(c, tuple(ranges)) for c, ranges in out.items()]
-
-
-# depth -----------------------------------------------------------------------------------------
-
-
-def _lower_depth(graph: Graph, step: TypedStep) -> None:
-    before = graph.models[-1]
-    silenced = set(writers(step.before))
-    kept = {name: before[name] for name, param, _ in step.before.tensors() if not param.in_layer}
-    kept |= {name: before[name] for name in step.before.extra_tensors if name in before}
-    model: dict[str, str] = {}
-    laws: list[TensorLaw] = []
-    provenance: list[Provenance] = []
-    for name, param, layer in step.after.tensors():
-        if layer is None:
-            model[name] = kept.pop(name)
-            continue
-        source = step.layers[layer]
-        old_name = step.before.tensor_name(param, source.layer)
-        silent = source.silent and param.module in silenced
-        model[name] = _copied(graph, step, name, param, before[old_name], source.layer, layer, silent)
-        if not silent:
-            provenance.append(Provenance(name, old_name))
-        laws.append(_depth_law(graph, model[name], name, old_name, param, silent))
-    graph.models.append({**model, **kept})
-    graph.steps.append(_record(step, laws=tuple(laws), provenance=tuple(provenance)))
-
-
-def _copied(
-    graph: Graph, step: TypedStep, name: str, param: Param, value: str, source: int, layer: int, silent: bool
-) -> str:
-    type_ = graph.nodes[value].type
-    ops: list[Primitive] = [CopyLayer(source, layer)] if source != layer else []
-    if silent:
-        ops.append(ZeroOut(param.row_dim, ((0, type_.shape[param.row_dim]),)))
-    for count, op in enumerate(ops, 1):
-        value = graph.add(Node(f"{name}@{step.index}.{count}", op, (value,), type_, step.index))
-    return value
-
-
-def _depth_law(graph: Graph, value: str, name: str, old_name: str, param: Param, silent: bool) -> TensorLaw:
-    shape = graph.nodes[value].type.shape
-    rows = shape[param.row_dim]
-    e_out = Expansion(rows, (Run("zero", rows),)) if silent else Expansion.identity(rows)
-    if param.cols is None:
-        return TensorLaw(name, old_name, e_out, None, param.row_dim, None)
-    cols = Expansion.identity(shape[param.col_dim])
-    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim)
-
-
-def _record(
-    step: TypedStep,
-    laws: tuple[TensorLaw, ...] = (),
-    modules: tuple[ModuleLaw, ...] = (),
-    provenance: tuple[Provenance, ...] = (),
-) -> Step:
-    before, after = step.before.config, step.after.config
-    config = tuple(SetConfig(k, after[k]) for k in sorted(after) if k not in before or before[k] != after[k])
-    return Step(
-        index=step.index,
-        id=step.id,
-        text=step.text,
-        claim=str(step.proof.claim),
-        origin=step.origin,
-        config=config,
-        sizes=tuple(sorted(step.after.sizes.items())),
-        stream=step.stream,
-        laws=laws,
-        modules=modules,
-        provenance=provenance,
-        layers=tuple((s.layer, s.silent) for s in step.layers),
-    )

@@ -63,6 +63,15 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Ask:
+    """What a default claim depends on: the axes that grow, the options, where the norms stand."""
+
+    axes: tuple[str, ...]
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+    post_norm: bool = False
+
+
+@dataclass(frozen=True)
 class WidthRequest:
     """What a method is asked for: axes to widen, old -> new sizes, and everything around them.
 
@@ -113,7 +122,7 @@ class Method:
     verbs: tuple[str, ...] = ("widen",)
     options: tuple[Option, ...] = ()
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
+    def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""
         raise TypeError(f"{type(self).__name__} states no claim")
 

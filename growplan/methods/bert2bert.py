@@ -11,7 +11,7 @@ Heads are whole units; their size stays.
 from __future__ import annotations
 
 from growplan.algebra import Expansion
-from growplan.methods.base import Candidate, Claim, Method, Option, WidthRequest
+from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest
 from growplan.methods.heads import head_maps
 from growplan.methods.net2net import random_maps
 
@@ -19,8 +19,8 @@ from growplan.methods.net2net import random_maps
 class Bert2Bert(Method):
     """bert2BERT's FPI."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
-        return Claim("approximate" if "hidden" in axes else "exact")
+    def claim(self, ask: Ask) -> Claim:
+        return Claim("approximate" if "hidden" in ask.axes else "exact")
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         circular = request.options.get("map", "random") == "circular"

@@ -15,15 +15,15 @@ from fractions import Fraction
 from itertools import product
 
 from growplan.algebra import ONE, Expansion, Kind, Root, Run
-from growplan.methods.base import Candidate, Claim, Method, Option, WidthRequest, domain_of
+from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest, domain_of
 from growplan.methods.heads import head_maps
 
 
 class Fpi(Method):
     """The compiler's own choice of maps."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
-        return Claim("exact", domain_of(axes))
+    def claim(self, ask: Ask) -> Claim:
+        return Claim("exact", domain_of(ask.axes))
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         split = str(request.options.get("split", "uneven"))

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from growplan.methods.base import Claim, LayerSource, Method, Option, OptionValue
+from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
 
 
 class Identity(Method):
     """Silent blocks."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
+    def claim(self, ask: Ask) -> Claim:
         return Claim("exact")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:

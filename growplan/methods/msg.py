@@ -10,14 +10,14 @@ sits on the consumer's input columns, where it disturbs neither softmax nor grou
 from __future__ import annotations
 
 from growplan.algebra import Expansion
-from growplan.methods.base import Candidate, Claim, Method, Option, WidthRequest
+from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest
 from growplan.methods.heads import head_maps
 
 
 class Msg(Method):
     """Masked new units."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
+    def claim(self, ask: Ask) -> Claim:
         return Claim("exact")
 
     def widen(self, request: WidthRequest) -> list[Candidate]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from growplan.algebra import Expansion
 from growplan.methods.base import (
+    Ask,
     Candidate,
     Claim,
     LayerSource,
@@ -32,8 +33,8 @@ from growplan.methods.identity import spread
 class Net2Net(Method):
     """Random copies, identity blocks."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
-        return Claim("exact", domain_of(axes))
+    def claim(self, ask: Ask) -> Claim:
+        return Claim("exact", domain_of(ask.axes))
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         return [Candidate("random copies", random_maps(request), str(request.options.get("split", "even")))]

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.diagnostics import fail
-from growplan.methods.base import Claim, LayerSource, Method, OptionValue
+from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
 
 
 class StackBert(Method):
     """Whole copies of the stack."""
 
-    def claim(self, axes: tuple[str, ...]) -> Claim:
+    def claim(self, ask: Ask) -> Claim:
         return Claim("none")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from growplan.families.model import NORMS, Family
-from growplan.methods.base import Method
+from growplan.methods.base import Ask, Method
 from growplan.views.layout import columns, labelled
 from growplan.views.names import claim_data
 from growplan.views.style import Style
@@ -22,7 +22,7 @@ class MethodsReport:
 
     def human(self, style: Style) -> str:
         rows = [
-            (m.name, " ".join(m.verbs), str(m.claim(m.axes[:1])), ", ".join(m.axes) or "depth")
+            (m.name, " ".join(m.verbs), str(m.claim(Ask(m.axes[:1]))), ", ".join(m.axes) or "depth")
             for m in self.methods
         ]
         head, *lines = columns([("method", "verbs", "claims", "axes"), *rows])
@@ -45,7 +45,7 @@ class MethodReport:
             ("what", m.title),
             ("verbs", ", ".join(m.verbs)),
             ("axes", ", ".join(m.axes) or "depth"),
-            ("claims", str(m.claim(m.axes[:1]))),
+            ("claims", str(m.claim(Ask(m.axes[:1])))),
             ("paper", m.paper),
         ]
         lines = [style.bold(m.name), *labelled([f for f in facts if f[1]], indent=2)]
@@ -69,7 +69,7 @@ def _method_data(m: Method) -> dict[str, Any]:
         "paper": m.paper,
         "verbs": list(m.verbs),
         "axes": list(m.axes),
-        "claim": claim_data(m.claim(m.axes[:1])),
+        "claim": claim_data(m.claim(Ask(m.axes[:1]))),
         "options": [
             {"name": o.name, "default": o.default, "doc": o.doc, "choices": list(o.choices)}
             for o in m.options
