@@ -54,12 +54,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Option:
-    """An option of a method: its values and its default."""
+    """An option of a method: its values and its default.
+
+    `counts`: the axis whose units a number counts (`m 8` of solar: layers), so that it shrinks with it
+    at toy scale.
+    """
 
     name: str
     default: OptionValue
     doc: str
     choices: tuple[str, ...] = ()  # empty: any value of the default's type
+    counts: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ CALLS = {
     "schema": [],
     "show": ["a.grow.yaml"],
     "textconv": ["a.grow.yaml"],
+    "toy": ["a.grow.yaml"],
 }
 NEEDS_WEIGHTS = {"apply": ["a.grow.yaml", "--out", "grown"], "verify": ["gpt2"], "log": ["gpt2"]}
 

@@ -30,4 +30,15 @@ CODES = {
         why="`growplan log` and `growplan verify` read what `apply` recorded beside the weights.",
         fix="Name a directory that `growplan apply` wrote.",
     ),
+    "GP620": Code(
+        what="The plan's sizes could not be made small enough for a toy.",
+        why="`growplan toy` divides an axis by a common divisor of all the sizes it has in the plan, so that "
+        "ratios and residues survive; sizes without one stay as large as they are.",
+        fix="Choose sizes with a common divisor, such as multiples of 64, or apply the plan itself.",
+    ),
+    "GP621": Code(
+        what="At toy scale a step is proved to be something else than in the plan.",
+        why="A toy stands for its plan only while the checker says the same of both.",
+        fix="This is a bug in growplan, please report it; `check` and `apply` do not depend on toys.",
+    ),
 }

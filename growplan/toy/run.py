@@ -1,0 +1,152 @@
+"""Running a plan at toy scale: shrink, draw a source, check, apply, compare what is proved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from growplan.apply import ApplyResult, Event, apply
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.checkpoint.output import Target
+from growplan.diagnostics import fail
+from growplan.language.plan import Plan
+from growplan.language.printing import quote, step_text
+from growplan.pipeline import check, compile_plan
+from growplan.toy.plan import SOURCE, toy_config, toy_plan
+from growplan.toy.sizes import toy_sizes
+
+LARGEST = 20_000_000  # parameters of a toy
+GROWN, PLAN = "grown", "plan.grow"
+
+
+@dataclass(frozen=True)
+class ToyResult:
+    """A plan, and what its toy did: `applied.typed` is the checked toy, `directory` where it was kept."""
+
+    full: TypedPlan
+    applied: ApplyResult
+    directory: Path | None  # None: nothing was kept
+
+    @property
+    def toy(self) -> TypedPlan:
+        return self.applied.typed
+
+
+def run_toy(
+    plan: Plan,
+    out: str | Path | None = None,
+    *,
+    model_dir: str | Path | None = None,
+    family: str | Path | None = None,
+    device: str = "cpu",
+    stock: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> ToyResult:
+    """Run `plan` at toy scale: every size shrunk, on a random source of the plan's own family.
+
+    `out`: keep `source/`, `grown/` and `plan.grow` there, a directory that is not yet there (or
+    empty). `stock`: load both by their transformers class too. Everything that `apply` asserts is
+    asserted. Raises DiagnosticError: what `check` and `apply` raise, GP620 where no toy is small
+    enough, GP621 where the toy is proved to be something else than the plan.
+    """
+    compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check")
+    full = compiled.typed
+    assert full is not None
+    sizes = toy_sizes(full)
+    _small_enough(full, sizes)
+    small = toy_plan(full, sizes)
+    with _place(out, compiled.config.directory, plan) as folder:
+        source = folder / SOURCE
+        source.mkdir()
+        _write_source(full, sizes[0], source)
+        _same_proofs(full, check(small, model_dir=source, family=family))
+        (folder / PLAN).write_text(_plan_text(small, folder, family), encoding="utf-8")
+        applied = apply(
+            small,
+            folder / GROWN,
+            model_dir=source,
+            family=family,
+            device=device,
+            stock=stock,
+            progress=progress,
+        )
+    kept = None if out is None else Path(out)
+    if kept is not None:
+        applied = replace(applied, target=kept / GROWN)
+    return ToyResult(full, applied, kept)
+
+
+def _write_source(full: TypedPlan, sizes: dict[str, int], source: Path) -> None:
+    """A random source of these sizes."""
+    from growplan.backend.randomise import write_random
+
+    config = toy_config(full.source, sizes)
+    write_random(full.source.resized(sizes, config), source, full.plan.seed)
+
+
+@contextmanager
+def _place(out: str | Path | None, source: Path, plan: Plan) -> Iterator[Path]:
+    """Where to work: a directory that is published at the end, or one that is gone afterwards."""
+    if out is None:
+        with TemporaryDirectory(prefix="growplan-toy-") as folder:
+            yield Path(folder)
+        return
+    protect = [Path(plan.path)] if plan.path else []
+    with Target.open(out, sources=[source], protect=protect) as target:
+        yield target.partial
+        target.publish()
+
+
+def _small_enough(full: TypedPlan, sizes: tuple[dict[str, int], ...]) -> None:
+    from growplan.check.cost import cost
+
+    last = full.steps[-1].after if full.steps else full.source
+    found = cost(last.resized(sizes[-1], last.config)).parameters
+    if found <= LARGEST:
+        return
+    grown = {axis for step in full.steps for axis, old, new in step.axes if old != new}
+    axis = max(sizes[-1], key=lambda a: (a in grown, sizes[-1][a]))
+    chain = [full.source.sizes.get(axis, 0), *(step.after.sizes.get(axis, 0) for step in full.steps)]
+    shown = "→".join(str(size) for size in dict.fromkeys(chain))
+    at = next((step.span for step in full.steps if axis in {a for a, _, _ in step.axes}), full.plan.span)
+    fail(
+        "GP620",
+        f"no toy of this plan is small: `{axis}` {shown} has no common divisor that is large enough",
+        at,
+        notes=[("toy", f"{sizes[0].get(axis)}→{sizes[-1].get(axis)}, {found:,} parameters")],
+        help="give sizes with a common divisor, such as multiples of 64",
+    )
+
+
+def _same_proofs(full: TypedPlan, small: TypedPlan) -> None:
+    for a, b in zip(full.steps, small.steps, strict=False):
+        if _proved(a) != _proved(b):
+            fail(
+                "GP621",
+                f"`{a.text}` is {_proved(a)}, and at toy scale `{b.text}` is {_proved(b)}",
+                a.span,
+                help="please report it; `growplan check` and `apply` do not depend on toys",
+            )
+    if len(full.steps) != len(small.steps):
+        message = f"the plan has {len(full.steps)} steps, and at toy scale {len(small.steps)}"
+        fail("GP621", message, full.plan.span, help="please report it")
+
+
+def _proved(step: TypedStep) -> str:
+    return f"{step.proof.claim} by {step.method}" + (f", {step.candidate}" if step.candidate else "")
+
+
+def _plan_text(plan: Plan, folder: Path, family: str | Path | None) -> str:
+    """The toy's plan as a file beside its source."""
+    lines = [f"source ./{SOURCE}", f"seed {plan.seed}"]
+    described = family or plan.family
+    if described is not None:
+        path = Path(os.path.expanduser(described))  # noqa: PTH111 - raises for a user there is none of
+        base = Path(plan.path).parent if plan.path is not None and family is None else Path()
+        found = (base / path).resolve()
+        lines.append(f"family {quote(str(found) if found.exists() else str(described))}")
+    return "\n".join([*lines, *(step_text(step, label=True) for step in plan.steps)]) + "\n"
