@@ -41,9 +41,22 @@ BASE: dict[str, dict[str, Any]] = {
         "bos_token_id": 0,
         "eos_token_id": 0,
     },
+    "vit": {
+        "hidden_size": 48,
+        "num_attention_heads": 6,
+        "intermediate_size": 80,
+        "num_hidden_layers": 2,
+        "image_size": 20,
+        "patch_size": 4,
+        "num_channels": 2,
+        "layer_norm_eps": 1e-3,
+    },
 }
+BASE["deit"] = BASE["vit"]
 DEFAULT_CLASS = {"bert": "BertModel", "gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM"}
+DEFAULT_CLASS |= {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassificationWithTeacher"}
 CONFIG_CLASS = {"bert": "BertConfig", "gpt2": "GPT2Config", "llama": "LlamaConfig"}
+CONFIG_CLASS |= {"vit": "ViTConfig", "deit": "DeiTConfig"}
 
 
 def tiny_checkpoint(
@@ -56,7 +69,7 @@ def tiny_checkpoint(
     max_shard_size: str | None = None,
     **config: Any,
 ) -> Path:
-    """Write a random checkpoint of `family` (bert, gpt2, llama) and return its folder.
+    """Write a random checkpoint of `family` (a key of `BASE`) and return its folder.
 
     `architecture` is a transformers class name (`BertForMaskedLM`), `dtype` a torch dtype
     name, `max_shard_size` (`"20KB"`) forces shards, `**config` overrides config keys.

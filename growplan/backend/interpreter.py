@@ -28,13 +28,13 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class Interpreter:
-    """Runs a `Model` on token ids.
+    """Runs a `Model` on token ids, or on pixels.
 
     `get(name)` gives a tensor on disk by its name; it is asked for each tensor when it is
     needed and the result is not kept, so a model larger than memory runs block by block.
 
-    Shapes: ids [batch, tokens]; the stream x [batch, tokens, hidden]; queries and keys
-    [batch, tokens, heads * head_dim].
+    Shapes: ids [batch, tokens] or pixels [batch, channels, size, size]; the stream x
+    [batch, tokens, hidden]; queries and keys [batch, tokens, heads * head_dim].
     """
 
     def __init__(
@@ -52,23 +52,25 @@ class Interpreter:
     # the model ------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def logits(self, ids: Tensor) -> Tensor:
+    def logits(self, inputs: Tensor) -> Tensor:
         """The head's `logits`; of a class without a language or label head, its first output."""
-        outputs = self.outputs(ids)
+        outputs = self.outputs(inputs)
         return outputs.get("logits", next(iter(outputs.values())))
 
     @torch.no_grad()
-    def outputs(self, ids: Tensor) -> dict[str, Tensor]:
+    def outputs(self, inputs: Tensor) -> dict[str, Tensor]:
         """Every output of the model's head by name (`logits`, `hidden`, `pooled`, `relation`)."""
-        x = self.embed(ids)
+        x = self.embed(inputs)
         for layer in range(self.model.depth):
             x = self.block(layer, x)
-        return self.head(x, ids)
+        return self.head(x, inputs)
 
     @torch.no_grad()
-    def embed(self, ids: Tensor) -> Tensor:
+    def embed(self, inputs: Tensor) -> Tensor:
         """The stream before the first block; positions count from 0, token types are 0."""
-        ids = ids.to(self.device)
+        if self.model.inputs == "image":
+            return self._run(self.model.embed, self._image(inputs), None, None)["x"]
+        ids = inputs.to(self.device)
         positions = torch.arange(ids.shape[-1], device=self.device).expand_as(ids)
         env = {"ids": ids, "positions": positions, "types": torch.zeros_like(ids)}
         return self._run(self.model.embed, env, None, ids)["x"]
@@ -79,9 +81,9 @@ class Interpreter:
         return self._run(self.model.block, {"x": x}, layer, None)["x"]
 
     @torch.no_grad()
-    def head(self, x: Tensor, ids: Tensor) -> dict[str, Tensor]:
-        """The head's outputs from the last stream; `ids` say where padding begins."""
-        env = self._run(self.model.head_stmts, {"x": x}, None, ids.to(self.device))
+    def head(self, x: Tensor, inputs: Tensor) -> dict[str, Tensor]:
+        """The head's outputs from the last stream; token ids say where padding begins."""
+        env = self._run(self.model.head_stmts, {"x": x}, None, inputs.to(self.device))
         return {name: env[name] for name in self.model.outputs}
 
     @torch.no_grad()
@@ -93,6 +95,12 @@ class Interpreter:
     def tied(self, module: Module, x: Tensor) -> Tensor:
         """x times the transposed embedding: [..., hidden] -> [..., vocab]."""
         return F.linear(x, self._weight(module, None))
+
+    def _image(self, pixels: Tensor) -> dict[str, Tensor]:
+        """What `embed` starts from: pixels, and every position of the grid and of the tokens before it."""
+        pixels = pixels.to(device=self.device, dtype=self.dtype)
+        positions = torch.arange(self.model.sizes["positions"], device=self.device)
+        return {"pixels": pixels, "positions": positions.expand(len(pixels), -1)}
 
     def _run(
         self, statements: Sequence[Assign], env: dict[str, Tensor], layer: int | None, ids: Tensor | None
@@ -124,7 +132,7 @@ class _Ops:
         self.ids = ids
 
     def module(self, module: Module, x: Tensor) -> Tensor:
-        """linear W x + b; embedding row x; norms over the last dim; bias x + b."""
+        """linear W x + b, of patches too; embedding row x; norms over the last dim; bias x + b."""
         bias = self.interpreter._bias(module, self.layer)
         if module.kind == "bias":
             assert bias is not None
@@ -133,8 +141,10 @@ class _Ops:
         match module.kind:
             case "linear":
                 return F.linear(x, weight.T if module.stored == "in-out" else weight, bias)
-            case "embedding":
-                return F.embedding(x, weight)
+            case "embedding" | "parameter":
+                return F.embedding(x, weight.reshape(weight.shape[-2:]))
+            case "patches":
+                return F.conv2d(x, weight, bias, stride=weight.shape[2:]).flatten(2).transpose(1, 2)
             case "layernorm":
                 return F.layer_norm(x, weight.shape, weight, bias, self.model.eps(module))
             case "rmsnorm":
@@ -146,14 +156,21 @@ class _Ops:
             embedding, x = args
             assert isinstance(embedding, Module) and isinstance(x, Tensor)
             return self.interpreter.tied(embedding, x)
+        if name == "prepend":
+            token, x = args
+            assert isinstance(token, Module) and isinstance(x, Tensor)
+            stored = self.interpreter._weight(token, self.layer).flatten()
+            return torch.cat((stored.expand(len(x), 1, -1), x), dim=1)
         values = [arg for arg in args if isinstance(arg, Tensor)]
         match name:
             case "attention":
                 return self._attention(*values, causal=bool(kwargs["causal"]))
             case "rope":
                 return self._rope(values[0])
-            case "first":
-                return values[0][:, 0]
+            case "first" | "second":
+                return values[0][:, 0 if name == "first" else 1]
+            case "average":
+                return (values[0] + values[1]) / 2
             case "last":
                 return self._last(values[0])
         return ACTIVATIONS[name](values[0])

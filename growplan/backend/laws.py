@@ -114,9 +114,18 @@ def _linear(law: ModuleLaw, module: Module, sides: Sides) -> Iterator[LawError]:
         if param.leaf == "bias":
             yield _vector(name, "b* = E_out b", law.e_out, old, new)
             continue
-        reads = law.e_in.map_kind("free", "zero") if module.kind == "embedding" else law.e_in
-        old, new = (t if param.row_dim == 0 else t.T for t in (old, new))
+        reads = law.e_in.map_kind("free", "zero") if module.kind in ("embedding", "parameter") else law.e_in
+        old, new = (_as_matrix(param, t) for t in (old, new))
         yield _matrix(name, "W* E_in = E_out W", reads, law.e_out, old, new, sides)
+
+
+def _parameter(law: ModuleLaw, module: Module, sides: Sides) -> Iterator[LawError]:
+    """A bare parameter: a table of rows as an embedding, a token as a bias."""
+    if law.e_in is not None:
+        yield from _linear(law, module, sides)
+        return
+    name, old, new = _pair(_leaf(module, "weight"), law, sides)
+    yield _vector(name, "t* = E_out t", law.e_out, old, new)
 
 
 def _tied(law: ModuleLaw, module: Module, sides: Sides) -> Iterator[LawError]:
@@ -159,6 +168,8 @@ MEASURES: dict[str, Measure] = {
     "layernorm": _norm,
     "rmsnorm": _norm,
     "bias": _bias,
+    "patches": _linear,
+    "parameter": _parameter,
     "tied": _tied,
 }
 
@@ -167,9 +178,11 @@ def _tensor(law: TensorLaw, sides: Sides) -> Iterator[LawError]:
     """A law of a single tensor, of a step that speaks of no modules."""
     old, new = sides.old.get(law.source), sides.new.get(law.tensor)
     if law.cols is None:
+        old, new = (t.movedim(law.row_dim, -1) for t in (old, new))
         yield _vector(law.tensor, "t* = E_out t", law.rows, old, new)
         return
-    old, new = (t if law.row_dim == 0 else t.T for t in (old, new))
+    assert law.col_dim is not None
+    old, new = (t.movedim((law.row_dim, law.col_dim), (0, 1)).flatten(1) for t in (old, new))
     yield _matrix(law.tensor, "W* E_in = E_out W", law.cols, law.rows, old, new, sides)
 
 
@@ -199,6 +212,12 @@ def _matrix(
     scale = size_new + apply(magnitude(e_out), size)
     error = _ratio(y_new - apply(e_out, y), scale, determined(e_out).to(new.device))
     return _law_error(name, law, error, size, size_new, _tolerance(new, e_in.size))
+
+
+def _as_matrix(param: Param, t: Tensor) -> Tensor:
+    """[rows, cols] of a tensor as it is stored: transposed, with dims of one before it, or unfolded."""
+    t = t.flatten(1) if param.unfolded else t.reshape(t.shape[param.ones :])
+    return t if param.row_dim == param.ones else t.T
 
 
 def _project(w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The function, measured: both models run on random token ids, block by block.
+"""The function, measured: both models run on random token ids or images, block by block.
 
 Each block of the grown model is given two inputs: the grown stream itself, and E of the old
 stream, so that a block whose weights all satisfy their laws but whose rule is wrong (a query
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from growplan.algebra import Expansion
+from growplan.backend.inputs import fitted, random_inputs
 from growplan.backend.interpreter import Interpreter
 from growplan.backend.laws import Sides
 from growplan.backend.maps import apply, determined
@@ -23,7 +24,6 @@ from growplan.backend.outputs import output_maps
 from growplan.families.model import Model
 from growplan.ir.graph import Step
 
-BATCH, TOKENS = 2, 16
 FEW = 32  # numbers whose standard deviation says little
 EVERY_LAYER_BELOW = 300_000_000  # parameters; of larger models the first, middle and last blocks
 
@@ -60,12 +60,6 @@ class Probed:
     outputs: tuple[OutputError, ...]
 
 
-def probe_ids(before: Model, random: torch.Generator) -> Tensor:
-    """Random ids of the old vocabulary, no longer than the old positions."""
-    tokens = min(TOKENS, before.sizes.get("positions", TOKENS))
-    return torch.randint(0, before.sizes["vocab"], (BATCH, tokens), generator=random)
-
-
 def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None], None]) -> Probed:
     """Run both models; `blocks`: also compare the blocks that the step claims to preserve.
 
@@ -76,10 +70,11 @@ def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None
         Interpreter(model, view.get, torch.float64, sides.new.device)
         for model, view in ((sides.before, sides.old), (sides.after, sides.new))
     )
-    ids = probe_ids(sides.before, sides.random)
+    given = random_inputs(sides.before, sides.random)
+    resized = fitted(given, sides.after)
     e = step.stream or Expansion.identity(sides.before.sizes["hidden"])
     enter(None)
-    x_old, x_new = old.embed(ids), new.embed(ids)
+    x_old, x_new = old.embed(given), new.embed(resized)
     found = [_block_error("embed", apply(e, x_old), x_new)] if blocks else []
     sampled, at = _sampled(sides.after), 0  # old blocks run so far
     for layer, (source, silent) in enumerate(layers_of(step, sides.after)):
@@ -88,13 +83,13 @@ def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None
         x_in = apply(e, x_old) if compared else x_new[:0]
         if not silent and source == at:
             x_old, at = old.block(at, x_old), at + 1
-        x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), [BATCH, len(x_in)])
+        x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), [len(x_old), len(x_in)])
         if compared:
             found.append(_block_error(f"block {layer}", apply(e, x_old), got))
     while at < sides.before.depth:
         x_old, at = old.block(at, x_old), at + 1
     maps = output_maps(step, sides.before)
-    expected, got_all = old.head(x_old, ids), new.head(x_new, ids)
+    expected, got_all = old.head(x_old, given), new.head(x_new, resized)
     outputs = tuple(output_error(name, maps[name], expected[name], got_all[name]) for name in expected)
     return Probed(tuple(found), outputs)
 

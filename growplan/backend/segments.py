@@ -14,9 +14,10 @@ from growplan.algebra import Expansion
 from growplan.algebra.compose import compose
 from growplan.backend.assertions import Measurement
 from growplan.backend.evaluate import ModelView, Read
+from growplan.backend.inputs import fitted, random_inputs
 from growplan.backend.interpreter import Interpreter
 from growplan.backend.outputs import output_maps
-from growplan.backend.probes import OutputError, output_error, probe_ids
+from growplan.backend.probes import OutputError, output_error
 from growplan.backend.threads import one_thread_each
 from growplan.families.model import Model
 from growplan.ir.graph import Graph
@@ -54,14 +55,14 @@ def measure_segment(
 ) -> SegmentError:
     """Outputs of model `last`, rounded as it is stored, against those of model `first`.
 
-    Random ids, float64. `models[k]` is the model after k steps.
+    Random inputs, float64. `models[k]` is the model after k steps.
     """
     before, after = models[first], models[last]
     maps = output_maps_of(graph, first, last, models)
-    ids = probe_ids(before, torch.Generator().manual_seed(seed))
+    inputs = random_inputs(before, torch.Generator().manual_seed(seed))
     with one_thread_each():
         old, new = (
-            Interpreter(model, view.get, torch.float64, device).outputs(ids)
+            Interpreter(model, view.get, torch.float64, device).outputs(fitted(inputs, model))
             for model, view in (
                 (before, ModelView(graph, first, read, device)),
                 (after, ModelView(graph, last, read, device, rounded=True)),

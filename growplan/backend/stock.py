@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from growplan.algebra import Expansion
+from growplan.backend.inputs import BATCH, TOKENS, resized
 from growplan.backend.maps import apply, determined
 from growplan.backend.probes import spread_of
 from growplan.diagnostics import fail
@@ -64,7 +65,10 @@ def refuse_problems(directory: Path | str, found: Problems, source: Problems) ->
 def compare_with_transformers(
     source: Path | str, target: Path | str, maps: Mapping[str, Expansion] | None = None, seed: int = 0
 ) -> tuple[StockDifference, ...]:
-    """Load both directories with their stock classes and compare outputs on random ids.
+    """Load both directories with their stock classes and compare outputs on random inputs.
+
+    Where the result reads larger images, it is given the same ones, resized; outputs with a row
+    for every patch are then not compared.
 
     `maps`: output -> E from source to target (`growplan.backend.outputs.output_maps`), for
     outputs whose width changed; others are compared as they are. Raises GP507.
@@ -72,22 +76,34 @@ def compare_with_transformers(
     old, problems = load_stock(source)
     new, found = load_stock(target)
     refuse_problems(target, found, problems)
-    tokens = min(16, getattr(old.config, "max_position_embeddings", 16))
-    ids = torch.randint(0, old.config.vocab_size, (2, tokens), generator=torch.Generator().manual_seed(seed))
+    inputs = _random_inputs(old.config, torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        a, b = old(ids), new(ids)
+        a, b = old(inputs), new(_fitted(inputs, new.config))
     out = []
     for name, field in FIELDS.items():
         x, y = getattr(a, field, None), getattr(b, field, None)
         if not isinstance(x, Tensor) or not isinstance(y, Tensor):
             continue
         e = (maps or {}).get(name) or Expansion.identity(x.shape[-1])
-        if e.size != y.shape[-1]:
+        if e.size != y.shape[-1] or x.shape[:-1] != y.shape[:-1]:
             continue
         expected = apply(e, x.to(torch.float64))
         error = (expected - y.to(torch.float64)).abs()[..., determined(e)]
         out.append(StockDifference(name, float(error.max()), spread_of(expected)))
     return tuple(out)
+
+
+def _random_inputs(config: Any, random: torch.Generator) -> Tensor:
+    """Pixels for a config with an image size, else token ids."""
+    size = getattr(config, "image_size", None)
+    if size is not None:
+        return torch.randn((BATCH, config.num_channels, size, size), generator=random)
+    tokens = min(TOKENS, getattr(config, "max_position_embeddings", TOKENS))
+    return torch.randint(0, config.vocab_size, (BATCH, tokens), generator=random)
+
+
+def _fitted(inputs: Tensor, config: Any) -> Tensor:
+    return resized(inputs, config.image_size) if inputs.is_floating_point() else inputs
 
 
 def hold_to_exact(differences: Iterable[StockDifference], dtype: str) -> None:

@@ -16,7 +16,7 @@ def cost(model: Model) -> Cost:
     """The cost of one model.
 
     FLOPs per token count a multiply and an add for every weight of a matrix that a token
-    passes (2 x parameters of linear modules and of a tied head); attention scores, which
+    passes (2 x parameters of linear modules, of patches and of a tied head); attention scores, which
     depend on the context length, and embedding look-ups are left out.
     """
     width = DTYPE_BYTES.get(model.dtype, 4)
@@ -26,7 +26,7 @@ def cost(model: Model) -> Cost:
         size = prod(model.shape(param))
         parameters += size * copies
         largest = max(largest, size * width)
-        if model.modules[param.module].kind == "linear" and param.leaf == "weight":
+        if model.modules[param.module].kind in ("linear", "patches") and param.leaf == "weight":
             flops += 2 * size * copies
     for embedding in tied_embeddings(model):
         flops += 2 * prod(model.shape(model.modules[embedding].params[0]))

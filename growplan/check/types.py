@@ -199,13 +199,17 @@ class TypeOps:
     def op(self, name: str, args: Sequence[Act | Module], kwargs: Mapping[str, Any]) -> Act:
         if name == "tied":
             return self._tied(args[0], args[1])
+        if name == "prepend":
+            return self._prepend(args[0], args[1])
         acts = [a for a in args if isinstance(a, Act)]
         if name == "attention":
             return self._attention(*acts)
         if name == "rope":
             return replace(acts[0], rotary=True)
-        if name in ("first", "last"):
+        if name in ("first", "second", "last"):
             return acts[0]
+        if name == "average":
+            return self.add(*acts)
         return Act(rules.activation(acts[0].map, name), acts[0].axis)
 
     def _attention(self, q: Act, k: Act, v: Act) -> Act:
@@ -247,6 +251,14 @@ class TypeOps:
             self._norm(norm, self._norm_inputs[norm.name], target)
         self.typing.tied.append(ModuleTyping(embedding, target, e_vocab, tied=True))
         return Act(e_vocab, embedding.ins)
+
+    def _prepend(self, token: Act | Module, x: Act | Module) -> Act:
+        """A stored token beside those of x: rows pass through, so both have one map."""
+        assert isinstance(token, Module) and isinstance(x, Act)
+        e = self._expand(token.outs)
+        self._rewrite(token, "weight", e, None)
+        self.typing.typings[token.name] = ModuleTyping(token, None, e)
+        return self.add(x, Act(e, token.outs, token.name))
 
 
 def _placed(refusal: Refusal, module: str) -> Refusal:

@@ -41,11 +41,17 @@ class _Axes:
             if x != embedding.outs:
                 raise AxisError(f"`tied` reads {embedding.outs}, given {x}")
             return embedding.ins
+        if name == "prepend":
+            token, x = args
+            assert isinstance(token, Module) and isinstance(x, AxisExpr)
+            return _same(token.outs, x, "prepend")
         values = [arg for arg in args if isinstance(arg, AxisExpr)]
         if name == "attention":
             return _attention(*values)
         if name == "rope":
             _heads(values[0], "rope")
+        if name == "average":
+            _same(values[0], values[1], name)
         return values[0]
 
     def add(self, a: AxisExpr, b: AxisExpr) -> AxisExpr:
@@ -105,7 +111,11 @@ def check_axes(
     """Report every statement that does not type (GP345)."""
     modules = {m.name: m for m in family.modules}
     axes = {rule.axis for rule in family.sizes}
-    inputs = {name: AxisExpr(((INDEX[name],),)) for name in INPUTS if INDEX[name] in axes}
+    names = INPUTS[family.input]
+    inputs = {name: AxisExpr(((INDEX[name],),)) for name in names if INDEX.get(name) in axes}
+    for module in family.modules:
+        if module.kind == "patches" and module.ins is not None and "pixels" in names:
+            inputs["pixels"] = module.ins
     end = _run(embed, inputs, modules, problems)
     _ends_in_stream(end, embed, "embed", problems)
     end = _run(block, {"x": STREAM}, modules, problems)

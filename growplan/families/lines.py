@@ -58,11 +58,13 @@ class Lines:
             disk=disk,
             bias_when=flags.get("bias") or None,
             when=_condition(flags.get("when")),
+            weight_leaf=kind != "parameter",
+            ones=flags.get("stored", "").count("1"),
         )
 
     def _shape(self, kind: str, axes: str, line: Text) -> tuple[AxisExpr | None, AxisExpr] | None:
-        reads = kind in ("linear", "embedding")
         left, arrow, right = axes.replace("→", "->").partition("->")
+        reads = bool(arrow) if kind == "parameter" else kind in ("linear", "embedding", "patches")
         if bool(arrow) != reads:
             example = f"{kind} hidden -> ffn" if reads else f"{kind} hidden"
             axes_help = f"axes here: {', '.join(self.axes)}"
@@ -71,6 +73,11 @@ class Lines:
         outs = self.axis(right if reads else left, line)
         ins = self.axis(left, line) if reads else None
         if outs is None or (reads and ins is None):
+            return None
+        if kind == "patches" and ins is not None and len(ins.terms) != 1:
+            example = "write for example `patches channels*patch*patch -> hidden`"
+            message = "the pixels of a patch are one product of axes"
+            self.problems.add("GP343", message, line.span, help=example)
             return None
         return ins, outs
 
@@ -94,13 +101,15 @@ class Lines:
             "layernorm": {"eps", "when"},
             "rmsnorm": {"eps", "when"},
             "bias": {"when"},
+            "patches": {"bias"},
+            "parameter": {"stored"},
         }[kind]
         flags: dict[str, str] = {}
         for part in parts:
             word, _, value = part.strip().partition(" ")
             value = value.strip()
-            if word not in allowed or word in flags or not _flag_value_ok(word, value):
-                wanted = ", ".join(_FLAGS[flag] for flag in sorted(allowed))
+            if word not in allowed or word in flags or not _flag_value_ok(kind, word, value):
+                wanted = ", ".join(_flag(kind, flag) for flag in sorted(allowed))
                 self.problems.add(
                     "GP343",
                     f"a {kind} does not take `{part.strip()[:60]}`",
@@ -129,11 +138,19 @@ class Lines:
     # sizes ----------------------------------------------------------------------------------
 
     def size(self, axis: Text, line: Text) -> SizeRule | None:
-        """`n_inner ?? 4*hidden`, `= hidden // heads`, `len(id2label) ?? num_labels ?? 2`."""
-        if line.value.startswith("="):
-            default = self.formula(line.value[1:], line)
+        """`n_inner ?? 4*hidden`, `= hidden // heads`, `len(id2label) ?? num_labels ?? 2`.
+
+        `KEY ?? default, sparing`: the key is written only where the default is another size.
+        """
+        value, _, flag = (part.strip() for part in line.value.partition(","))
+        if flag not in ("", "sparing"):
+            help = "`sparing`, or nothing"
+            self.problems.add("GP343", f"a size does not take `{flag[:60]}`", line.span, help=help)
+            return None
+        if value.startswith("="):
+            default = self.formula(value[1:], line)
             return None if default is None else SizeRule(axis.value, None, default)
-        first, *rest = (part.strip() for part in line.value.split("??"))
+        first, *rest = (part.strip() for part in value.split("??"))
         length = _LENGTH.match(first)
         key = length[1] if length else first
         also = tuple(rest[:-1])
@@ -142,7 +159,7 @@ class Lines:
             self.problems.add("GP343", message, line.span, help="write for example `n_inner ?? 4*hidden`")
             return None
         default = self.formula(rest[-1], line) if rest else None
-        return SizeRule(axis.value, key, default, also, length=bool(length))
+        return SizeRule(axis.value, key, default, also, bool(length), bool(flag))
 
     def formula(self, text: str, line: Text) -> str | None:
         """A size expression over known axes, as text."""
@@ -170,8 +187,14 @@ _FLAGS = {
 }
 
 
-def _flag_value_ok(word: str, value: str) -> bool:
+def _flag(kind: str, word: str) -> str:
+    return "`stored 1x1`" if (kind, word) == ("parameter", "stored") else _FLAGS[word]
+
+
+def _flag_value_ok(kind: str, word: str, value: str) -> bool:
     match word:
+        case "stored" if kind == "parameter":
+            return value in ("1", "1x1")  # dims of one before the axes
         case "stored":
             return value in ("in-out", "out-in")
         case "bias":

@@ -3,15 +3,21 @@
 A family file is YAML; `data/gpt2.yaml` shows every section. Small languages inside it:
 
     size        KEY  |  KEY ?? default  |  len(KEY) ?? KEY ?? default  |  = formula
+                `, sparing` after it: the key is written only where the default is another size
     module      KIND AXES -> AXES, flag, ...      linear, embedding: they read one axis, write one
+                                                  patches: a linear over the pixels of a patch, stored as
+                                                  a convolution, one dim for each factor that it reads
                 KIND AXES, flag, ...              layernorm, rmsnorm, bias (adds one stored vector)
+                parameter AXES | AXES -> AXES     a tensor under its own name: a token, a table of rows
     flags       bias | bias KEY (where the config says so) | stored in-out | eps KEY
                 when KEY | when not KEY (else the module passes its input on)
+                stored 1x1 (of a parameter: dims of one before its axes)
     statement   name = expression | a, b, c = fused(x) | a, b = f(x), g(x)
     expression  names, calls of modules and operations (`ops.OPS`), + (residual), * (gate)
 
 `act` is the operation that the config key of the section `act` names. `NAME, untied` under `heads`
-replaces NAME where tie_word_embeddings is false. A name that begins with `_` is no output.
+replaces NAME where tie_word_embeddings is false. A name that begins with `_` is no output. `embed`
+starts from `ids`, `positions`, `types`, or under `input: image` from `pixels` and `positions`.
 """
 
 from __future__ import annotations
@@ -20,13 +26,13 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from growplan.checkpoint.files import path_exists
 from growplan.diagnostics import Source, fail
 from growplan.families.axes import Located, check_axes, check_use
 from growplan.families.lines import Lines
-from growplan.families.model import Assign, Family, HeadClass, Module, SizeRule
+from growplan.families.model import Assign, Family, HeadClass, Input, Module, SizeRule
 from growplan.families.ops import ACTIVATIONS
 from growplan.families.problems import Problems, close_to
 from growplan.families.sections import Sections
@@ -124,6 +130,7 @@ class _File:
             defaults=sections.scalars("defaults"),
             act=act,
             copies={key: str(value) for key, value in sections.scalars("copies").items()},
+            input=self._input(),
         )
         places = {name: text.span for name, (text, _) in sections.mapping("modules").items()}
         check_use(family, places, self.problems)
@@ -140,6 +147,13 @@ class _File:
     def _name(self) -> str:
         text = self.sections.text("family")
         return text.value if text else ""
+
+    def _input(self) -> Input:
+        text = self.sections.text("input")
+        if text is not None and text.value not in get_args(Input):
+            help = "`input: text` or `input: image`"
+            self._bad("GP342", f"a model reads no `{text.value[:60]}`", text, help)
+        return "image" if text is not None and text.value == "image" else "text"
 
     def _requires(self) -> dict[str, tuple[Any, ...]]:
         out: dict[str, tuple[Any, ...]] = {}

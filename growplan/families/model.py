@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from growplan.algebra import Expansion
 
-# `bias`: adds one stored vector (BERT's decoder bias), nothing else
-ModuleKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias"]
+# `bias`: adds one stored vector (BERT's decoder bias), nothing else; `patches`: a linear over the
+# pixels of a patch, stored as a convolution; `parameter`: a tensor without a module around it
+ModuleKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter"]
+Input = Literal["text", "image"]
 NORMS: tuple[ModuleKind, ...] = ("layernorm", "rmsnorm")
 
 
@@ -76,7 +78,7 @@ class Param:
     """One tensor of a module. `rows` is the axis it writes, `cols` the axis it reads.
 
     Shapes on disk: linear out-in `[rows, cols]`, linear in-out `[cols, rows]`,
-    embedding `[cols, rows]` (vocab x hidden), norms and biases `[rows]`.
+    embedding `[cols, rows]` (vocab x hidden), norms and biases `[rows]`; `stored` says it of any.
     """
 
     module: str
@@ -86,10 +88,23 @@ class Param:
     row_dim: int
     in_layer: bool
     name: str  # on disk, without prefix; `{i}` where the layer goes
+    ones: int = 0  # dims of one before the axes: 2 in a class token [1, 1, hidden]
+    unfolded: bool = False  # one dim for each factor of `cols`: a convolution [hidden, channels, p, p]
 
     @property
     def col_dim(self) -> int:
-        return 1 - self.row_dim
+        return 2 * self.ones + 1 - self.row_dim
+
+    @cached_property
+    def stored(self) -> tuple[AxisExpr, ...]:
+        """The axis of every dimension on disk."""
+        ones = (AxisExpr(((1,),)),) * self.ones
+        if self.cols is None:
+            return (*ones, self.rows)
+        if self.unfolded:
+            return (self.rows, *(AxisExpr(((factor,),)) for factor in self.cols.terms[0]))
+        matrix = (self.rows, self.cols)
+        return (*ones, *(matrix if self.row_dim == self.ones else matrix[::-1]))
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,7 @@ class Module:
     weight_leaf: bool = True  # False: a bare parameter, stored under `disk` itself
     leaf_names: tuple[str, str] = ("weight", "bias")  # ("gamma", "beta") in old BERT checkpoints
     when: tuple[str, bool] | None = None  # (config key, truth): else the module is the identity
+    ones: int = 0  # of a bare parameter: dims of one before its axes
 
     @property
     def is_norm(self) -> bool:
@@ -120,14 +136,13 @@ class Module:
         bias = Param(self.name, "bias", self.outs, None, 0, self.in_layer, f"{self.disk}.{bias_leaf}")
         if self.kind == "bias":
             return (bias,)
-        if self.kind == "embedding":
-            row_dim = 1
-        else:
-            row_dim = 1 if self.stored == "in-out" else 0
-        if self.ins is None:
-            row_dim = 0
-        weight_name = f"{self.disk}.{weight_leaf}" if self.weight_leaf else self.disk
-        weight = Param(self.name, "weight", self.outs, self.ins, row_dim, self.in_layer, weight_name)
+        last = self.kind in ("embedding", "parameter") or self.stored == "in-out"
+        row_dim = self.ones + (1 if last and self.ins is not None else 0)
+        name = f"{self.disk}.{weight_leaf}" if self.weight_leaf else self.disk
+        unfolded = self.kind == "patches"
+        weight = Param(
+            self.name, "weight", self.outs, self.ins, row_dim, self.in_layer, name, self.ones, unfolded
+        )
         return (weight, bias) if self.bias else (weight,)
 
 
@@ -213,6 +228,7 @@ class SizeRule:
     default: str | None  # expression over other axes when the key is absent or null
     also: tuple[str, ...] = ()  # keys read when `key` is absent, never written
     length: bool = False  # the size is the length of the value (id2label); never written
+    sparing: bool = False  # a key few configs have: written only where the default is another size
 
 
 @dataclass(frozen=True)
@@ -249,6 +265,7 @@ class Family:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # what transformers assumes if absent
     act: str | None = None  # config key that names the operation `act`
     copies: Mapping[str, str] = field(default_factory=dict)  # tensor -> the one it repeats if tied
+    input: Input = "text"  # what `embed` starts from: token ids, or pixels
 
 
 @dataclass(frozen=True)
@@ -273,6 +290,11 @@ class Model:
     @property
     def depth(self) -> int:
         return self.sizes["depth"]
+
+    @property
+    def inputs(self) -> Input:
+        """Whether the model reads token ids or pixels."""
+        return self.family.input
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
@@ -302,11 +324,7 @@ class Model:
             yield from module.params
 
     def shape(self, param: Param) -> tuple[int, ...]:
-        rows = param.rows.size(self.sizes)
-        if param.cols is None:
-            return (rows,)
-        cols = param.cols.size(self.sizes)
-        return (rows, cols) if param.row_dim == 0 else (cols, rows)
+        return tuple(axis.size(self.sizes) for axis in param.stored)
 
     def tensors(self) -> Iterator[tuple[str, Param, int | None]]:
         """Every tensor on disk: (name, parameter, layer)."""

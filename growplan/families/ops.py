@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from growplan.families.model import Input, ModuleKind
+
 
 @dataclass(frozen=True)
 class Signature:
-    """`args` positional values; the first is a module where `on_module`; `flags` are booleans."""
+    """`args` positional values; `flags` are booleans; `on_module`: the kind of module the first one is."""
 
     args: int
     flags: tuple[str, ...] = ()
-    on_module: bool = False
+    on_module: ModuleKind | None = None
 
 
 OPS: Mapping[str, Signature] = {
@@ -27,8 +29,11 @@ OPS: Mapping[str, Signature] = {
     "tanh": Signature(1),
     "attention": Signature(3, ("causal",)),  # q, k, v; query head j reads kv head floor(j KV / H)
     "rope": Signature(1),  # rotary positions, halves of a head rotated
-    "tied": Signature(2, on_module=True),  # x times the transposed embedding
+    "tied": Signature(2, on_module="embedding"),  # x times the transposed embedding
+    "prepend": Signature(2, on_module="parameter"),  # a stored token before those of x
+    "average": Signature(2),  # (a + b) / 2
     "first": Signature(1),  # the first token
+    "second": Signature(1),
     "last": Signature(1),  # the last token that is not padding
 }
 
@@ -44,4 +49,8 @@ ACTIVATIONS: Mapping[str, str] = {
     "tanh": "tanh",
 }
 
-INPUTS = ("ids", "positions", "types")  # values that `embed` starts from
+# values that `embed` starts from, by what the model reads
+INPUTS: Mapping[Input, tuple[str, ...]] = {
+    "text": ("ids", "positions", "types"),
+    "image": ("pixels", "positions"),
+}

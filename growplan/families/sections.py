@@ -11,6 +11,7 @@ from growplan.families.text import Text, Tree
 
 REQUIRED = ("family", "config", "sizes", "layers", "modules", "embed", "block", "heads", "classes")
 OPTIONAL = (
+    "input",
     "defaults",
     "carried",
     "act",

@@ -180,16 +180,22 @@ def explicit_config(
     """The config of `model` grown to `sizes`: every size key written, then `updates`.
 
     Where any axis moves, derived defaults (`n_inner: null`, an absent head_dim) are written
-    out, because their formula would give something else after growth. Other keys that repeat a
-    size (`n_ctx`) follow. Unknown keys are untouched.
+    out, because their formula would give something else after growth (a `sparing` one only where it
+    does). Other keys that repeat a size (`n_ctx`) follow. Unknown keys are untouched.
     """
     out = dict(model.config)
     if dict(sizes) != dict(model.sizes):
         for rule in model.family.sizes:
-            if rule.key and not rule.length:
+            if rule.key and not rule.length and not _left_out(rule, out, sizes):
                 out[rule.key] = sizes[rule.axis]
         for key, axis in model.family.aliases.items():
             if out.get(key) is not None:
                 out[key] = sizes[axis]
     out.update(updates or {})
     return out
+
+
+def _left_out(rule: SizeRule, config: Mapping[str, Any], sizes: Mapping[str, int]) -> bool:
+    """Whether a `sparing` key stays absent: the default still gives the size."""
+    absent = rule.sparing and rule.default is not None and config.get(str(rule.key)) is None
+    return absent and evaluate_size(str(rule.default), sizes) == sizes[rule.axis]

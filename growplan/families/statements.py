@@ -17,6 +17,7 @@ from growplan.families.model import (
     Const,
     Expr,
     Module,
+    ModuleKind,
     ModuleRef,
     Mul,
     Name,
@@ -146,7 +147,8 @@ class Reader:
         flags = self._flags(node, fn, signature.flags)
         args: list[Expr | None] = []
         for i, arg in enumerate(node.args):
-            args.append(self._module_ref(arg) if signature.on_module and i == 0 else self._expr(arg))
+            on = signature.on_module if i == 0 else None
+            args.append(self._module_ref(arg, on) if on else self._expr(arg))
         values = tuple(arg for arg in args if arg is not None)
         return Call(fn, values, flags) if flags is not None and len(values) == len(args) else None
 
@@ -154,18 +156,25 @@ class Reader:
         if len(node.args) != 1 or node.keywords:
             self._bad(node, f"the module `{fn}` takes one value")
             return None
+        if _is_token(self.modules[fn]):
+            help = f"write `prepend({fn}, x)`"
+            self._bad(node, f"`{fn}` is a stored token, which reads nothing", help)
+            return None
         value = self._expr(node.args[0])
         return None if value is None else Call(fn, (value,))
 
-    def _module_ref(self, node: ast.expr) -> ModuleRef | None:
+    def _module_ref(self, node: ast.expr, kind: ModuleKind) -> ModuleRef | None:
+        """A module as a value: an embedding, or a parameter that is a token."""
         name = dotted(node)
-        module = self.modules.get(name) if name else None
-        if module is None or module.kind != "embedding":
-            embeddings = [m.name for m in self.modules.values() if m.kind == "embedding"]
-            help = f"embeddings here: {', '.join(embeddings) or 'none'}"
-            self._bad(node, f"`{name or '?'}` is no embedding", help, code="GP344")
-            return None
-        return ModuleRef(module.name)
+        fit = [
+            m.name for m in self.modules.values() if m.kind == kind and (kind != "parameter" or _is_token(m))
+        ]
+        if name in fit:
+            return ModuleRef(name)
+        word = "embedding" if kind == "embedding" else "stored token (`parameter hidden`)"
+        help = f"here: {', '.join(fit) or 'none'}"
+        self._bad(node, f"`{name or '?'}` is no {word}", help, code="GP344")
+        return None
 
     def _flags(self, node: ast.Call, fn: str, flags: tuple[str, ...]) -> tuple[tuple[str, Const], ...] | None:
         given: dict[str, Const] = {}
@@ -183,6 +192,10 @@ class Reader:
             self._bad(node, f"`{fn}` needs `{missing[0]}=True` or `{missing[0]}=False`")
             return None
         return tuple((flag, given[flag]) for flag in flags)
+
+
+def _is_token(module: Module) -> bool:
+    return module.kind == "parameter" and module.ins is None
 
 
 def dotted(node: ast.expr) -> str | None:

@@ -92,9 +92,7 @@ def check_tensors(model: Model, tensors: Tensors, same: Same | None, problems: P
 def _report_shape(
     model: Model, name: str, param: Param, found: tuple[int, ...], wanted: tuple[int, ...], problems: Problems
 ) -> None:
-    axes = [str(param.rows)] if param.cols is None else [str(param.rows), str(param.cols)]
-    if param.row_dim == 1:
-        axes.reverse()
+    axes = [str(axis) for axis in param.stored]
     notes = [("needs", f"{list(wanted)} ({', '.join(axes)})"), ("found", f"{list(found)}")]
     help = "config.json and the checkpoint disagree about a size"
     problems.add("GP332", f"`{name}` has the wrong shape", notes=notes, help=help)

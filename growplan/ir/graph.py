@@ -14,7 +14,7 @@ from typing import Any, Literal
 from growplan.algebra import Expansion
 from growplan.ir.primitives import Primitive
 
-LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "tied"]
+LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter", "tied"]
 
 
 @dataclass(frozen=True)

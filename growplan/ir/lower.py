@@ -85,8 +85,9 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
         chain.rows(rewrite, norm)
         chain.columns(rewrite)
         model[name] = chain.value
-        col_dim = None if rewrite.cols is None else param.col_dim
-        laws.append(TensorLaw(name, name, rewrite.rows, rewrite.cols, param.row_dim, col_dim))
+        cols = None if param.unfolded else rewrite.cols  # pixels have no map: `rows` says it all
+        col_dim = None if cols is None else param.col_dim
+        laws.append(TensorLaw(name, name, rewrite.rows, cols, param.row_dim, col_dim))
     graph.models.append(model)
     modules = tuple(law for t in step.typings for law in _module_laws(t, step.before.depth))
     graph.steps.append(record(step, laws=tuple(laws), modules=modules))

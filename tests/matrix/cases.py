@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
+IMAGES = ("vit", "deit")
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -20,6 +22,10 @@ class Variant:
     @property
     def has_kv(self) -> bool:
         return self.family == "llama"
+
+    def takes(self, growth: str) -> bool:
+        """Whether the model has the axes of a growth of `FIRST`."""
+        return self.family not in IMAGES or growth not in TEXT_ONLY
 
 
 VARIANTS = (
@@ -52,6 +58,8 @@ VARIANTS = (
         {"num_key_value_heads": 1, "tie_word_embeddings": True},
     ),
     Variant("llama-wide-heads", "llama", "LlamaModel", "rms", {"head_dim": 12}),
+    Variant("vit-base", "vit", "ViTModel", "pre-ln", {"qkv_bias": False, "pooler_output_size": 30}),
+    Variant("deit-teacher", "deit", "DeiTForImageClassificationWithTeacher", "pre-ln", {"num_labels": 3}),
 )
 
 ANY_SIZE = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
@@ -81,6 +89,7 @@ FIRST: dict[str, dict[str, str]] = {
     "widen vocab 31→40": EXACT,
     "widen positions 24→32": EXACT,
 }
+TEXT_ONLY = ("widen vocab 31→40", "widen positions 24→32")
 SECOND: dict[str, dict[str, str]] = {
     "": EXACT,
     "widen ffn to 300 via fpi": EXACT,
@@ -110,6 +119,9 @@ HEADS_ONLY = (
     ("gpt2-tied", "mask-in heads 6→9; widen hidden to 72 via fpi"),
     ("bert-mlm", "mask-in heads 6→12; widen hidden x2"),
     ("llama-mqa-tied", "widen hidden 48→72; widen heads 6→9 via bert2bert"),
+    ("vit-base", "widen hidden 48→72 via fpi; mask-in heads"),
+    ("vit-base", "widen head_dim 8→12; widen heads 6→7 via net2net"),
+    ("deit-teacher", "grow hidden to 96, heads to 12, ffn to 160 via fpi"),
 )
 
 
@@ -135,7 +147,7 @@ class Case:
 
 def full() -> list[Case]:
     """The whole product."""
-    return [Case(*case) for case in product(VARIANTS, FIRST, SECOND)]
+    return [Case(*case) for case in product(VARIANTS, FIRST, SECOND) if case[0].takes(case[1])]
 
 
 def pairwise() -> list[Case]:
@@ -144,5 +156,6 @@ def pairwise() -> list[Case]:
     out = []
     for v, variant in enumerate(VARIANTS):
         for f, first in enumerate(FIRST):
-            out.append(Case(variant, first, seconds[(v + f + f // len(seconds)) % len(seconds)]))
+            if variant.takes(first):
+                out.append(Case(variant, first, seconds[(v + f + f // len(seconds)) % len(seconds)]))
     return out

@@ -13,6 +13,7 @@ from growplan.apply import apply
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.reader import open_reader
+from growplan.families.model import Model
 from growplan.language import parse_text
 from growplan.pipeline import bind_source
 from tests.matrix.cases import Variant
@@ -38,12 +39,16 @@ def grow(source: Path, steps: str, target: Path, **kwargs: Any) -> Grown:
     return Grown(source, target, result.typed)
 
 
-def ids_for(vocab: int, positions: int) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(7)
-    return torch.randint(1, vocab, (3, min(positions, 20)), generator=generator)
+def inputs_for(model: Model) -> torch.Tensor:
+    """Token ids, or pixels in float64, that the model and what it grows to can read."""
+    generator, sizes = torch.Generator().manual_seed(7), model.sizes
+    if model.inputs == "image":
+        shape = (3, sizes["channels"], sizes["image"], sizes["image"])
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+    return torch.randint(1, sizes["vocab"], (3, min(sizes["positions"], 20)), generator=generator)
 
 
-def by_interpreter(directory: Path, ids: torch.Tensor) -> Mapping[str, torch.Tensor]:
+def by_interpreter(directory: Path, inputs: torch.Tensor) -> Mapping[str, torch.Tensor]:
     """Every output of the head through growplan's float64 interpreter."""
     from growplan.backend.executor import reader_rows
     from growplan.backend.interpreter import Interpreter
@@ -54,10 +59,10 @@ def by_interpreter(directory: Path, ids: torch.Tensor) -> Mapping[str, torch.Ten
         rows = reader_rows(reader)
         shapes = read_headers(directory).tensors
         interpreter = Interpreter(model, lambda name: rows(name, 0, shapes[name].shape[0]))
-        return interpreter.outputs(ids)
+        return interpreter.outputs(inputs)
 
 
-def by_transformers(directory: Path, architecture: str, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+def by_transformers(directory: Path, architecture: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
     """Every float output through the stock class; the load must be clean."""
     import transformers
 
@@ -67,7 +72,7 @@ def by_transformers(directory: Path, architecture: str, ids: torch.Tensor) -> di
     )
     assert not any(info.values()), info
     with torch.no_grad():
-        out = model.eval()(ids)
+        out = model.eval()(inputs)
     return {k: v for k, v in out.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
 
 

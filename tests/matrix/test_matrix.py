@@ -9,7 +9,7 @@ import torch
 
 from growplan.diagnostics import DiagnosticError
 from tests.matrix.cases import HEADS_ONLY, VARIANTS, Case, full, pairwise
-from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, ids_for, worst, write_source
+from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 EXACT = 1e-9  # of the logits' spread, float64
 STOCK_RMS = 1e-5  # transformers keeps float32 inside RMSNorm, softmax and rotary tables
@@ -19,10 +19,9 @@ BY_NAME = {variant.name: variant for variant in VARIANTS}
 
 def differences(case_architecture: str, grown: Grown) -> tuple[float, float]:
     """(through the interpreter, through stock transformers)."""
-    sizes = grown.typed.source.sizes
-    ids = ids_for(sizes["vocab"], sizes["positions"])
-    a, b = by_interpreter(grown.source, ids), by_interpreter(grown.target, ids)
-    x, y = (by_transformers(d, case_architecture, ids) for d in (grown.source, grown.target))
+    inputs = inputs_for(grown.typed.source)
+    a, b = by_interpreter(grown.source, inputs), by_interpreter(grown.target, inputs)
+    x, y = (by_transformers(d, case_architecture, inputs) for d in (grown.source, grown.target))
     return worst(a, b), worst(x, y)
 
 
