@@ -85,8 +85,9 @@ def test_a_comment_says_what_it_is(path: Path) -> None:
 
 
 def toys() -> list[object]:
-    marks = {name: pytest.mark.full for name in DEEP}
-    return [pytest.param(p, id=p.name, marks=[marks[p.name]] if p.name in marks else []) for p in PLANS]
+    return [
+        pytest.param(path, id=path.name, marks=[pytest.mark.full] * (path.name in DEEP)) for path in PLANS
+    ]
 
 
 @pytest.mark.parametrize("path", toys())
