@@ -46,16 +46,17 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
         raise DiagnosticError(*walk.errors[:MOST_ERRORS])
     steps = tuple(walk.steps)
     before, after = cost(source), cost(walk.model)
+    claim = weakest([s.proof.claim for s in steps])
     return TypedPlan(
         plan=plan,
         steps=steps,
         source=source,
         target=walk.model,
-        claim=weakest([s.proof.claim for s in steps]),
+        claim=claim,
         cost_before=before,
         cost_after=after,
         peak_memory=peak_memory(before, after, source.dtype),
-        lints=tuple(lint(steps)),
+        lints=tuple(lint(steps, source, walk.model, claim)),
     )
 
 

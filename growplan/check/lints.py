@@ -1,64 +1,109 @@
-"""Lints: sound plans that train badly. Warnings, never errors."""
+"""Lints: sound plans that train badly, or run badly. Warnings and notes, never errors.
+
+One finding per kind and plan, with everything it holds of: a lint must not drown what it stands beside.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from growplan.algebra import Root
+from growplan.check.size_lints import size_lints
 from growplan.check.typed import TypedStep
 from growplan.diagnostics import Diagnostic
+from growplan.families.model import Model
+from growplan.methods import get_method
+from growplan.methods.base import Claim
+
+TWINS = ("even",)  # shares under which the copies of a unit get one gradient
+ZERO = ("normal(0)", "normal(0.0)")
+INPUTS = ("vocab", "positions")  # rows that are looked up: zero ones learn when they are seen
 
 
-def lint(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
-    """Every warning about the steps of a checked plan."""
-    for step in steps:
-        yield from _twins(step)
-        yield from _dead(step)
-        yield from _rounding(step)
+def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim) -> Iterator[Diagnostic]:
+    """Every finding about a checked plan."""
+    yield from _twins(steps)
+    yield from _dead(steps)
+    yield from _rounding(steps)
+    yield from _dropout(target, claim)
+    yield from size_lints(steps, source, target)
 
 
-def _twins(step: TypedStep) -> Iterator[Diagnostic]:
+def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
     """Copies with even shares and no noise get identical gradients and stay identical."""
-    copied = [axis for axis, e in step.maps.items() if e.most_copies > 1]
-    if copied and step.rewrites and step.rewrites[0].shares == "even":
-        yield Diagnostic(
-            "GP901",
-            f"copies of {', '.join(f'`{a}`' for a in copied)} share their weights evenly: "
-            "a deterministic optimiser keeps them identical for ever",
-            step.span,
-            help=("`split uneven`, which is as exact",),
-            severity="warning",
-        )
+    found = [(step, axes) for step in steps if (axes := twin_axes(step))]
+    if not found:
+        return
+    ways = [_split(step) for step, _ in found]
+    yield Diagnostic(
+        "GP901",
+        f"copies of {_named(axis for _, axes in found for axis in axes)} share their weights evenly: "
+        "a deterministic optimiser keeps them identical for ever",
+        found[0][0].span,
+        help=tuple(dict.fromkeys(ways)),
+        severity="warning",
+    )
 
 
-def _dead(step: TypedStep) -> Iterator[Diagnostic]:
-    """Zero rows read by zero columns never get a gradient."""
-    zero_rows = step.stream is not None and {"zero", "mean"} & step.stream.kinds
-    if zero_rows and step.rewrites and step.rewrites[0].init in ("normal(0)", "normal(0.0)"):
+def twin_axes(step: TypedStep) -> list[str]:
+    """The axes whose copies get one and the same gradient in `step`."""
+    if not step.rewrites or step.rewrites[0].shares not in TWINS:
+        return []
+    return [axis for axis, e in step.maps.items() if e.most_copies > 1]
+
+
+def _split(step: TypedStep) -> str:
+    method = get_method(step.method)
+    choices = {o.name: o.choices for o in method.options} if method is not None else {}
+    if "uneven" in choices.get("split", ()):
+        return "`split uneven`, which is as exact"
+    return "`via fpi`, whose shares are uneven and as exact"
+
+
+def _dead(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
+    """Zero rows read by zero columns, or scored against zero keys, never get a gradient."""
+    found = [(step, axes) for step in steps if (axes := dead_axes(step))]
+    if found:
         yield Diagnostic(
             "GP902",
-            "new units are zero on both sides: they never get a gradient",
-            step.span,
+            f"new units of {_named(axis for _, axes in found for axis in axes)} are zero on both sides: "
+            "they never get a gradient",
+            found[0][0].span,
             help=("leave `init like`, or give `normal(STD)` a positive STD",),
             severity="warning",
         )
 
 
-def _rounding(step: TypedStep) -> Iterator[Diagnostic]:
+def dead_axes(step: TypedStep) -> list[str]:
+    """The axes with new units that no gradient reaches.
+
+    Mean rows do get one, through the statistics of the norm that reads them.
+    """
+    if not step.rewrites or step.rewrites[0].init not in ZERO:
+        return []
+    kinds = {"hidden": {"zero"}}
+    axes = [axis for axis, e in step.maps.items() if e.kinds & kinds.get(axis, {"free"})]
+    return list(dict.fromkeys(base for axis in axes if (base := axis.partition("/")[0]) not in INPUTS))
+
+
+def _rounding(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
     """Factors on stored tensors that half precision cannot hold widen the measured error."""
-    if step.before.dtype not in ("BF16", "F16"):
+    found: dict[str, TypedStep] = {}
+    for step in steps:
+        if step.before.dtype in ("BF16", "F16"):
+            factors = {c for r in step.rewrites for c in r.rows.scales if not _power_of_two(c)}
+            found |= {str(c): step for c in sorted(factors, key=str) if str(c) not in found}
+    if not found:
         return
-    factors = {c for r in step.rewrites for c in r.rows.scales if not _power_of_two(c)}
-    if factors:
-        shown = ", ".join(sorted(map(str, factors))[:3])
-        yield Diagnostic(
-            "GP903",
-            f"weights are multiplied by {shown} and rounded to {step.before.dtype.lower()}: exact over the "
-            "reals, the stored error is larger",
-            step.span,
-            help=(_clean_sizes(step),),
-            severity="warning",
-        )
+    first = next(iter(found.values()))
+    yield Diagnostic(
+        "GP903",
+        f"weights are multiplied by {', '.join([*found][:3])} and rounded to {first.before.dtype.lower()}: "
+        "exact over the reals, the stored error is larger",
+        first.span,
+        help=tuple(dict.fromkeys(map(_clean_sizes, found.values()))),
+        severity="warning",
+    )
 
 
 def _clean_sizes(step: TypedStep) -> str:
@@ -74,3 +119,32 @@ def _power_of_two(c: Root) -> bool:
         return value is not None
     parts = (abs(value.numerator), value.denominator)
     return all(part & (part - 1) == 0 for part in parts)
+
+
+def _dropout(target: Model, claim: Claim) -> Iterator[Diagnostic]:
+    """An exact claim is one of eval mode: under dropout the wider model draws other masks."""
+    found = dropout_keys(target.config) if claim.strength == "exact" else {}
+    if found:
+        shown = ", ".join(f"`{key}` {value}" for key, value in found.items())
+        yield Diagnostic(
+            "GP912",
+            f"exact in eval mode; in training, dropout draws other masks ({shown})",
+            help=("set these to 0 in the config to see the first training loss unchanged",),
+            severity="note",
+        )
+
+
+def dropout_keys(config: Mapping[str, object]) -> dict[str, float]:
+    """The config's rates of dropout inside the model that are above 0."""
+    found = {}
+    for key, value in config.items():
+        named = "dropout" in key or key.endswith("pdrop")
+        if named and not key.startswith("summary_") and isinstance(value, float | int) and value > 0:
+            found[key] = float(value)
+    return found
+
+
+def _named(axes: Iterable[str]) -> str:
+    """`ffn` and `heads`, each axis once."""
+    words = [f"`{axis}`" for axis in dict.fromkeys(axis.partition("/")[0] for axis in axes)]
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))

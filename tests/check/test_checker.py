@@ -303,38 +303,10 @@ def test_every_theta_of_a_config_moves() -> None:
     assert config.target.config["rope_scaling"]["rope_theta"] == pytest.approx(1000.0)
 
 
-@pytest.mark.parametrize(
-    ("steps", "lints"),
-    [
-        ("widen head_dim 64→128", ["GP903"]),
-        ("widen head_dim 64→256", []),
-        ("widen hidden x2", []),
-        ("widen hidden 576→768", ["GP903"]),
-    ],
-)
-def test_factors_that_half_precision_holds(steps: str, lints: list[str]) -> None:
-    assert [d.code for d in check("smollm", steps, dtype="bfloat16", rope_theta=1e3).lints] == lints
-
-
-def test_even_shares_of_copies_are_a_lint() -> None:
-    assert [d.code for d in check("gpt2", "widen ffn x2, split even").lints] == ["GP901"]
-    assert not check("gpt2", "widen ffn x2").lints
-
-
-@pytest.mark.parametrize(("name", "steps"), [("gpt2", "hidden 768→1024"), ("smollm", "hidden 576→768")])
-def test_units_that_never_learn_are_a_lint(name: str, steps: str) -> None:
-    assert "GP902" in [d.code for d in check(name, f"widen {steps}, init normal(0)").lints]
-    assert "GP902" not in [d.code for d in check(name, f"widen {steps}, init normal(0.01)").lints]
-
-
 def test_only_methods_that_are_fitted_take_data() -> None:
     with pytest.raises(DiagnosticError) as error:
         check("gpt2", "grow hidden to 1536 via fpi on wiki for 100 steps")
     assert [d.code for d in error.value.diagnostics] == ["GP117", "GP117"]
-
-
-def test_half_precision_factors_are_a_lint() -> None:
-    assert [d.code for d in check("gpt2", "widen hidden 768→1024", dtype="bfloat16").lints] == ["GP903"]
 
 
 def test_cost_of_known_models() -> None:

@@ -138,4 +138,21 @@ CODES = {
         "The map is exact over the reals; the stored checkpoint differs by what the dtype rounds.",
         "Use a multiple of the old size where bits matter, or accept the printed error.",
     ),
+    "GP910": Code(
+        "A size of the result is no multiple of 64.",
+        "Matrix kernels work in tiles of 64 or 128; an odd size pays for a whole tile, and loses tensor cores"
+        " where it is no multiple of 8. Only sizes that the plan changes are looked at.",
+        "Use one of the sizes named; the function is preserved just as exactly.",
+    ),
+    "GP911": Code(
+        "The number of heads no longer divides by a usual number of devices.",
+        "Tensor parallelism gives each device whole heads; the source could be split further.",
+        "Use one of the sizes named, or split the model in another way.",
+    ),
+    "GP912": Code(
+        "The config drops out activations, and the claim is exact.",
+        "Exact means the same function in eval mode. In training, dropout draws masks of the new sizes, so"
+        " that the first loss differs by what dropout changes.",
+        "Nothing is wrong; set the rates to 0 where you want to see the same first loss.",
+    ),
 }
