@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from itertools import groupby
 from math import isqrt, sqrt
 from typing import Literal
 
@@ -260,6 +261,21 @@ class Expansion:
     def uniform_count(self) -> int | None:
         """k when every old unit has exactly k copies, else None."""
         return next(iter(self.distinct_counts)) if len(self.distinct_counts) == 1 else None
+
+    @cached_property
+    def repeated(self) -> Expansion:
+        """The copy rows of units that have several copies; every other row a hole."""
+        runs: list[Run] = []
+        for run in self.runs:
+            if run.kind != "copy":
+                runs.append(Run("hole", run.count))
+                continue
+            at = run.start
+            for several, units in groupby(self.counts[at : at + run.count], lambda count: count > 1):
+                length = sum(1 for _ in units)
+                runs.append(Run("copy", length, at, run.c) if several else Run("hole", length))
+                at += length
+        return Expansion(self.old, tuple(runs))
 
     @property
     def is_plain(self) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 from growplan.algebra import Expansion, Root, even_inverse
 from growplan.backend.dtypes import torch_dtype
 from growplan.backend.maps import gather_of
+from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
 from growplan.backend.philox import grid, key_of, normal
 from growplan.backend.rows import as_index
@@ -25,6 +26,7 @@ from growplan.backend.shares import uneven_columns, uneven_rows
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -145,6 +147,7 @@ KERNELS: dict[type[Primitive], Kernel] = {
     LnAverage: ln_average,
     ZeroOut: zero_out,
     Fresh: fresh,
+    AddNull: add_null,
     Mask: mask,
     Scale: scale,
     RescaleNorm: rescale_norm,

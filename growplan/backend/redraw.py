@@ -1,4 +1,4 @@
-"""Random values drawn a second time: samples of every fresh slice and of every uneven share.
+"""Random values drawn a second time: samples of every fresh slice, uneven share and null term.
 
 The second draw is Philox on plain Python integers, so that a fault of the tensor code cannot
 repeat itself here. Any value of a free slice preserves the function, but only one value is
@@ -7,7 +7,7 @@ what the plan's seed stands for, on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from random import Random
@@ -17,9 +17,12 @@ import torch
 from growplan.backend.dtypes import UNIT_ROUNDOFF, arithmetic, torch_dtype
 from growplan.backend.evaluate import Evaluation
 from growplan.backend.kernels import scale_of
+from growplan.backend.nulls import deviation
+from growplan.backend.operands import Moments
 from growplan.backend.philox import key_of, normal_table
 from growplan.ir.graph import Graph, Node, Step
-from growplan.ir.primitives import Fresh, SplitColumn
+from growplan.ir.nulls import groups
+from growplan.ir.primitives import AddNull, Drawn, Fresh, Primitive, SplitColumn
 
 SAMPLES = 6  # elements of each range that are drawn again
 
@@ -39,9 +42,7 @@ def redraw(graph: Graph, step: Step, evaluation: Evaluation, seed: int) -> Itera
     """The sampled elements of the step's random slices that differ from a second draw."""
     for tensor, node in _drawn_nodes(graph, step):
         random = Random(f"{seed}/{node.id}")
-        fresh = isinstance(node.op, Fresh)
-        pairs = _fresh(node, evaluation, random) if fresh else _shares(node, evaluation, random)
-        for index, expected, slack in pairs:
+        for index, expected, slack in SAMPLERS[type(node.op)](node, evaluation, random):
             found = _element(evaluation, node.id, index)
             if not abs(found - expected) <= slack:
                 yield Redrawn(node.id, tensor, index, found, expected)
@@ -53,9 +54,7 @@ def _drawn_nodes(graph: Graph, step: Step) -> Iterator[tuple[str, Node]]:
         if graph.nodes[value].step != step.index:
             continue
         for node in graph.chain(value):
-            drawn = isinstance(node.op, Fresh) or (
-                isinstance(node.op, SplitColumn) and node.op.shares == "uneven"
-            )
+            drawn = isinstance(node.op, Drawn) and bool(node.op.key)
             if drawn and node.step == step.index and node.id not in seen:
                 seen.add(node.id)
                 yield tensor, node
@@ -90,6 +89,11 @@ def _moments(op: Fresh, node: Node, evaluation: Evaluation) -> tuple[float, floa
     if op.init != "like":
         given = scale_of(op.init, evaluation.operand(node.inputs[1]))
         return given.mean, given.std
+    return _measured(node, evaluation)
+
+
+def _measured(node: Node, evaluation: Evaluation) -> tuple[float, float]:
+    """(mean, std) of the second input of a draw, measured with torch's own reductions."""
     x = evaluation.whole(node.inputs[1]).to(torch.float64)
     mean = x.mean()  # `torch.std` is off by 1e-12 of itself on a large matrix
     return float(mean), float((x - mean).square().mean().sqrt())
@@ -143,6 +147,44 @@ def _source(
         column = column * size + at
     return index[0], column
 
+
+# null terms ----------------------------------------------------------------------------------------
+
+
+def _null(node: Node, evaluation: Evaluation, random: Random) -> Iterator[Sample]:
+    """What stood there plus the noise of its own element and of its group."""
+    op = node.op
+    assert isinstance(op, AddNull)
+    std = deviation(op, Moments(*_measured(node, evaluation)))
+    rows, dtype, width = list(op.map.rows()), arithmetic(node.type.dtype), prod(node.type.shape[1:])
+    found = list(groups(op))
+    for group in random.sample(found, min(SAMPLES, len(found))):
+        member = random.randrange(len(group))
+        index = _place(node, op.dim, group[member], random)
+        elements = [_moved(node, op.dim, index, at) for at in group]
+        drawn = [normal_of(key_of(op.key), row * width + column) for row, column in elements]
+        if op.pairing == "centred":
+            z = drawn[member] - sum(drawn) / len(drawn)
+        else:
+            z = -drawn[0] if member else drawn[0]
+        copy = rows[group[member]]
+        divided = op.map.counts[copy.unit] if op.scale.startswith("snr") else 1
+        noise = z * std / divided / float(copy.c)
+        was, u = _element(evaluation, node.inputs[0], index), UNIT_ROUNDOFF[dtype]
+        yield index, was + noise, 4 * u * (abs(was) + abs(noise)) + 1e-12 * abs(std)
+
+
+def _moved(node: Node, dim: int, index: tuple[int, int], at: int) -> tuple[int, int]:
+    """The element `index` with its coordinate along `dim` set to `at`."""
+    if dim == 0:
+        return at, index[1]
+    after, size = prod(node.type.shape[dim + 1 :]), node.type.shape[dim]
+    high, low = index[1] // (after * size), index[1] % after
+    return index[0], (high * size + at) * after + low
+
+
+Sampler = Callable[[Node, Evaluation, Random], Iterator[Sample]]
+SAMPLERS: Mapping[type[Primitive], Sampler] = {Fresh: _fresh, SplitColumn: _shares, AddNull: _null}
 
 # Philox on integers ---------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Load, Primitive
-from growplan.ir.symbolic import Objection, State, apply
+from growplan.ir.slices import Objection
+from growplan.ir.symbolic import State, apply
 from growplan.ir.wellformed import REPORT
 
 Memo = dict[tuple[Primitive, tuple[State, ...]], State]

@@ -13,7 +13,9 @@ from itertools import pairwise
 
 from growplan.algebra import ONE, Expansion, Root, Run, even_inverse
 from growplan.ir.graph import TensorLaw
-from growplan.ir.symbolic import Axis, Objection, Part, Shares, State
+from growplan.ir.nulls import without_noise
+from growplan.ir.slices import Axis, Objection, Part, Shares
+from growplan.ir.symbolic import State
 
 ZERO = Root.rational(0)
 SHARES = "the shares of a unit's copies must add up to the unit"
@@ -149,11 +151,12 @@ def _totals(given: list[Run], old: int) -> Iterator[tuple[int, int, Root | None]
 
 
 def _resolved(axis: Axis, e_in: Expansion, old: int) -> Axis:
-    """The axis with uneven shares read as even ones, where they are complete.
+    """The axis without its null terms, uneven shares read as even ones, where they are complete.
 
     Drawn shares of a unit's copies add up to the unit by construction, whatever was drawn,
     provided that all of them are there, once, over the map's own coefficients.
     """
+    axis = without_noise(axis, e_in)
     drawn = [part for part in axis.parts if part.kind == "share"]
     if not drawn:
         return axis

@@ -124,6 +124,34 @@ class Fresh(Primitive):
 
 
 @dataclass(frozen=True)
+class AddNull(Primitive):
+    """Add a null term: noise on the copies of a unit that cancels where they are read together.
+
+    rewrite:   y, x   ->   y + N     N . E = 0 for E = map along `dim`
+    inputs:    y the tensor over the copies, x the old tensor (its scale, for `like` and `snr`)
+
+    Drawn per element by `key`, on units with several copies. With R normal and c_i the
+    coefficient of copy i:
+
+        centred   N_i = (R_i - mean of R over the copies of the unit) / c_i
+                  (LEMON's projection of fresh weights on the lossless ones, arXiv 2310.07999)
+        paired    N_i = R / c_i and N_k = -R / c_k for copies 0 and 1, 2 and 3, ... of a unit; an
+                  odd last copy gets none (HyperCloning, arXiv 2409.12903)
+
+    `scale` of R: `like` (standard deviation of x), `normal(std)`, or `snr(DB)`: 10^(-DB/20) times
+    the root mean square of x divided by the copies of the unit.
+    """
+
+    name: ClassVar[str] = "add_null"
+    arity: ClassVar[int] = 2
+    dim: int
+    map: Expansion  # copy and hole rows only
+    pairing: str  # centred | paired
+    scale: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Mask(Primitive):
     """Multiply slices by a growth mask whose stored value is 0 (MSG, arXiv 2305.02869).
 
@@ -180,8 +208,11 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     LnAverage,
     ZeroOut,
     Fresh,
+    AddNull,
     Mask,
     Scale,
     RescaleNorm,
     Store,
 )
+
+Drawn = Fresh | SplitColumn | AddNull  # what may read the counter-based generator, by its key

@@ -1,11 +1,7 @@
 """Symbolic rules: what each primitive does to a tensor, exactly and without its values.
 
 An abstract interpreter. The meaning of a value is, per dimension, where every slice comes
-from, in terms of one tensor `base` (the tensor before the step, or on disk):
-
-    copy    c * slice `start` of base            share   an uneven part of a slice of base
-    mean    c * the mean of base's slices        fresh   drawn from the generator
-    zero    0                                    hole    not written yet
+from, in terms of one tensor `base` (the tensor before the step, or on disk): see `growplan.ir.slices`.
 
 Slices of two dimensions meet in cells; a cell holds a product, except where a fill wrote it
 last, so fills remember their turn. Two values with equal `State` are equal tensors.
@@ -13,13 +9,13 @@ last, so fills remember their turn. Two values with equal `State` are equal tens
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from growplan.algebra import ONE, Expansion, Root, Run, even_inverse
+from growplan.algebra import even_inverse
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -34,129 +30,7 @@ from growplan.ir.primitives import (
     Store,
     ZeroOut,
 )
-
-PartKind = Literal["copy", "mean", "share", "zero", "fresh", "hole"]
-SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "fresh"})
-COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "fresh"})
-
-
-class Objection(Exception):
-    """What the verifier holds against a value: a code, the reason, and what would be right."""
-
-    def __init__(self, code: str, message: str, help: str = "", op: Primitive | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.help, self.op = code, message, help, op
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """`count` slices of one kind. `of` says what is averaged, divided, drawn or masked, and when."""
-
-    kind: PartKind
-    count: int
-    start: int = 0
-    c: Root = ONE
-    of: Hashable = None
-
-    def slice(self, skip: int, count: int) -> Part:
-        """The `count` slices after the first `skip`."""
-        start = self.start + skip if self.kind in COUNTED else self.start
-        return Part(self.kind, count, start, self.c, self.of)
-
-    def times(self, c: Root) -> Part:
-        if c.is_one or self.kind not in SCALED:
-            return self
-        return Part(self.kind, self.count, self.start, self.c * c, self.of)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The slices along one dimension, neighbours that continue each other joined."""
-
-    parts: tuple[Part, ...]
-
-    @staticmethod
-    def of(parts: Iterable[Part]) -> Axis:
-        out: list[Part] = []
-        for part in parts:
-            if out and _continues(out[-1], part):
-                out[-1] = Part(part.kind, out[-1].count + part.count, out[-1].start, part.c, part.of)
-            elif part.count:
-                out.append(part)
-        return Axis(tuple(out))
-
-    @staticmethod
-    @lru_cache(maxsize=1024)
-    def identity(n: int) -> Axis:
-        return Axis((Part("copy", n),))
-
-    @cached_property
-    def size(self) -> int:
-        return sum(part.count for part in self.parts)
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(self.parts)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def uniform_scale(self, n: int) -> Root | None:
-        """c when the axis is c * identity on n units, else None."""
-        if len(self.parts) != 1:
-            return None
-        part = self.parts[0]
-        return part.c if (part.kind, part.count, part.start) == ("copy", n, 0) else None
-
-    def cut(self, begin: int, end: int) -> list[Part]:
-        """The slices begin:end."""
-        out, at = [], 0
-        for part in self.parts:
-            low, high = max(begin, at), min(end, at + part.count)
-            if low < high:
-                out.append(part.slice(low - at, high - low))
-            at += part.count
-        return out
-
-    def gather(self, map: Expansion) -> Axis:
-        """The slices that the copy rows of `map` name, times their coefficients."""
-        return _gather(self, map)
-
-    def _gathered(self, run: Run) -> Iterable[Part]:
-        if run.kind != "copy":
-            return (Part("hole", run.count),)
-        return (part.times(run.c) for part in self.cut(run.start, run.start + run.count))
-
-    def times(self, c: Root) -> Axis:
-        return Axis.of(part.times(c) for part in self.parts)
-
-
-@lru_cache(maxsize=4096)
-def _gather(axis: Axis, map: Expansion) -> Axis:
-    return Axis.of(piece for run in map.runs for piece in axis._gathered(run))
-
-
-def _continues(last: Part, part: Part) -> bool:
-    if (last.kind, last.c, last.of) != (part.kind, part.c, part.of):
-        return False
-    return part.kind not in COUNTED or last.start + last.count == part.start
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Uneven shares drawn by `key` over an axis; `others` are the other dimensions at that time."""
-
-    map: Expansion
-    key: str
-    under: Axis
-    others: tuple[Axis, ...]
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.map, self.key, self.under, self.others))
-
-    def __hash__(self) -> int:
-        return self._hash
+from growplan.ir.slices import COUNTED, Axis, Noise, Objection, Part, PartKind, Shares
 
 
 @dataclass(frozen=True)
@@ -235,6 +109,24 @@ def _fresh(op: Fresh, inputs: States) -> State:
     return _filled(y, op.dim, op.at, Part("fresh", 1, of=drawn), whole=True)
 
 
+def _add_null(op: AddNull, inputs: States) -> State:
+    y, x = inputs
+    axis = y.axes[op.dim]
+    if any(part.kind == "hole" for other in x.axes for part in other.parts):
+        raise Objection("GP260", "takes its scale from slices that are not written yet")
+    noise = Noise(op, axis, y.others(op.dim), None if op.scale.startswith("normal") else x, y.turn)
+    parts, at = [], 0
+    for run in op.map.repeated.runs:
+        here = axis.cut(at, at + run.count)
+        if run.kind == "copy":
+            if any(part.kind == "hole" for part in here):
+                raise Objection("GP260", f"adds to slices {at}:{at + run.count} before they are written")
+            here = [Part("noisy", run.count, at, of=noise)]
+        parts += here
+        at += run.count
+    return y.put(op.dim, Axis.of(parts), turns=1)
+
+
 def _mask(op: Mask, inputs: States) -> State:
     y = inputs[0]
     for begin, end in op.at:
@@ -281,6 +173,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     LnAverage: _ln_average,
     ZeroOut: _zero_out,
     Fresh: _fresh,
+    AddNull: _add_null,
     Mask: _mask,
     Scale: _scaled,
     RescaleNorm: _scaled,

@@ -13,6 +13,7 @@ from typing import Any
 from growplan.algebra import Expansion
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -28,7 +29,9 @@ from growplan.ir.primitives import (
     ZeroOut,
 )
 
-INIT = re.compile(r"like|normal\((\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\)")
+NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
+INIT = re.compile(rf"like|normal\({NUMBER}\)")
+NULL_SCALE = re.compile(rf"like|normal\({NUMBER}\)|snr\(-?{NUMBER}\)")
 
 
 class Mistype(Exception):
@@ -103,6 +106,25 @@ def _fresh(op: Fresh, inputs: Types) -> TensorType:
     return y
 
 
+def _add_null(op: AddNull, inputs: Types) -> TensorType:
+    y, x = inputs
+    if op.map.size != _extent(y, op.dim):
+        raise Mistype(f"the map makes {op.map.size} slices, dim {op.dim} of {y} has {_extent(y, op.dim)}")
+    if not op.map.kinds <= {"copy", "hole"}:
+        raise Mistype(f"the map has rows of kind {', '.join(sorted(op.map.kinds - {'copy', 'hole'}))}")
+    if op.map.most_copies < 2:
+        raise Mistype("no unit has a second copy that noise could cancel against")
+    if len(x.shape) != len(y.shape) or x.dtype != y.dtype:
+        raise Mistype(f"{y} cannot take its scale from {x}")
+    if op.pairing not in ("centred", "paired"):
+        raise Mistype(f"noise is `centred` or `paired`, not `{op.pairing}`")
+    if not NULL_SCALE.fullmatch(op.scale):
+        raise Mistype(f"scale is `like`, `normal(std)` or `snr(dB)`, not `{op.scale}`")
+    if not op.key:
+        raise Mistype("a draw needs a key")
+    return y
+
+
 def _mask(op: Mask, inputs: Types) -> TensorType:
     _check_slices(op.at, op.dim, inputs[0])
     if not op.axis or op.over < 0:
@@ -131,6 +153,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     LnAverage: _ln_average,
     ZeroOut: _zero_out,
     Fresh: _fresh,
+    AddNull: _add_null,
     Mask: _mask,
     Scale: _scale,
     RescaleNorm: _rescale_norm,

@@ -15,8 +15,9 @@ from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
-from growplan.ir.primitives import CopyLayer, Fresh, Primitive, SplitColumn
-from growplan.ir.symbolic import Objection, State, apply
+from growplan.ir.primitives import CopyLayer, Drawn, Primitive
+from growplan.ir.slices import Objection
+from growplan.ir.symbolic import State, apply
 from growplan.ir.wellformed import REPORT, origin_note, well_formed
 
 LIMIT = 20
@@ -144,7 +145,7 @@ def _anonymous(op: Primitive, keys: dict[str, str]) -> Primitive:
     """`op` without its layer; keys of draws are told apart, not compared."""
     if isinstance(op, CopyLayer):
         return CopyLayer(0, 0)
-    if isinstance(op, Fresh | SplitColumn) and op.key:
+    if isinstance(op, Drawn) and op.key:
         return replace(op, key=keys.setdefault(op.key, f"key {len(keys)}"))
     return op
 
@@ -189,7 +190,7 @@ def _shared_draws(graph: Graph) -> Iterator[Diagnostic]:
     for k, step in enumerate(graph.steps, 1):
         for tensor, value in graph.models[k].items():
             for node in _made_in(graph, value, k):
-                key = node.op.key if isinstance(node.op, Fresh | SplitColumn) else ""
+                key = node.op.key if isinstance(node.op, Drawn) else ""
                 place = f"{tensor} in step {k}"
                 if key and owner.setdefault(key, place) != place:
                     message = f"draws by the key `{key}`, as {owner[key]} does"

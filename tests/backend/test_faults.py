@@ -21,10 +21,12 @@ from growplan.backend import kernels
 from growplan.backend.evaluate import ModelView
 from growplan.backend.laws import Sides, measure_laws
 from growplan.backend.operands import Block, Operand
+from growplan.backend.redraw import redraw
 from growplan.diagnostics import DiagnosticError
 from growplan.ir.graph import Graph, Step, TensorLaw
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -124,6 +126,14 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
         "other key": on_op(lambda op: replace(op, key=op.key + "x")),
         "standard": on_op(lambda op: replace(op, init="normal(1.0)")),
     },
+    AddNull: {
+        "next unit": on_op(next_unit),
+        "other key": on_op(lambda op: replace(op, key=op.key + "x")),
+        "other scale": on_op(lambda op: replace(op, scale="normal(1.0)")),
+        "other pairing": on_op(
+            lambda op: replace(op, pairing="paired" if op.pairing == "centred" else "centred")
+        ),
+    },
     Scale: {"forgotten": on_op(lambda op: replace(op, by=ONE))},
     RescaleNorm: {
         "forgotten": on_op(lambda op: replace(op, by=ONE)),
@@ -221,8 +231,39 @@ def scale_errors() -> list[str]:
     return [e.tensor for e in measure_laws(step, sides(b.graph, tensors)) if not e.holds]
 
 
+@pytest.mark.parametrize("name", list(EVERYWHERE | OWN[AddNull]))
+@pytest.mark.parametrize("pairing", ["centred", "paired"])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_fault_of_noise_is_drawn_again(
+    name: str, pairing: str, dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise that is null over the wrong units breaks the law; other null noise is no longer the seed's."""
+    assert not noise_errors(dim, pairing)
+    fault = (EVERYWHERE | OWN[AddNull])[name]
+    watch = Watch(kernels.KERNELS[AddNull], fault)
+    monkeypatch.setitem(kernels.KERNELS, AddNull, watch)
+    assert noise_errors(dim, pairing) or not watch.differed
+
+
+def noise_errors(dim: int, pairing: str) -> list[str]:
+    e = Expansion.circular(4, 10)
+    shape = (4, 3) if dim == 0 else (3, 4)
+    tensors = {"w": random(shape, "F32")}
+    b = Builder(tensors)
+    old = b.now["w"]
+    b.apply("w", SplitColumn(dim, e, "even"), size=10)
+    b.apply("w", AddNull(dim, e, pairing, "snr(3)", "k"), old)
+    b.step()
+    law = TensorLaw("w", "w", Expansion.identity(3), e, 1 - dim, dim)
+    step = Step(1, "s", "noise", "exact", "test:1:1", laws=(law,))
+    both = sides(b.graph, tensors)
+    broken = [error.tensor for error in measure_laws(step, both) if not error.holds]
+    drawn = redraw(b.graph, step, both.new.evaluation, 0)
+    return broken + [wrong.tensor for wrong in drawn]
+
+
 class NoModel(Sides):
-    layers = {"q": None}  # noqa: RUF012
+    layers = {"q": None, "w": None}  # noqa: RUF012
 
 
 def sides(graph: Graph, tensors: dict[str, Tensor]) -> Sides:

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from growplan.algebra import Expansion, Root, Run
 from growplan.backend import philox
-from growplan.backend.dtypes import torch_dtype
+from growplan.backend.dtypes import UNIT_ROUNDOFF, torch_dtype
 from growplan.backend.kernels import KERNELS
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -167,6 +168,65 @@ def test_fresh_depends_on_key_and_element_alone() -> None:
     assert torch.equal(rows, columns) and not torch.equal(rows, other)
 
 
+@given(
+    copy_maps(),
+    st.integers(0, 1),
+    st.sampled_from(["centred", "paired"]),
+    st.sampled_from(["like", "normal(2)", "snr(3)"]),
+)
+@settings(deadline=None)
+def test_noise_is_null(e: Expansion, dim: int, pairing: str, scale: str) -> None:
+    """N . E = 0, whatever y holds, and nothing changes where a unit has one copy."""
+    if e.most_copies < 2:
+        return
+    x = random((3, e.old) if dim == 1 else (e.old, 3))
+    shape = (3, e.size) if dim == 1 else (e.size, 3)
+    zero = torch.zeros(shape, dtype=torch.float64)
+    noise = run(AddNull(dim, e, pairing, scale, "k"), [zero, x], shape)
+    table = noise if dim == 1 else noise.T
+    assert float((table @ matrix(e)).abs().max()) < 1e-12
+    noisy = torch.tensor([row.kind == "copy" for row in e.repeated.rows()])
+    assert not table[:, ~noisy].any() and table[:, noisy].any()
+    y = random(shape, seed=1)
+    added = run(AddNull(dim, e, pairing, scale, "k"), [y, x], shape)
+    torch.testing.assert_close(added - y, noise, atol=1e-12, rtol=0)
+
+
+def test_noise_has_the_power_that_snr_says() -> None:
+    """20 dB below the weights as they stand after the division, drawn or paired."""
+    x, e = 3 + random((400, 50)), Expansion.circular(50, 100)
+    y = run(SplitColumn(1, e, "even"), [x], (400, 100))
+    for pairing, share in (("paired", 1), ("centred", 2)):  # a mean of two keeps half of the power
+        noise = run(AddNull(1, e, pairing, "snr(20)", "k"), [y, x], (400, 100)) - y
+        ratio = float(y.square().mean() / noise.square().mean())
+        assert abs(ratio / (100 * share) - 1) < 0.05, pairing
+        torch.testing.assert_close(noise[:, :50], -noise[:, 50:], atol=1e-12, rtol=0)
+
+
+def test_noise_follows_the_published_draw() -> None:
+    """Philox of the element; an odd last copy of a pair gets none."""
+    x, e = random((2, 2)), Expansion.circular(2, 6)
+    zero = torch.zeros(2, 6, dtype=torch.float64)
+    z = philox.normal(philox.words(philox.key_of("k"), 0, 12)).view(2, 6)
+    paired = run(AddNull(1, e, "paired", "normal(1)", "k"), [zero, x], (2, 6))
+    assert torch.equal(paired[:, :2], z[:, :2]) and torch.equal(paired[:, 2:4], -z[:, :2])
+    assert not paired[:, 4:].any()
+    centred = run(AddNull(1, e, "centred", "normal(1)", "k"), [zero, x], (2, 6))
+    mean = z.view(2, 3, 2).mean(1, keepdim=True).expand(2, 3, 2).reshape(2, 6)
+    torch.testing.assert_close(centred, z - mean)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_noisy_copies_sum_to_the_rounding_of_the_store(dtype: str) -> None:
+    x, e = random((5, 4), dtype), Expansion.circular(4, 12)
+    y = run(SplitColumn(1, e, "uneven", "s"), [x], (5, 12), dtype)
+    y = run(AddNull(1, e, "centred", "like", "k"), [y, x], (5, 12), dtype)
+    stored = y.to(torch_dtype(dtype)).to(torch.float64)
+    slack = 2 * UNIT_ROUNDOFF[torch_dtype(dtype)] * stored.abs() @ matrix(e) + 1e-7 * (dtype == "F32")
+    assert bool(((stored @ matrix(e) - x.to(torch.float64)).abs() <= slack).all())
+
+
+TRIPLES = Expansion(3, (Run("copy", 3), Run("hole", 1), Run("copy", 2, 0, Root.rational(2)), Run("copy", 2)))
 OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (
         DuplicateRow(0, Expansion(4, (Run("copy", 4), Run("hole", 1), Run("copy", 3, 1, Root.rational(2))))),
@@ -183,6 +243,10 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (Mask(1, ((1, 3),), "heads", 10), [(8, 5)], (8, 5)),
     (Fresh(0, ((1, 3), (5, 8)), "like", "k"), [(8, 5), (600, 5)], (8, 5)),
     (Fresh(1, ((1, 3),), "normal(0.1)", "k"), [(8, 5), (8, 3)], (8, 5)),
+    (AddNull(0, TRIPLES, "centred", "like", "k"), [(8, 5), (3, 5)], (8, 5)),
+    (AddNull(0, TRIPLES, "paired", "snr(10)", "k"), [(8, 5), (3, 5)], (8, 5)),
+    (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "centred", "snr(-2)", "k"), [(8, 5), (8, 3)], (8, 5)),
+    (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "paired", "like", "k"), [(8, 5), (8, 3)], (8, 5)),
     (Scale(Root.rational(3)), [(8, 5)], (8, 5)),
     (Store("t"), [(8, 5)], (8, 5)),
 ]
@@ -236,6 +300,8 @@ def test_convolution_kernels_and_biases() -> None:
     y = run(Fresh(1, ((3, 5),), "like", "k"), [y, w], (4, 5, 2, 2), "F32")
     y = run(LnAverage(1, ((0, 1),), Root()), [y, w], (4, 5, 2, 2), "F32")
     torch.testing.assert_close(y[:, 0], w.mean(1))
+    y = run(AddNull(1, grow, "centred", "like", "k"), [torch.zeros(4, 5, 2, 2), w], (4, 5, 2, 2), "F32")
+    assert float(torch.einsum("oiab,ij->ojab", y.double(), matrix(grow)).abs().max()) < 1e-6 and y.any()
     bias = run(Fresh(0, ((2, 4),), "like", "k"), [torch.zeros(4), random((2,), "F32")], (4,), "F32")
     assert bias[:2].tolist() == [0, 0] and (bias[2:] != 0).all()
 
@@ -244,6 +310,13 @@ def test_convolution_kernels_and_biases() -> None:
 def test_an_unknown_init_is_refused(init: str) -> None:
     with pytest.raises(ValueError, match="init is"):
         run(Fresh(0, ((0, 1),), init, "k"), [torch.zeros(2), torch.zeros(2)], (2,))
+
+
+def test_unknown_noise_is_refused() -> None:
+    e = Expansion.circular(2, 4)
+    for op in (AddNull(0, e, "both", "like", "k"), AddNull(0, e, "paired", "loud", "k")):
+        with pytest.raises(ValueError, match=r"noise is|scale is"):
+            run(op, [torch.zeros(4), torch.zeros(2)], (4,))
 
 
 def test_unknown_shares_are_refused() -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -74,6 +75,7 @@ class Builder:
         shares: str = "even",
         norm: Root = ONE,
         masked: bool = False,
+        noise: str = "",
     ) -> None:
         """Rows, then columns, every hole filled; with its law."""
         shape = self.shape(tensor)
@@ -92,6 +94,8 @@ class Builder:
             if not cols.is_identity:
                 drawn = f"{key}/shares" if shares == "uneven" else ""
                 ops.append(SplitColumn(col_dim, copies(cols), shares, drawn))
+                if noise and cols.most_copies > 1:
+                    ops.append(AddNull(col_dim, copies(cols), noise, "snr(20)", f"{key}/noise"))
                 ops += self._fills(cols, col_dim, f"{key}/null", columns=True, masked=masked)
         self.make(tensor, ops)
         self.laws.append(TensorLaw(tensor, tensor, law_rows, cols, row_dim, col_dim))
@@ -279,10 +283,25 @@ def random_widening(layers: int = 2) -> Graph:
     return b.done()
 
 
+def noisy(layers: int = 2) -> Graph:
+    """Centred and paired null terms over even and uneven copies, scaled ones among them."""
+    shapes = {"c_attn.weight": (HIDDEN, 3 * HIDDEN), "c_proj.weight": (HIDDEN, HIDDEN)}
+    b = Builder({f"h.{i}.attn.{leaf}": shape for i in range(layers) for leaf, shape in shapes.items()})
+    heads = E(2, ("copy", 2), ("copy", 1)) * Expansion.identity(4)
+    stream = E(HIDDEN, ("copy", HIDDEN), ("copy", HIDDEN, 0, Root.rational(3)), ("copy", 4, 2), ("zero", 2))
+    for i in range(layers):
+        shares = "uneven" if i else "even"
+        b.linear(f"h.{i}.attn.c_proj.weight", None, heads, row_dim=1, shares=shares, noise="centred")
+        b.linear(f"h.{i}.attn.c_attn.weight", None, stream, row_dim=1, shares=shares, noise="paired")
+    b.end("noisy", "widen hidden 8→22 via hypercloning")
+    return b.done()
+
+
 GRAPHS = {
     "mean_then_stack": mean_then_stack,
     "heads_then_identity": heads_then_identity,
     "masked": masked,
     "doubled_twice": doubled_twice,
     "random_widening": random_widening,
+    "noisy": noisy,
 }

@@ -8,6 +8,7 @@ from random import Random
 from growplan.algebra import Expansion, Root, even_inverse
 from growplan.ir.graph import Graph, Node, TensorLaw
 from growplan.ir.primitives import (
+    AddNull,
     DuplicateRow,
     Fresh,
     LnAverage,
@@ -65,6 +66,8 @@ def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
             out = [zeros[i] if any(a <= i < b for a, b in at) else row for i, row in enumerate(x)]
         case Fresh(at=at):
             out = _filled(x, at, lambda: [draw(rng) for _ in x[0]])
+        case AddNull():
+            out = _noisy(x, op, rng)
         case Scale(by=by) | RescaleNorm(by=by):
             out = [_times(row, rational(by)) for row in x]
         case _:
@@ -101,6 +104,28 @@ def _split(x: Matrix, e: Expansion, rng: Random) -> Matrix:
         left[row.unit] = [a - b for a, b in zip(left[row.unit], shares, strict=True)]
         c = rational(row.c)
         out.append([None if v is None else s * v / c for s, v in zip(shares, x[row.unit], strict=True)])
+    return out
+
+
+def _noisy(x: Matrix, op: AddNull, rng: Random) -> Matrix:
+    """N as AddNull's docstring defines it, R drawn per element."""
+    out = [list(row) for row in x]
+    copies: dict[int, list[tuple[int, Fraction]]] = {}
+    for i, row in enumerate(op.map.rows()):
+        if row.kind == "copy":
+            copies.setdefault(row.unit, []).append((i, rational(row.c)))
+    for places in copies.values():
+        pairs = list(zip(places[::2], places[1::2], strict=False))
+        for group in [places] if op.pairing == "centred" else pairs:
+            for k in range(len(x[0])):
+                drawn = [draw(rng) for _ in group]
+                if op.pairing == "centred":
+                    drawn = [r - sum(drawn) / len(drawn) for r in drawn]
+                else:
+                    drawn[1] = -drawn[0]
+                for (i, c), r in zip(group, drawn, strict=True):
+                    cell = out[i][k]
+                    out[i][k] = None if cell is None else cell + r / c
     return out
 
 

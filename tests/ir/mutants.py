@@ -13,6 +13,7 @@ from itertools import islice, pairwise
 from growplan.algebra import Expansion, Root, Run
 from growplan.ir.graph import Graph, Node, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -72,6 +73,12 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
                     yield "other shares", replace(op, shares="uneven")
                 elif max(map.counts) > 1:
                     yield "no key", replace(op, key="")
+        case AddNull(map=map):
+            for what, e in _maps(map):
+                yield what, replace(op, map=e)
+            yield "other dim", replace(op, dim=1 - op.dim)
+            yield "no key", replace(op, key="")
+            yield "other pairing", replace(op, pairing="centred" if op.pairing == "paired" else "paired")
         case LnAverage():
             yield "flipped coefficient", replace(op, c=-op.c)
             yield "zero out instead", ZeroOut(op.dim, op.at)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from growplan.algebra import Expansion, Root, Run
 from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -76,6 +77,11 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
         st.builds(Scale, roots()),
     ]
+    over = draw(expansions(2, ("copy", "hole"), whole=True))
+    if over.size == n and over.most_copies > 1:
+        scale = st.sampled_from(["like", "normal(0.02)", "snr(20)", "snr(-3.5)"])
+        pairing = st.sampled_from(["centred", "paired"])
+        choices.append(st.builds(AddNull, st.just(dim), st.just(over), pairing, scale, st.just(key)))
     if len(shape) == 1:
         choices.append(st.builds(RescaleNorm, roots()))
     return draw(st.one_of(choices))

@@ -7,6 +7,7 @@ import pytest
 from growplan.algebra import Expansion, Root
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -29,6 +30,7 @@ def f32(*shape: int) -> TensorType:
 
 
 MAP = E(4, ("copy", 4), ("hole", 2))
+TWICE = E(4, ("copy", 4), ("copy", 4))
 AT = ((4, 6),)
 
 
@@ -44,6 +46,8 @@ AT = ((4, 6),)
         (ZeroOut(1, ((0, 1), (2, 3))), (f32(2, 3),), f32(2, 3)),
         (Fresh(0, AT, "like", "k"), (f32(6), f32(4)), f32(6)),
         (Fresh(0, AT, "normal(2e-2)", "k"), (f32(6), f32(4)), f32(6)),
+        (AddNull(1, TWICE, "centred", "snr(20)", "k"), (f32(3, 8), f32(3, 4)), f32(3, 8)),
+        (AddNull(0, TWICE, "paired", "normal(0.1)", "k"), (f32(8), f32(2)), f32(8)),
         (Mask(0, AT, "heads", 100), (f32(6),), f32(6)),
         (Scale(Root.rational(2)), (f32(6),), f32(6)),
         (RescaleNorm(Root.rational(2)), (f32(6),), f32(6)),
@@ -86,6 +90,21 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
             Fresh(0, AT, "like", "k"),
             (f32(6), TensorType((4,), "F16")),
             "f32[6] cannot take its scale",
+        ),
+        (AddNull(0, TWICE, "centred", "like", "k"), (f32(6), f32(4)), "the map makes 8 slices, dim 0 of"),
+        (
+            AddNull(0, E(4, ("copy", 4), ("zero", 4)), "centred", "like", "k"),
+            (f32(8), f32(4)),
+            "the map has rows of kind zero",
+        ),
+        (AddNull(0, MAP, "centred", "like", "k"), (f32(6), f32(4)), "no unit has a second copy"),
+        (AddNull(0, TWICE, "both", "like", "k"), (f32(8), f32(4)), "noise is `centred` or `paired`"),
+        (AddNull(0, TWICE, "paired", "snr(x)", "k"), (f32(8), f32(4)), "scale is `like`, `normal(std)`"),
+        (AddNull(0, TWICE, "paired", "like", ""), (f32(8), f32(4)), "a draw needs a key"),
+        (
+            AddNull(0, TWICE, "paired", "like", "k"),
+            (f32(8), TensorType((4,), "F16")),
+            "f32[8] cannot take its scale",
         ),
         (Mask(0, AT, "heads", -1), (f32(6),), "a mask has an axis, and a ramp of 0 steps or more"),
         (Scale(Root.rational(0)), (f32(6),), "a tensor times 0 is `zero_out`"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from growplan.ir.graph import Graph, ModuleLaw, Step
-from growplan.ir.primitives import Fresh, SplitColumn
+from growplan.ir.primitives import Drawn
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, fold, lines, mark_number, statement
 from growplan.ir.text.names import Names, wrapped
@@ -70,7 +70,7 @@ class StepText:
         prefixes: set[str] = set()
         for tensor, value in self.after.items():
             for node in main_line(self.graph, value, self.k, done):
-                if isinstance(node.op, Fresh | SplitColumn) and node.op.key:
+                if isinstance(node.op, Drawn) and node.op.key:
                     prefix, found, _ = node.op.key.rpartition(f"/{tensor}/")
                     prefixes.add(prefix if found else "")
         return prefixes.pop() if len(prefixes) == 1 else ""

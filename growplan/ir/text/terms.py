@@ -15,6 +15,7 @@ from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.diagnostics import Source, Span, fail
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -232,6 +233,11 @@ def _split(tree: Parsed, p: Place) -> Primitive:
     return SplitColumn(p.dim(tree), p.map(tree), p.terms.names(tree)[0], p.key(tree))
 
 
+def _add_null(tree: Parsed, p: Place) -> Primitive:
+    pairing = p.terms.names(tree)[0]
+    return AddNull(p.dim(tree), p.map(tree), pairing, p.init(tree), p.key(tree))
+
+
 def _mask(tree: Parsed, p: Place) -> Primitive:
     over = p.terms.ints(tree)
     return Mask(p.dim(tree), p.at(tree), p.terms.names(tree)[0], over[0] if over else 0)
@@ -246,6 +252,7 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "ln_average": lambda tree, p: LnAverage(p.dim(tree), p.at(tree), p.root(tree) or ONE),
     "zero_out": lambda tree, p: ZeroOut(p.dim(tree), p.at(tree)),
     "fresh": lambda tree, p: Fresh(p.dim(tree), p.at(tree), p.init(tree), p.key(tree)),
+    "add_null": _add_null,
     "mask": _mask,
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),

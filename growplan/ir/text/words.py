@@ -10,6 +10,7 @@ from typing import Any
 
 from growplan.algebra import Expansion
 from growplan.ir.primitives import (
+    AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
@@ -25,17 +26,17 @@ from growplan.ir.primitives import (
     ZeroOut,
 )
 from growplan.ir.text.fold import mark, mark_number
-from growplan.ir.typing import INIT
+from growplan.ir.typing import INIT, NULL_SCALE
 
 # quoted as the name of a tensor or value, so that no statement can be misread
 KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        approximate as at bitwise by claim cols copy copy_layer dim drop duplicate_row even false for
-        free fresh from growir hole i in key keys law layers let like ln_average load map mask mean
-        measure model none normal null of origin over plan rescale_norm rest rows same scale set_config
-        silent sizes source split_column sqrt step store stream times true unchanged uneven with zero
+        add_null approximate as at bitwise by centred claim cols copy copy_layer dim drop duplicate_row even
+        false for free fresh from growir hole i in key keys law layers let like ln_average load map mask mean
+        measure model none normal null of origin over paired plan rescale_norm rest rows same scale set_config
+        silent sizes snr source split_column sqrt step store stream times true unchanged uneven with zero
         zero_out
         """,
     )
@@ -116,6 +117,11 @@ def _fresh(op: Fresh, at: Context) -> str:
     return f" dim {op.dim} at {ranges(op.at)} {init}{at.key(op.key)}"
 
 
+def _add_null(op: AddNull, at: Context) -> str:
+    scale = op.scale if NULL_SCALE.fullmatch(op.scale) else quoted(op.scale)
+    return f" dim {op.dim} {at.map(op.map, op.dim)} {op.pairing} {scale}{at.key(op.key)}"
+
+
 def _mask(op: Mask, at: Context) -> str:
     return f" dim {op.dim} at {ranges(op.at)} as {word(op.axis)}" + (f" over {op.over}" if op.over else "")
 
@@ -129,6 +135,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     LnAverage: _average,
     ZeroOut: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Fresh: _fresh,
+    AddNull: _add_null,
     Mask: _mask,
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
