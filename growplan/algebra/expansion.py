@@ -263,6 +263,17 @@ class Expansion:
         return next(iter(self.distinct_counts)) if len(self.distinct_counts) == 1 else None
 
     @cached_property
+    def ranks(self) -> tuple[int, ...]:
+        """Which copy of its unit each row is, from 0 up; -1 for rows that are no copies."""
+        seen = [0] * self.old
+        out: list[int] = []
+        for row in self.rows():
+            out.append(seen[row.unit] if row.kind == "copy" else -1)
+            if row.kind == "copy":
+                seen[row.unit] += 1
+        return tuple(out)
+
+    @cached_property
     def repeated(self) -> Expansion:
         """The copy rows of units that have several copies; every other row a hole."""
         runs: list[Run] = []

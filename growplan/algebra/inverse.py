@@ -29,6 +29,29 @@ def even_inverse(e: Expansion) -> Expansion:
     return Expansion(e.old, tuple(runs))
 
 
+@lru_cache(maxsize=512)
+def first_inverse(e: Expansion) -> Expansion:
+    """D^T where the first copy of a unit gives back the whole unit and the others nothing.
+
+    copy(j, c)   ->   copy(j, 1 / c) the first time, zero later; all else as in `even_inverse`
+    """
+    if not e.keeps_every_unit:
+        raise ValueError(f"unit {e.counts.index(0)} has no copy, so nothing can give it back")
+    seen: set[int] = set()
+    runs: list[Run] = []
+    for run in e.runs:
+        if run.kind != "copy":
+            runs.append(Run("hole" if run.kind == "hole" else "zero", run.count))
+            continue
+        units = range(run.start, run.start + run.count)
+        for again, some in groupby(units, seen.__contains__):
+            here = list(some)
+            share = Run("copy", len(here), here[0], Root.rational(1) / run.c)
+            runs.append(Run("zero", len(here)) if again else share)
+        seen.update(units)
+    return Expansion(e.old, tuple(runs))
+
+
 def _shares(run: Run, counts: tuple[int, ...]) -> list[Run]:
     """A copy run with its coefficients turned into (1 / count) / c."""
     out, at = [], run.start

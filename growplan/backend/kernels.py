@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from growplan.algebra import Expansion, Root, even_inverse
+from growplan.algebra import Expansion, Root, even_inverse, first_inverse
 from growplan.backend.dtypes import torch_dtype
-from growplan.backend.maps import gather_of
+from growplan.backend.maps import gather_of, positions
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
 from growplan.backend.philox import grid, key_of, normal
 from growplan.backend.rows import as_index
-from growplan.backend.shares import uneven_columns, uneven_rows
+from growplan.backend.shares import own_shares, uneven_columns, uneven_rows
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
     PRIMITIVES,
@@ -64,8 +64,12 @@ def split_column(op: SplitColumn, inputs: Sequence[Operand], out: Block) -> Tens
     """y[:, i] = (share_i / c_i) x[:, j_i]; uneven shares sum to x exactly in the stored dtype."""
     if op.shares == "even":
         return _gathered(even_inverse(op.map), op.dim, inputs[0], out)
+    if op.shares == "first":
+        return _gathered(first_inverse(op.map), op.dim, inputs[0], out)
+    if op.shares == "own":
+        return own_shares(op, inputs[0], out)
     if op.shares != "uneven":
-        raise ValueError(f"shares are even or uneven, not {op.shares}")
+        raise ValueError(f"shares are even, uneven, first or own, not {op.shares}")
     key = key_of(op.key)
     if op.dim == 0:
         y = uneven_rows(op.map, inputs[0], out, key)
@@ -172,11 +176,15 @@ def _gathered(e: Expansion, dim: int, x: Operand, out: Block) -> Tensor:
         y = x.rows(out.rows).index_select(dim, units.to(out.device))
     if scale is not None:
         y = y * along(scale, y, dim)
-    holes = (~copies).nonzero().flatten().to(out.device)
-    if not holes.numel():
+    if bool(copies.all()):
         return y
-    # along other dimensions y is this function's own; rows may be shared
-    return y.index_fill(0, holes, _hole(y)) if dim == 0 else y.index_fill_(dim, holes, _hole(y))
+    rest = torch.full((e.size,), _hole(y), dtype=y.dtype)
+    rest[positions(e, "zero")] = 0
+    here = (~copies).nonzero().flatten()
+    fill = along((rest[wanted] if dim == 0 else rest)[here], y, dim)
+    here = here.to(out.device)
+    y = y.clone() if dim == 0 else y  # along other dimensions y is this function's own
+    return y.index_copy_(dim, here, fill.expand_as(y.index_select(dim, here)))
 
 
 def along(values: Tensor, like: Tensor, dim: int) -> Tensor:

@@ -43,12 +43,12 @@ def deviation(op: AddNull, x: Moments) -> float:
     name, _, number = op.scale.rstrip(")").partition("(")
     match name:
         case "like":
-            return x.std
+            return x.std * float(number or 1)
         case "normal":
             return float(number)
         case "snr":
             return sqrt(x.mean * x.mean + x.std * x.std) * amplitude(number)
-    raise ValueError(f"scale is like, normal(std) or snr(dB), not {op.scale}")
+    raise ValueError(f"scale is like, like(f), normal(std) or snr(dB), not {op.scale}")
 
 
 def amplitude(decibels: str) -> float:
@@ -116,15 +116,20 @@ def terms(op: AddNull, levels: Sequence[Level], std: float, draw: Draw) -> Itera
             yield first, drawn * _scale(op, first, std, drawn)
             yield second, -drawn * _scale(op, second, std, drawn)
         return
-    if op.pairing != "centred":
-        raise ValueError(f"noise is centred or paired, not {op.pairing}")
+    if op.pairing not in ("centred", "first"):
+        raise ValueError(f"noise is centred, first or paired, not {op.pairing}")
     draws = [draw(positions) for positions, _ in levels]
     if not draws:
         return
     total, owners = draws[0].clone(), levels[0][1]
+    if op.pairing == "first":
+        total.zero_()
     places = [torch.searchsorted(owners, units) for _, units in levels]
     for drawn, place in zip(draws[1:], places[1:], strict=True):
         total.index_copy_(op.dim, place, total.index_select(op.dim, place) + drawn)
+    if op.pairing == "first":
+        draws[0] = -total
+        total = torch.zeros_like(total)
     counts = torch.tensor(op.map.counts, dtype=torch.float64, device=total.device)[owners]
     mean = total / _along(counts, total, op.dim)
     for (positions, _), drawn, place in zip(levels, draws, places, strict=True):

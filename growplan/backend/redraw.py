@@ -165,6 +165,8 @@ def _null(node: Node, evaluation: Evaluation, random: Random) -> Iterator[Sample
         drawn = [normal_of(key_of(op.key), row * width + column) for row, column in elements]
         if op.pairing == "centred":
             z = drawn[member] - sum(drawn) / len(drawn)
+        elif op.pairing == "first":
+            z = drawn[member] if member else -sum(drawn[1:])
         else:
             z = -drawn[0] if member else drawn[0]
         copy = rows[group[member]]

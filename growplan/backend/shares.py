@@ -1,9 +1,10 @@
 """How the columns that read a unit are divided among its copies.
 
-Even: 1/count each. Uneven (LEMON's alpha != beta, arXiv 2310.07999): going from the last copy
-to the first, a copy takes fl(s * rest) in the stored dtype with s in [1/2, 1) and leaves
-rest - fl(s * rest), which Sterbenz' lemma makes exact; the first copy gets what is left. So
-the stored shares of x sum to x exactly, and the copies differ in every element.
+Own: each copy of an output reads its own copy of the input (arXiv 2203.06211). Uneven (LEMON's
+alpha != beta, arXiv 2310.07999): going from the last copy to the first, a copy takes fl(s * rest)
+in the stored dtype with s in [1/2, 1) and leaves rest - fl(s * rest), which Sterbenz' lemma makes
+exact; the first copy gets what is left. So the stored shares of x sum to x exactly, and the copies
+differ in every element.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from growplan.backend.maps import gather_of
 from growplan.backend.operands import Block, Operand
 from growplan.backend.philox import Key, grid, upper_half
 from growplan.backend.rows import as_index
+from growplan.ir.primitives import SplitColumn
 
 CHUNK_ELEMENTS = 1 << 16  # of the result at a time: the temporaries stay in cache
 
@@ -111,6 +113,31 @@ def uneven_rows(e: Expansion, x: Operand, out: Block, key: Key) -> Tensor:
     local = torch.searchsorted(units, unit[mine]).to(out.device)
     _place(y, wanted, position[mine], rest.index_select(0, local))
     return y.index_select(0, back.to(out.device))
+
+
+def own_shares(op: SplitColumn, x: Operand, out: Block) -> Tensor:
+    """y[i, j] = x[i, unit of j] / c_j where row i and column j are copies of one rank, else 0.
+
+    A row whose unit has one copy (or none) reads every copy of the unit evenly.
+    """
+    assert op.rows is not None
+    gather, device = gather_of(op.map), out.device
+    wanted = as_index(out.rows, torch.device("cpu"))
+    columns = wanted if op.dim == 0 else torch.arange(op.map.size)
+    rows = wanted if op.row_dim == 0 else torch.arange(op.rows.size)
+    units, counts = gather.units[columns], torch.tensor(op.map.counts)
+    y = x.rows(units.to(device)) if op.dim == 0 else x.rows(out.rows).index_select(op.dim, units.to(device))
+    single = ~gather_of(op.rows.repeated).copies[rows]
+    rank, mine = torch.tensor(op.rows.ranks)[rows], torch.tensor(op.map.ranks)[columns]
+    own = (rank[:, None] % counts[units] == mine).to(torch.float64)
+    share = torch.where(single[:, None], (1 / counts[units].to(torch.float64)).expand_as(own), own)
+    if gather.scale is not None:
+        share = share / gather.scale[columns]
+    share[:, mine < 0] = float("nan")  # holes
+    shape = [1] * y.ndim
+    shape[op.row_dim], shape[op.dim] = share.shape
+    share = share if op.row_dim == 0 else share.T
+    return y * share.to(device, y.dtype).reshape(shape)
 
 
 def _rounded(rest: Tensor, s: Tensor, out: Block) -> Tensor:

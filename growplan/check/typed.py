@@ -10,7 +10,7 @@ from growplan.algebra import Expansion
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, LayerSource
+from growplan.methods.base import Claim, LayerSource, Noise
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ParamRewrite:
     shares: str = "even"
     init: str = "like"
     masked: str | None = None  # axis of the mask on free columns
+    noise: Noise | None = None  # on columns that read copies
 
 
 @dataclass(frozen=True)

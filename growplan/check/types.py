@@ -153,6 +153,7 @@ class TypeOps:
             )
 
     def _rewrite(self, module: Module, leaf: str, rows: Expansion, cols: Expansion | None) -> None:
+        noise = self.candidate.noise
         self.typing.rewrites[module.name, leaf] = ParamRewrite(
             module.name,
             "weight" if leaf == "weight" else "bias",
@@ -161,6 +162,7 @@ class TypeOps:
             self.candidate.shares,
             self.candidate.init,
             self.candidate.masked,
+            None if noise is None or module.outs.axes & set(noise.spared) else noise,
         )
 
     def _expand(self, axis: AxisExpr) -> Expansion:

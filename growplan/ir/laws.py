@@ -151,9 +151,9 @@ def _totals(given: list[Run], old: int) -> Iterator[tuple[int, int, Root | None]
 
 
 def _resolved(axis: Axis, e_in: Expansion, old: int) -> Axis:
-    """The axis without its null terms, uneven shares read as even ones, where they are complete.
+    """The axis without its null terms, uneven and own shares read as even ones, where they are complete.
 
-    Drawn shares of a unit's copies add up to the unit by construction, whatever was drawn,
+    Such shares of a unit's copies add up to the unit by construction, whatever was drawn,
     provided that all of them are there, once, over the map's own coefficients.
     """
     axis = without_noise(axis, e_in)
@@ -163,12 +163,12 @@ def _resolved(axis: Axis, e_in: Expansion, old: int) -> Axis:
     shares, c = drawn[0].of, drawn[0].c
     assert isinstance(shares, Shares)
     plain = shares.under.uniform_scale(old)
-    whole = sum(part.count for part in drawn) == sum(shares.map.counts)
+    whole = sum(part.count for part in drawn) == sum(shares.op.map.counts)
     if plain is None or not whole or any((part.of, part.c) != (shares, c) for part in drawn):
         raise Objection("GP265", "the uneven shares of a unit are not all there, so they need not add up")
-    if _copies(shares.map) != _copies(e_in):
-        raise Objection("GP265", f"shares are drawn over {shares.map}, the input is {e_in}")
-    even = Axis.identity(old).gather(even_inverse(shares.map)).times(plain * c)
+    if _copies(shares.op.map) != _copies(e_in):
+        raise Objection("GP265", f"shares are drawn over {shares.op.map}, the input is {e_in}")
+    even = Axis.identity(old).gather(even_inverse(shares.op.map)).times(plain * c)
     out: list[Part] = []
     at = 0
     for part in axis.parts:

@@ -23,6 +23,7 @@ from growplan.ir.graph import (
 )
 from growplan.ir.lower_depth import lower_depth
 from growplan.ir.primitives import (
+    AddNull,
     DuplicateRow,
     Fresh,
     LnAverage,
@@ -142,9 +143,10 @@ class _Chain:
         e, dim, old = rewrite.cols, self.param.col_dim, self.value
         if e is None or e.is_identity:
             return
-        key = self._key("shares") if rewrite.shares != "even" and e.most_copies > 1 else ""
-        shares = rewrite.shares if key else "even"
-        self._apply(SplitColumn(dim, _copies(e), shares, key), (), (dim, e.size))
+        self._apply(self._split(rewrite, _copies(e), dim), (), (dim, e.size))
+        if rewrite.noise is not None and e.most_copies > 1:
+            pairing, scale = rewrite.noise.pairing, rewrite.noise.scale
+            self._apply(AddNull(dim, _copies(e), pairing, scale, self._key("noise")), (old,))
         self._fill(ZeroOut(dim, e.positions("mean")))
         self._fresh(dim, e.positions("zero"), rewrite.init, "null", old)
         free = e.positions("free")
@@ -153,6 +155,15 @@ class _Chain:
             self._apply(Mask(dim, free, rewrite.masked, self.step.over))
         else:
             self._fill(ZeroOut(dim, free))
+
+    def _split(self, rewrite: ParamRewrite, copies: Expansion, dim: int) -> SplitColumn:
+        """Shares among copies; even where there is nothing to tell apart."""
+        shares, rows = rewrite.shares, _copies(rewrite.rows)
+        if copies.most_copies < 2 or (shares == "own" and rows.most_copies < 2):
+            return SplitColumn(dim, copies, "even")
+        if shares == "own":
+            return SplitColumn(dim, copies, shares, rows=rows)
+        return SplitColumn(dim, copies, shares, self._key("shares") if shares == "uneven" else "")
 
     def _key(self, part: str) -> str:
         return f"{self.step.key}/{self.tensor}/{part}"

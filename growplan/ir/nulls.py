@@ -1,7 +1,7 @@
 """Null terms in a law: noise that the input's expansion cancels, proved from the maps alone.
 
 A null term of map M adds N to the copies of a unit, with sum over a group of N_i m_i = 0, m the
-coefficients of M; a group is all copies of a unit (`centred`) or two of them (`paired`). So
+coefficients of M; a group is all copies of a unit, or two of them (`paired`). So
 N . E = 0 where E has rows in proportion to M's in every group: c_i = t m_i of one and the same row.
 """
 
@@ -55,10 +55,10 @@ def groups(op: AddNull) -> Iterator[tuple[int, ...]]:
         if row.kind == "copy":
             copies.setdefault(row.unit, []).append(i)
     for all_ in copies.values():
-        if op.pairing == "centred":
-            yield tuple(all_)
-        else:
+        if op.pairing == "paired":
             yield from zip(all_[::2], all_[1::2], strict=False)
+        else:
+            yield tuple(all_)
 
 
 def _share(row: Row, drawn: Root) -> tuple[str, int, Root, int]:

@@ -65,17 +65,30 @@ class SplitColumn(Primitive):
 
     rewrite:   x : out x n   ->   y : out x n*     y[:, i] = (share_i / c_i) x[:, j_i]
 
-    `shares`: `even` (1/count each) or `uneven` (seeded by `key`, per element: with s in
-    [1/2, 1), the last copy takes fl(s x), the first what is left, so that the stored shares
-    sum to x exactly; LEMON's alpha != beta, arXiv 2310.07999). Rows of E that are not
-    copies leave holes.
+    `shares` of the C copies of a unit, in every row of the tensor 1 together:
+
+        even     1/C each
+        uneven   drawn by `key`, per element: with s in [1/2, 1), the last copy takes fl(s x), the
+                 first what is left, so that the stored shares sum to x exactly (LEMON's
+                 alpha != beta, arXiv 2310.07999)
+        first    the first copy takes all (LEMON's `comp`, with noise on the others)
+        own      row a of the copies that `rows` makes along the other dimension reads copy a
+                 (modulo C) alone: block-diagonal (arXiv 2203.06211); rows with one copy read evenly
+
+    Rows of E that are not copies leave holes.
     """
 
     name: ClassVar[str] = "split_column"
     dim: int
     map: Expansion  # copy and hole rows only
-    shares: str
+    shares: str  # even | uneven | first | own
     key: str = ""
+    rows: Expansion | None = None  # of `own`: how the other dimension was made; copies and holes
+
+    @property
+    def row_dim(self) -> int:
+        """The dimension that `rows` speaks of."""
+        return 1 if self.dim == 0 else 0
 
 
 @dataclass(frozen=True)
@@ -135,18 +148,20 @@ class AddNull(Primitive):
 
         centred   N_i = (R_i - mean of R over the copies of the unit) / c_i
                   (LEMON's projection of fresh weights on the lossless ones, arXiv 2310.07999)
+        first     N_i = R_i / c_i, and the first copy takes it off: -(sum of R_i) / c_0
+                  (LEMON's `comp` for two copies)
         paired    N_i = R / c_i and N_k = -R / c_k for copies 0 and 1, 2 and 3, ... of a unit; an
                   odd last copy gets none (HyperCloning, arXiv 2409.12903)
 
-    `scale` of R: `like` (standard deviation of x), `normal(std)`, or `snr(DB)`: 10^(-DB/20) times
-    the root mean square of x divided by the copies of the unit.
+    `scale` of R: `like` (standard deviation of x), `like(f)` (f of it), `normal(std)`, or `snr(DB)`:
+    10^(-DB/20) times the root mean square of x divided by the copies of the unit.
     """
 
     name: ClassVar[str] = "add_null"
     arity: ClassVar[int] = 2
     dim: int
     map: Expansion  # copy and hole rows only
-    pairing: str  # centred | paired
+    pairing: str  # centred | first | paired
     scale: str
     key: str
 

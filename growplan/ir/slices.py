@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from growplan.algebra import ONE, Expansion, Root, Run
-from growplan.ir.primitives import AddNull, Primitive
+from growplan.ir.primitives import AddNull, Primitive, SplitColumn
 
 PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "hole"]
 SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh"})
@@ -105,7 +105,7 @@ class Axis:
 
     def _gathered(self, run: Run) -> Iterable[Part]:
         if run.kind != "copy":
-            return (Part("hole", run.count),)
+            return (Part("zero" if run.kind == "zero" else "hole", run.count),)
         return (part.times(run.c) for part in self.cut(run.start, run.start + run.count))
 
     def times(self, c: Root) -> Axis:
@@ -125,16 +125,15 @@ def _continues(last: Part, part: Part) -> bool:
 
 @dataclass(frozen=True)
 class Shares:
-    """Uneven shares drawn by `key` over an axis; `others` are the other dimensions at that time."""
+    """Shares that `op` drew, or gave row by row, over the axis `under`; `others` are the other axes then."""
 
-    map: Expansion
-    key: str
+    op: SplitColumn
     under: Axis
     others: tuple[Axis, ...]
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.map, self.key, self.under, self.others))
+        return hash((self.op, self.under, self.others))
 
     def __hash__(self) -> int:
         return self._hash

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from growplan.algebra import even_inverse
+from growplan.algebra import even_inverse, first_inverse
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
@@ -78,7 +78,9 @@ def _split_column(op: SplitColumn, inputs: States) -> State:
     x = inputs[0]
     if op.shares == "even" or op.map.most_copies == 1:  # one copy takes all of its unit
         return x.put(op.dim, x.axes[op.dim].gather(even_inverse(op.map)))
-    shares = Shares(op.map, op.key, x.axes[op.dim], x.others(op.dim))
+    if op.shares == "first":
+        return x.put(op.dim, x.axes[op.dim].gather(first_inverse(op.map)))
+    shares = Shares(op, x.axes[op.dim], x.others(op.dim))
     parts, at = [], 0
     for run in op.map.runs:
         kind: PartKind = "share" if run.kind == "copy" else "hole"

@@ -31,7 +31,7 @@ from growplan.ir.primitives import (
 
 NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 INIT = re.compile(rf"like|normal\({NUMBER}\)")
-NULL_SCALE = re.compile(rf"like|normal\({NUMBER}\)|snr\(-?{NUMBER}\)")
+NULL_SCALE = re.compile(rf"like(\({NUMBER}\))?|normal\({NUMBER}\)|snr\(-?{NUMBER}\)")
 
 
 class Mistype(Exception):
@@ -70,10 +70,16 @@ def _duplicate_row(op: DuplicateRow, inputs: Types) -> TensorType:
 
 
 def _split_column(op: SplitColumn, inputs: Types) -> TensorType:
-    if op.shares not in ("even", "uneven"):
-        raise Mistype(f"shares are `even` or `uneven`, not `{op.shares}`")
+    if op.shares not in ("even", "uneven", "first", "own"):
+        raise Mistype(f"shares are `even`, `uneven`, `first` or `own`, not `{op.shares}`")
     if op.shares == "uneven" and not op.key:
         raise Mistype("uneven shares are drawn, which needs a key")
+    if (op.shares == "own") != (op.rows is not None):
+        raise Mistype("`own` shares, and no others, need the map of the other dimension")
+    if op.rows is not None:
+        n = _extent(inputs[0], op.row_dim)
+        if op.rows.size != n or not op.rows.kinds <= {"copy", "hole"}:
+            raise Mistype(f"the other map makes {op.rows.size} slices of copies, dim {op.row_dim} has {n}")
     if not op.map.keeps_every_unit:
         raise Mistype(f"unit {op.map.counts.index(0)} has no copy, so its column would be lost")
     return _gathered(op.map, op.dim, inputs[0])
@@ -116,10 +122,10 @@ def _add_null(op: AddNull, inputs: Types) -> TensorType:
         raise Mistype("no unit has a second copy that noise could cancel against")
     if len(x.shape) != len(y.shape) or x.dtype != y.dtype:
         raise Mistype(f"{y} cannot take its scale from {x}")
-    if op.pairing not in ("centred", "paired"):
-        raise Mistype(f"noise is `centred` or `paired`, not `{op.pairing}`")
+    if op.pairing not in ("centred", "first", "paired"):
+        raise Mistype(f"noise is `centred`, `first` or `paired`, not `{op.pairing}`")
     if not NULL_SCALE.fullmatch(op.scale):
-        raise Mistype(f"scale is `like`, `normal(std)` or `snr(dB)`, not `{op.scale}`")
+        raise Mistype(f"scale is `like`, `like(f)`, `normal(std)` or `snr(dB)`, not `{op.scale}`")
     if not op.key:
         raise Mistype("a draw needs a key")
     return y

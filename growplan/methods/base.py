@@ -90,15 +90,28 @@ class WidthRequest:
 
 
 @dataclass(frozen=True)
+class Noise:
+    """A null term on columns that read several copies of a unit: it cancels, and tells copies apart.
+
+    `pairing` and `scale` as in `ir.primitives.AddNull`; modules that write an axis of `spared` get none.
+    """
+
+    pairing: str  # centred | first | paired
+    scale: str  # like | like(F) | normal(STD) | snr(DB)
+    spared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One way to do it: a map for each axis, and how shares and new units are filled."""
 
     label: str
     maps: Mapping[str, Expansion]
-    shares: str = "even"  # even | uneven
+    shares: str = "even"  # even | uneven | first | own: see ir.primitives.SplitColumn
     init: str = "like"
     masked: str | None = None  # axis whose free units a growth mask silences
     norms: Literal["exact", "indexed"] = "exact"  # indexed: norms copied along the map, as published
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_duplicate_row_is_a_product_with_e(e: Expansion, dim: int) -> None:
     torch.testing.assert_close(y.index_select(dim, kept), expected.index_select(dim, kept))
 
 
-@given(copy_maps(), st.integers(0, 1), st.sampled_from(["even", "uneven"]))
+@given(copy_maps(), st.integers(0, 1), st.sampled_from(["even", "uneven", "first"]))
 @settings(deadline=None)
 def test_split_column_is_a_left_inverse(e: Expansion, dim: int, shares: str) -> None:
     w = random((3, e.old) if dim == 1 else (e.old, 3))
@@ -77,6 +77,29 @@ def test_split_column_is_a_left_inverse(e: Expansion, dim: int, shares: str) -> 
     y = run(SplitColumn(dim, e, shares, "key"), [w], shape).nan_to_num(0)
     back = y @ matrix(e) if dim == 1 else matrix(e).T @ y
     torch.testing.assert_close(back, w)
+
+
+@given(copy_maps(), copy_maps(scaled=False), st.integers(0, 1))
+@settings(deadline=None)
+def test_own_shares_add_up_in_every_row(e: Expansion, rows: Expansion, dim: int) -> None:
+    """Each copy reads one copy, rows that are alone all of them; both ways give back the unit."""
+    w = random((rows.size, e.old) if dim == 1 else (e.old, rows.size))
+    shape = (rows.size, e.size) if dim == 1 else (e.size, rows.size)
+    y = run(SplitColumn(dim, e, "own", rows=rows), [w], shape).nan_to_num(0)
+    y, w = (y, w) if dim == 1 else (y.T, w.T)
+    torch.testing.assert_close(y @ matrix(e), w)
+    for i, row in enumerate(rows.rows()):
+        alone = row.kind != "copy" or rows.counts[row.unit] == 1
+        for unit in range(e.old):
+            copies = [j for j, r in enumerate(e.rows()) if r.kind == "copy" and r.unit == unit]
+            wanted = len(copies) if alone else 1
+            assert int((y[i, copies] != 0).sum()) == wanted
+
+
+def test_own_shares_of_a_doubling_are_block_diagonal() -> None:
+    w, e = random((3, 4)), Expansion.circular(4, 8)
+    y = run(SplitColumn(1, e, "own", rows=Expansion.circular(3, 6)), [torch.cat([w, w])], (6, 8))
+    assert torch.equal(y, torch.block_diag(w, w))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -171,8 +194,8 @@ def test_fresh_depends_on_key_and_element_alone() -> None:
 @given(
     copy_maps(),
     st.integers(0, 1),
-    st.sampled_from(["centred", "paired"]),
-    st.sampled_from(["like", "normal(2)", "snr(3)"]),
+    st.sampled_from(["centred", "first", "paired"]),
+    st.sampled_from(["like", "like(0.5)", "normal(2)", "snr(3)"]),
 )
 @settings(deadline=None)
 def test_noise_is_null(e: Expansion, dim: int, pairing: str, scale: str) -> None:
@@ -214,6 +237,9 @@ def test_noise_follows_the_published_draw() -> None:
     centred = run(AddNull(1, e, "centred", "normal(1)", "k"), [zero, x], (2, 6))
     mean = z.view(2, 3, 2).mean(1, keepdim=True).expand(2, 3, 2).reshape(2, 6)
     torch.testing.assert_close(centred, z - mean)
+    first = run(AddNull(1, e, "first", "normal(1)", "k"), [zero, x], (2, 6))
+    assert torch.equal(first[:, 2:], z[:, 2:])
+    torch.testing.assert_close(first[:, :2], -z[:, 2:4] - z[:, 4:])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -243,6 +269,10 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (Mask(1, ((1, 3),), "heads", 10), [(8, 5)], (8, 5)),
     (Fresh(0, ((1, 3), (5, 8)), "like", "k"), [(8, 5), (600, 5)], (8, 5)),
     (Fresh(1, ((1, 3),), "normal(0.1)", "k"), [(8, 5), (8, 3)], (8, 5)),
+    (SplitColumn(0, Expansion.circular(3, 8), "first"), [(3, 5)], (8, 5)),
+    (SplitColumn(0, Expansion.circular(3, 8), "own", rows=Expansion.circular(2, 5)), [(3, 5)], (8, 5)),
+    (SplitColumn(1, Expansion.circular(3, 5), "own", rows=Expansion.circular(4, 8)), [(8, 3)], (8, 5)),
+    (AddNull(0, TRIPLES, "first", "like(0.1)", "k"), [(8, 5), (3, 5)], (8, 5)),
     (AddNull(0, TRIPLES, "centred", "like", "k"), [(8, 5), (3, 5)], (8, 5)),
     (AddNull(0, TRIPLES, "paired", "snr(10)", "k"), [(8, 5), (3, 5)], (8, 5)),
     (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "centred", "snr(-2)", "k"), [(8, 5), (8, 3)], (8, 5)),
@@ -320,5 +350,5 @@ def test_unknown_noise_is_refused() -> None:
 
 
 def test_unknown_shares_are_refused() -> None:
-    with pytest.raises(ValueError, match="even or uneven"):
+    with pytest.raises(ValueError, match="even, uneven, first or own"):
         run(SplitColumn(0, Expansion.identity(2), "odd"), [torch.zeros(2)], (2,))

@@ -93,7 +93,8 @@ class Builder:
             cols = cols or Expansion.identity(shape[col_dim])
             if not cols.is_identity:
                 drawn = f"{key}/shares" if shares == "uneven" else ""
-                ops.append(SplitColumn(col_dim, copies(cols), shares, drawn))
+                other = copies(rows) if shares == "own" else None
+                ops.append(SplitColumn(col_dim, copies(cols), shares, drawn, other))
                 if noise and cols.most_copies > 1:
                     ops.append(AddNull(col_dim, copies(cols), noise, "snr(20)", f"{key}/noise"))
                 ops += self._fills(cols, col_dim, f"{key}/null", columns=True, masked=masked)
@@ -283,6 +284,19 @@ def random_widening(layers: int = 2) -> Graph:
     return b.done()
 
 
+def block_diagonal(layers: int = 2) -> Graph:
+    """Each copy reads its own, fused and stored both ways; rows with one copy among the others."""
+    shapes = {"c_attn.weight": (HIDDEN, 3 * HIDDEN), "c_proj.weight": (HIDDEN, HIDDEN)}
+    b = Builder({f"h.{i}.attn.{leaf}": shape for i in range(layers) for leaf, shape in shapes.items()})
+    heads, stream = Expansion.circular(2, 4) * Expansion.identity(4), Expansion.circular(HIDDEN, 2 * HIDDEN)
+    part = E(HIDDEN, ("copy", HIDDEN), ("copy", 4, 2))
+    for i in range(layers):
+        b.linear(f"h.{i}.attn.c_attn.weight", heads + heads + heads, stream, row_dim=1, shares="own")
+        b.linear(f"h.{i}.attn.c_proj.weight", part, heads, row_dim=i % 2, shares="own")
+    b.end("staged", "grow hidden 8→16, heads 2→4 via staged")
+    return b.done()
+
+
 def noisy(layers: int = 2) -> Graph:
     """Centred and paired null terms over even and uneven copies, scaled ones among them."""
     shapes = {"c_attn.weight": (HIDDEN, 3 * HIDDEN), "c_proj.weight": (HIDDEN, HIDDEN)}
@@ -303,5 +317,6 @@ GRAPHS = {
     "masked": masked,
     "doubled_twice": doubled_twice,
     "random_widening": random_widening,
+    "block_diagonal": block_diagonal,
     "noisy": noisy,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from random import Random
 
-from growplan.algebra import Expansion, Root, even_inverse
+from growplan.algebra import Expansion, Root, even_inverse, first_inverse
 from growplan.ir.graph import Graph, Node, TensorLaw
 from growplan.ir.primitives import (
     AddNull,
@@ -54,6 +54,10 @@ def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
             out = _gather(x, map)
         case SplitColumn(map=map, shares="even"):
             out = _gather(x, even_inverse(map))
+        case SplitColumn(map=map, shares="first"):
+            out = _gather(x, first_inverse(map))
+        case SplitColumn(map=map, shares="own", rows=rows):
+            out = _own(x, map, rows)
         case SplitColumn(map=map):
             out = _split(x, map, rng)
         case LnAverage(at=at, c=c):
@@ -85,8 +89,29 @@ def _times(row: list[Cell], c: Fraction) -> list[Cell]:
 
 def _gather(x: Matrix, e: Expansion) -> Matrix:
     return [
-        _times(x[row.unit], rational(row.c)) if row.kind == "copy" else [None] * len(x[0]) for row in e.rows()
+        _times(x[row.unit], rational(row.c))
+        if row.kind == "copy"
+        else [Fraction(0) if row.kind == "zero" else None] * len(x[0])
+        for row in e.rows()
     ]
+
+
+def _own(x: Matrix, e: Expansion, other: Expansion) -> Matrix:
+    """Slice i of `e` and place k of `other`: 1 where both are copies of one rank, even where k is alone."""
+    out: Matrix = []
+    for i, row in enumerate(e.rows()):
+        if row.kind != "copy":
+            out.append([None] * len(x[0]))
+            continue
+        count, line = e.counts[row.unit], list[Cell]()
+        for k, beside in enumerate(other.rows()):
+            alone = beside.kind != "copy" or other.counts[beside.unit] == 1
+            mine = other.ranks[k] % count == e.ranks[i]
+            share = Fraction(1, count) if alone else Fraction(int(mine))
+            cell = x[row.unit][k]
+            line.append(None if cell is None else share * cell / rational(row.c))
+        out.append(line)
+    return out
 
 
 def _split(x: Matrix, e: Expansion, rng: Random) -> Matrix:
@@ -116,11 +141,13 @@ def _noisy(x: Matrix, op: AddNull, rng: Random) -> Matrix:
             copies.setdefault(row.unit, []).append((i, rational(row.c)))
     for places in copies.values():
         pairs = list(zip(places[::2], places[1::2], strict=False))
-        for group in [places] if op.pairing == "centred" else pairs:
+        for group in pairs if op.pairing == "paired" else [places]:
             for k in range(len(x[0])):
                 drawn = [draw(rng) for _ in group]
                 if op.pairing == "centred":
                     drawn = [r - sum(drawn) / len(drawn) for r in drawn]
+                elif op.pairing == "first":
+                    drawn[0] = -sum(drawn[1:], Fraction(0))
                 else:
                     drawn[1] = -drawn[0]
                 for (i, c), r in zip(group, drawn, strict=True):

@@ -69,7 +69,11 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
                 yield what, replace(op, map=e)
             yield "other dim", replace(op, dim=1 - op.dim)
             if isinstance(op, SplitColumn):
-                if op.shares == "even":
+                if op.shares == "own":
+                    yield "no rows", replace(op, rows=None)
+                elif op.shares == "first":
+                    yield "drawn without a key", replace(op, shares="uneven")
+                elif op.shares == "even":
                     yield "other shares", replace(op, shares="uneven")
                 elif max(map.counts) > 1:
                     yield "no key", replace(op, key="")
@@ -78,7 +82,8 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
                 yield what, replace(op, map=e)
             yield "other dim", replace(op, dim=1 - op.dim)
             yield "no key", replace(op, key="")
-            yield "other pairing", replace(op, pairing="centred" if op.pairing == "paired" else "paired")
+            for pairing in {"centred", "first", "paired"} - {op.pairing}:
+                yield f"{pairing} instead", replace(op, pairing=pairing)
         case LnAverage():
             yield "flipped coefficient", replace(op, c=-op.c)
             yield "zero out instead", ZeroOut(op.dim, op.at)

@@ -71,6 +71,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(DuplicateRow, st.just(dim), gather),
         st.builds(SplitColumn, st.just(dim), split, st.just("even")),
         st.builds(SplitColumn, st.just(dim), split, st.just("uneven"), st.just(key)),
+        st.builds(SplitColumn, st.just(dim), split, st.just("first")),
         st.builds(ZeroOut, st.just(dim), slices(n)),
         st.builds(LnAverage, st.just(dim), slices(n), roots()),
         st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
@@ -79,9 +80,15 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:
-        scale = st.sampled_from(["like", "normal(0.02)", "snr(20)", "snr(-3.5)"])
-        pairing = st.sampled_from(["centred", "paired"])
+        scale = st.sampled_from(["like", "like(0.1)", "normal(0.02)", "snr(20)", "snr(-3.5)"])
+        pairing = st.sampled_from(["centred", "first", "paired"])
         choices.append(st.builds(AddNull, st.just(dim), st.just(over), pairing, scale, st.just(key)))
+    if len(shape) > 1:
+        other = 1 if dim == 0 else 0
+        beside = draw(expansions(2, ("copy", "hole"), whole=True))
+        if beside.size == shape[other]:
+            own = st.builds(SplitColumn, st.just(dim), split, st.just("own"), st.just(""), st.just(beside))
+            choices.append(own)
     if len(shape) == 1:
         choices.append(st.builds(RescaleNorm, roots()))
     return draw(st.one_of(choices))

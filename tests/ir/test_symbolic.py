@@ -39,8 +39,8 @@ def rewrites(draw: st.DrawFn) -> Graph:
     row_dim = draw(st.integers(0, 1))
     b = Builder({"w": shape, "v": shape})
     rows, cols = draw(maps(shape[row_dim])), draw(maps(shape[1 - row_dim]))
-    shares = draw(st.sampled_from(["even", "uneven"])) if cols.most_copies > 1 else "even"
-    noise = draw(st.sampled_from(["", "centred", "paired"]))
+    shares = draw(st.sampled_from(["even", "uneven", "first", "own"])) if cols.most_copies > 1 else "even"
+    noise = draw(st.sampled_from(["", "centred", "first", "paired"]))
     b.linear("w", rows, cols, row_dim, shares, masked=draw(st.booleans()), noise=noise)
     b.end("s", "widen hidden")
     return b.done()

@@ -67,7 +67,19 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
         (DuplicateRow(2, MAP), (f32(3, 4),), "f32[3, 4] has no dim 2"),
         (DuplicateRow(0, MAP), (f32(3, 4),), "the map reads 4 slices, dim 0 of f32[3, 4] has 3"),
         (DuplicateRow(0, E(4, ("copy", 4), ("mean", 2))), (f32(4),), "the map has rows of kind mean"),
-        (SplitColumn(0, MAP, "halves"), (f32(4),), "shares are `even` or `uneven`, not `halves`"),
+        (
+            SplitColumn(0, MAP, "halves"),
+            (f32(4),),
+            "shares are `even`, `uneven`, `first` or `own`, not `halves`",
+        ),
+        (SplitColumn(0, TWICE, "own"), (f32(4, 8),), "`own` shares, and no others, need the map"),
+        (SplitColumn(0, TWICE, "even", rows=TWICE), (f32(4, 8),), "`own` shares, and no others, need the"),
+        (
+            SplitColumn(0, TWICE, "own", rows=TWICE),
+            (f32(4, 6),),
+            "the other map makes 8 slices of copies, dim 1",
+        ),
+        (SplitColumn(0, TWICE, "own", rows=TWICE), (f32(4),), "f32[4] has no dim 1"),
         (SplitColumn(0, MAP, "uneven"), (f32(4),), "uneven shares are drawn, which needs a key"),
         (
             SplitColumn(0, E(4, ("copy", 3)), "even"),
@@ -98,8 +110,8 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
             "the map has rows of kind zero",
         ),
         (AddNull(0, MAP, "centred", "like", "k"), (f32(6), f32(4)), "no unit has a second copy"),
-        (AddNull(0, TWICE, "both", "like", "k"), (f32(8), f32(4)), "noise is `centred` or `paired`"),
-        (AddNull(0, TWICE, "paired", "snr(x)", "k"), (f32(8), f32(4)), "scale is `like`, `normal(std)`"),
+        (AddNull(0, TWICE, "both", "like", "k"), (f32(8), f32(4)), "noise is `centred`, `first` or `paired`"),
+        (AddNull(0, TWICE, "paired", "snr(x)", "k"), (f32(8), f32(4)), "scale is `like`, `like(f)`"),
         (AddNull(0, TWICE, "paired", "like", ""), (f32(8), f32(4)), "a draw needs a key"),
         (
             AddNull(0, TWICE, "paired", "like", "k"),

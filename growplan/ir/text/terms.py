@@ -195,13 +195,13 @@ class Place:
         pairs = (self.terms.ints(each) for each in trees(trees(tree, "at")[0], "range"))
         return tuple((begin, end) for begin, end in pairs)
 
-    def map(self, tree: Parsed) -> Expansion:
-        word = trees(tree, "op_map")[0]
+    def map(self, tree: Parsed, dim: int | None = None) -> Expansion:
+        word, dim = trees(tree, "op_map")[0], self.dim(tree) if dim is None else dim
         if not tokens(word, "BY_LAW"):
             return self.terms.whole_map(self.terms.maps_in(word)[0])
-        if self.dim(tree) not in self.law:
-            self.terms.refuse("GP251", f"no law here has a map on dim {self.dim(tree)}", word)
-        return copies_of(self.law[self.dim(tree)])
+        if dim not in self.law:
+            self.terms.refuse("GP251", f"no law here has a map on dim {dim}", word)
+        return copies_of(self.law[dim])
 
     def root(self, tree: Parsed) -> Root | None:
         word = first(tree, "rational", "square_root")
@@ -230,7 +230,9 @@ def _copy_layer(tree: Parsed, p: Place) -> Primitive:
 
 
 def _split(tree: Parsed, p: Place) -> Primitive:
-    return SplitColumn(p.dim(tree), p.map(tree), p.terms.names(tree)[0], p.key(tree))
+    over, dim = first(tree, "over_rows"), p.dim(tree)
+    rows = None if over is None else p.map(over, 1 if dim == 0 else 0)
+    return SplitColumn(dim, p.map(tree), p.terms.names(tree)[0], p.key(tree), rows)
 
 
 def _add_null(tree: Parsed, p: Place) -> Primitive:

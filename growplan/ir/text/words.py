@@ -105,7 +105,8 @@ def _copy_layer(op: CopyLayer, at: Context) -> str:
 
 
 def _split(op: SplitColumn, at: Context) -> str:
-    return f" dim {op.dim} {at.map(op.map, op.dim)} {op.shares}" + (at.key(op.key) if op.key else "")
+    over = f" over {at.map(op.rows, op.row_dim)}" if op.rows is not None else ""
+    return f" dim {op.dim} {at.map(op.map, op.dim)} {op.shares}{over}" + (at.key(op.key) if op.key else "")
 
 
 def _average(op: LnAverage, at: Context) -> str:
