@@ -27,11 +27,21 @@ Sizes = Mapping[str, int]
 Chain = tuple[int, ...]  # the sizes of one axis, in the order of the plan
 
 # the smallest size that an axis is shrunk to, where its own divisors allow
-FLOORS: Mapping[str, int] = {"hidden": 8, "heads": 2, "kv_heads": 2, "head_dim": 4, "ffn": 8, "depth": 2}
+FLOORS: Mapping[str, int] = {
+    "hidden": 8,
+    "heads": 2,
+    "kv_heads": 2,
+    "head_dim": 4,
+    "ffn": 8,
+    "depth": 2,
+    "patch": 2,
+    "grid": 2,
+    "image": 4,
+}
 FLOOR = 8  # of an axis that a family of the user's own brings
 FEW: Mapping[str, int] = {"vocab": 29, "positions": 16}
 LARGE = 256  # an axis on its own that divides no further than this loses its exact ratios instead
-KEPT = ("experts", "types", "labels")  # small already, or counted by a list
+KEPT = ("experts", "types", "labels", "channels")  # small already, or counted by a list
 
 
 @dataclass(frozen=True)
@@ -65,13 +75,28 @@ def toy_sizes(typed: TypedPlan) -> tuple[dict[str, int], ...]:
     coupled = frozenset().union(*(r.axes for r in relations))
     small = {a: _small(a, chain, divisors.get(a, 1), a in coupled) for a, chain in chains.items()}
     left = {axis: iter(chain) for axis, chain in small.items()}
-    return tuple({axis: next(left[axis]) for axis in sizes} for sizes in states)
+    out = [{axis: next(left[axis]) for axis in sizes} for sizes in states]
+    for model, toy in zip(models, out, strict=True):
+        toy.update(_derived(model, toy))
+    return tuple(out)
+
+
+def _derived(model: Model, toy: Sizes) -> dict[str, int]:
+    """What a formula makes of the other sizes, for the axes in FEW: positions of an image's patches."""
+    found = {}
+    for rule in model.family.sizes:
+        formula = rule.default if rule.key is None and rule.axis in FEW else None
+        if formula is not None and evaluate_size(formula, model.sizes) == model.sizes[rule.axis]:
+            found[rule.axis] = int(evaluate_size(formula, toy))
+    return found
 
 
 def _small(axis: str, chain: Chain, divisor: int, coupled: bool) -> Chain:
     divided = tuple(size // divisor for size in chain)
     if axis in FEW:
         return few(chain, FEW[axis])
+    if axis in KEPT:
+        return chain
     stubborn = min(divided) > LARGE and not coupled and list(chain) == sorted(chain)
     return few(chain, FEW["vocab"]) if stubborn else divided
 
@@ -183,11 +208,10 @@ def _relations(models: Sequence[Model]) -> Iterator[Relation]:
                 yield Relation(state, kind, left, right)
         if "kv_heads" in sizes:
             yield Relation(state, "equal", "heads", "kv_heads")
-    source = models[0]
-    for rule in source.family.sizes:
-        given = any(source.config.get(key) is not None for key in (rule.key, *rule.also) if key)
-        if rule.default is not None and not given:
-            yield Relation(0, "equal", rule.axis, rule.default)
+        for rule in family.sizes:
+            given = any(model.config.get(key) is not None for key in (rule.key, *rule.also) if key)
+            if rule.default is not None and not given:
+                yield Relation(state, "equal", rule.axis, rule.default)
 
 
 def _groups(chains: Mapping[str, Chain], relations: Sequence[Relation]) -> list[list[str]]:
