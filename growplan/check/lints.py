@@ -15,7 +15,7 @@ from growplan.families.model import Model
 from growplan.methods import get_method
 from growplan.methods.base import Claim
 
-TWINS = ("even",)  # shares under which the copies of a unit get one gradient
+TWINS = ("even", "own")  # shares under which the copies of a unit get one gradient
 ZERO = ("normal(0)", "normal(0.0)")
 INPUTS = ("vocab", "positions")  # rows that are looked up: zero ones learn when they are seen
 
@@ -47,7 +47,7 @@ def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
 
 def twin_axes(step: TypedStep) -> list[str]:
     """The axes whose copies get one and the same gradient in `step`."""
-    if not step.rewrites or step.rewrites[0].shares not in TWINS:
+    if not step.rewrites or step.rewrites[0].shares not in TWINS or any(r.noise for r in step.rewrites):
         return []
     return [axis for axis, e in step.maps.items() if e.most_copies > 1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 from functools import cache
 from importlib import import_module
+from inspect import cleandoc
 
 import growplan.methods as package
 from growplan.methods.base import Method
@@ -27,6 +28,11 @@ def get_method(name: str) -> Method | None:
     module = import_module(f"growplan.methods.{name.replace('-', '_')}")
     method: Method = module.METHOD
     return method
+
+
+def method_doc(name: str) -> str:
+    """What the file of a method says of it: before -> after, and its sources."""
+    return cleandoc(import_module(f"growplan.methods.{name.replace('-', '_')}").__doc__ or "")
 
 
 def default_method(verb: str) -> str | None:

@@ -1,42 +1,100 @@
-"""Lists: methods and families, and one of them in full."""
+"""Lists of methods: every one in a few lines, or one in full."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from growplan.families.model import NORMS, Family
-from growplan.methods.base import Ask, Method
-from growplan.views.layout import columns, labelled
+from growplan.methods.base import Ask, Claim, Method, Option
+from growplan.views.layout import labelled, wrapped
 from growplan.views.names import claim_data
 from growplan.views.style import Style
+
+# what a method is for, by the first of its verbs that stands here
+SECTIONS = {
+    "widen": "width",
+    "mask-in": "masks",
+    "stack": "depth: copies of layers",
+    "deepen": "depth: inserted layers",
+    "upcycle": "mixtures of experts",
+    "grow": "several axes at once",
+}
+WEAKER = ("exact", "approximate", "none")
 
 
 @dataclass(frozen=True)
 class MethodsReport:
-    """Every method in a line or two."""
+    """Every method in a few lines: what it does, what it claims, the defaults of its options, its paper."""
 
     methods: Sequence[Method]
     kind: ClassVar[str] = "methods"
 
     def human(self, style: Style) -> str:
-        rows = [
-            (m.name, " ".join(m.verbs), str(m.claim(Ask(m.axes[:1]))), ", ".join(m.axes) or "depth")
-            for m in self.methods
-        ]
-        head, *lines = columns([("method", "verbs", "claims", "axes"), *rows])
-        return "\n".join([style.dim(head), *lines, "", "`growplan methods NAME` shows options and the paper"])
+        blocks = []
+        for verb, title in SECTIONS.items():
+            found = [m for m in self.methods if section(m) == verb]
+            if found:
+                lines = [line for method in found for line in _short(method, style)]
+                blocks.append("\n".join([style.bold(title), *lines]))
+        blocks.append(
+            "`growplan methods NAME` shows one in full: how units are made, every option, the paper"
+        )
+        return "\n\n".join(blocks)
 
     def data(self) -> dict[str, Any]:
-        return {"methods": [_method_data(m) for m in self.methods]}
+        return {"methods": [method_data(m) for m in self.methods]}
+
+
+def section(method: Method) -> str:
+    """The verb whose section a method stands in."""
+    return next((verb for verb in SECTIONS if verb in method.verbs), "grow")
+
+
+def _short(method: Method, style: Style) -> Iterator[str]:
+    """`  fpi       exact   what it does`, and below it axes, defaults and paper."""
+    reach = 12
+    claim, exceptions = claims(method)
+    yield f"  {style.bold(method.name)}{' ' * (reach - len(method.name))}{style.strength(claim)}{exceptions}"
+    defaults = ", ".join(f"{o.name} {o.default}" for o in method.options)
+    rows = [method.title, method.paper, f"options: {defaults}" if defaults else ""]
+    for number, row in enumerate(filter(None, rows)):
+        for line in wrapped(row, 2 + reach, 2 + reach, columns=style.columns):
+            yield line if number == 0 else style.dim(line)
+
+
+def claims(method: Method) -> tuple[str, str]:
+    """What a method claims without options: the usual strength, and where it is another.
+
+    (`exact`, ``), (`exact`, `; approximate: hidden`), (`exact`, `; approximate under post-norm`).
+    """
+    axes = [*method.axes, *(["depth"] if {"stack", "deepen"} & set(method.verbs) else [])]
+    found = {axis: _claim(method, axis, False).strength for axis in axes or ["depth"]}
+    usual = max(found.values(), key=lambda s: ([*found.values()].count(s), -WEAKER.index(s)))
+    tail = ""
+    for strength in WEAKER:
+        where = [axis for axis, s in found.items() if s == strength]
+        if strength != usual and where:
+            tail += f"; {strength}: {', '.join(where)}"
+    after = {axis: _claim(method, axis, True).strength for axis in found}
+    moved = [axis for axis in found if after[axis] != found[axis]]
+    for strength in dict.fromkeys(after[axis] for axis in moved):
+        named = [axis for axis in moved if after[axis] == strength]
+        what = "" if len(named) == len(found) else f": {', '.join(named)}"
+        tail += f"; {strength} under post-norm{what}"
+    return usual, tail
+
+
+def _claim(method: Method, axis: str, post_norm: bool) -> Claim:
+    return method.claim(Ask((axis,), {}, post_norm))
 
 
 @dataclass(frozen=True)
 class MethodReport:
-    """One method with its options."""
+    """One method: facts, how it makes units or layers (`doc`, its module's words), options."""
 
     method: Method
+    doc: str
     kind: ClassVar[str] = "method"
 
     def human(self, style: Style) -> str:
@@ -45,24 +103,28 @@ class MethodReport:
             ("what", m.title),
             ("verbs", ", ".join(m.verbs)),
             ("axes", ", ".join(m.axes) or "depth"),
-            ("claims", str(m.claim(Ask(m.axes[:1])))),
+            ("claims", "".join(claims(m))),
             ("paper", m.paper),
         ]
         lines = [style.bold(m.name), *labelled([f for f in facts if f[1]], indent=2)]
+        _, _, rest = self.doc.partition("\n\n")
+        lines += ["", *(f"  {line}".rstrip() for line in rest.splitlines())] if rest else []
         if m.options:
-            options = [(o.name, f"{o.doc} (default {o.default}{_choices(o.choices)})") for o in m.options]
-            lines += ["", "  options", *labelled(options, indent=4)]
+            lines += ["", "  options", *labelled([(o.name, _described(o)) for o in m.options], indent=4)]
         return "\n".join(lines)
 
     def data(self) -> dict[str, Any]:
-        return _method_data(self.method)
+        return {**method_data(self.method), "doc": self.doc}
 
 
-def _choices(choices: tuple[str, ...]) -> str:
-    return f"; one of {', '.join(choices)}" if choices else ""
+def _described(option: Option) -> str:
+    some = f"; one of {', '.join(option.choices)}" if option.choices else ""
+    return f"{option.doc} (default {option.default}{some})"
 
 
-def _method_data(m: Method) -> dict[str, Any]:
+def method_data(m: Method) -> dict[str, Any]:
+    """A method as plain values."""
+    usual, exceptions = claims(m)
     return {
         "name": m.name,
         "title": m.title,
@@ -70,77 +132,15 @@ def _method_data(m: Method) -> dict[str, Any]:
         "verbs": list(m.verbs),
         "axes": list(m.axes),
         "claim": claim_data(m.claim(Ask(m.axes[:1]))),
+        "claims": usual + exceptions,
         "options": [
-            {"name": o.name, "default": o.default, "doc": o.doc, "choices": list(o.choices)}
-            for o in m.options
-        ],
-    }
-
-
-@dataclass(frozen=True)
-class FamiliesReport:
-    """Every family in a line."""
-
-    families: Sequence[Family]
-    kind: ClassVar[str] = "families"
-
-    def human(self, style: Style) -> str:
-        rows = [("family", "model_type", "axes")]
-        for f in self.families:
-            types = ", ".join(map(str, f.requires.get("model_type", ())))
-            rows.append((f.name, types, ", ".join(rule.axis for rule in f.sizes)))
-        head, *lines = columns(rows)
-        return "\n".join([style.dim(head), *lines, "", "`growplan families NAME` shows one in full"])
-
-    def data(self) -> dict[str, Any]:
-        return {"families": [_family_data(f) for f in self.families]}
-
-
-@dataclass(frozen=True)
-class FamilyReport:
-    """One family: classes, axes, equations, modules."""
-
-    family: Family
-    kind: ClassVar[str] = "family"
-
-    def human(self, style: Style) -> str:
-        f = self.family
-        facts = [("classes", ", ".join(c.architecture for c in f.classes))]
-        facts += [("where", f"{left} = {right}") for left, right in f.equations]
-        facts += [("where", f"{left} divides by {right}") for left, right in f.constraints]
-        facts += [("keeps", f"{left} = {right}, if so in the source") for left, right in f.keeps]
-        sizes = [(r.axis, r.key or "", f"= {r.default}" if r.default else "") for r in f.sizes]
-        modules = [(m.name, m.kind, _signature(m.ins, m.outs)) for m in f.modules]
-        lines = [style.bold(f.name), *labelled(facts, indent=2), "", "  axes and their config keys"]
-        lines += columns(sizes, indent=4)
-        return "\n".join([*lines, "", "  modules", *columns(modules, indent=4)])
-
-    def data(self) -> dict[str, Any]:
-        return _family_data(self.family)
-
-
-def _signature(ins: object, outs: object) -> str:
-    return f"{outs}" if ins is None else f"{ins} → {outs}"
-
-
-def _family_data(f: Family) -> dict[str, Any]:
-    return {
-        "name": f.name,
-        "requires": {key: list(values) for key, values in f.requires.items()},
-        "classes": [c.architecture for c in f.classes],
-        "axes": [{"axis": r.axis, "key": r.key, "default": r.default} for r in f.sizes],
-        "equations": [list(pair) for pair in f.equations],
-        "constraints": [list(pair) for pair in f.constraints],
-        "keeps": [list(pair) for pair in f.keeps],
-        "modules": [
             {
-                "name": m.name,
-                "kind": m.kind,
-                "in": None if m.ins is None else str(m.ins),
-                "out": str(m.outs),
-                "norm": m.kind in NORMS,
-                "in_layer": m.in_layer,
+                "name": o.name,
+                "default": o.default,
+                "doc": o.doc,
+                "choices": list(o.choices),
+                "counts": o.counts or None,
             }
-            for m in f.modules
+            for o in m.options
         ],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import IO, Any
 
 _CODES = {
@@ -22,11 +23,13 @@ _CODES = {
 class Style:
     """How text is dressed. `Style()` is plain, what pipes and files get.
 
-    `ascii` replaces the few symbols outside ASCII, for terminals that cannot show them.
+    `ascii` replaces the few symbols outside ASCII, for terminals that cannot show them; `columns`
+    is what a list may take of a line.
     """
 
     color: bool = False
     ascii: bool = False
+    columns: int = 100
 
     def paint(self, text: str, *names: str) -> str:
         """`text` in the named colours (`bold`, `dim`, `red`, ...)."""
@@ -56,7 +59,8 @@ def style_for(stream: IO[Any], env: Mapping[str, str] | None = None) -> Style:
     terminal = stream.isatty()
     color = terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
     encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
-    return Style(color=color, ascii=not encoding.startswith("utf"))
+    columns = min(Style.columns, get_terminal_size().columns) if terminal else Style.columns
+    return Style(color, not encoding.startswith("utf"), max(60, columns))
 
 
 _ASCII = {"→": "->", "·": "*", "×": "x", "…": "...", "−": "-"}

@@ -13,7 +13,7 @@ from growplan.cli.console import Console
 def command(console: Console, name: str | None) -> None:
     """List the model families; NAME (or a family file) shows its axes, equations and modules."""
     from growplan.families.load import builtin_families, load_family
-    from growplan.views.listing import FamiliesReport, FamilyReport
+    from growplan.views.families import FamiliesReport, FamilyReport
 
     if name is None:
         return console.emit(FamiliesReport(tuple(load_family(each) for each in builtin_families())))

@@ -12,9 +12,9 @@ from growplan.diagnostics import fail
 @options.command()
 @click.argument("name", required=False)
 def command(console: Console, name: str | None) -> None:
-    """List the growth methods: verbs, axes, claim and paper; NAME shows one with its options."""
+    """List the growth methods: claim, paper and defaults of options; NAME shows one in full."""
     from growplan.families.problems import close_to as did_you_mean
-    from growplan.methods import get_method, method_names
+    from growplan.methods import get_method, method_doc, method_names
     from growplan.views.listing import MethodReport, MethodsReport
 
     if name is None:
@@ -24,4 +24,4 @@ def command(console: Console, name: str | None) -> None:
     if method is None:
         help = (*did_you_mean(name, method_names()), f"methods: {', '.join(method_names())}")
         fail("GP111", f"there is no growth method `{name}`", help=help)
-    return console.emit(MethodReport(method))
+    return console.emit(MethodReport(method, method_doc(name)))
