@@ -34,7 +34,7 @@ def test_a_method_says_what_it_does_and_where_it_is_from(name: str) -> None:
     assert method is not None
     assert method.title and method.paper
     doc = method_doc(name)
-    assert "rewrite:" in doc and "->" in doc or "<-" in doc
+    assert ("rewrite:" in doc and "->" in doc) or "<-" in doc
     shown = MethodReport(method, doc).human(Style())
     for option in method.options:
         assert option.doc
