@@ -101,6 +101,9 @@ def _versions() -> dict[str, str]:
 
 def _hint(typed: TypedPlan) -> Hint:
     """How the literature trains on after growth of this kind."""
+    if any(rewrite.graft for step in typed.steps for rewrite in step.rewrites):
+        why = "bert2BERT starts with a fresh optimizer; LiGO's run of it warms up for 10000 steps"
+        return Hint(1.0, 10_000, why)
     if typed.claim.strength == "none":
         why = "StackingBERT goes on at the learning rate where the small model's schedule stopped"
         return Hint(1.0, 1, why)

@@ -257,6 +257,19 @@ class Expansion:
         """The distinct coefficients of copy rows."""
         return frozenset(run.c for run in self.runs if run.kind == "copy")
 
+    @cached_property
+    def repeats(self) -> tuple[tuple[int, int], ...]:
+        """Half-open index ranges of the copy rows whose unit an earlier row copies: the new units."""
+        seen, ranges, at = bytearray(self.old), list[tuple[int, int]](), 0
+        for run in self.runs:
+            for i in range(run.count if run.kind == "copy" else 0):
+                if seen[run.start + i]:
+                    begin = ranges.pop()[0] if ranges and ranges[-1][1] == at + i else at + i
+                    ranges.append((begin, at + i + 1))
+                seen[run.start + i] = 1
+            at += run.count
+        return tuple(ranges)
+
     @property
     def uniform_count(self) -> int | None:
         """k when every old unit has exactly k copies, else None."""

@@ -27,7 +27,7 @@ from growplan.backend.threads import one_thread_each
 from growplan.backend.written import Written, written_equals
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.ir.graph import Graph, Step
+from growplan.ir.graph import BlockLaw, Graph, Step
 
 __all__ = ["Measurement", "Written", "assert_step", "tolerance_of", "written_equals"]
 
@@ -60,6 +60,7 @@ class Measurement:
     kl: float | None
     tolerance: float  # of block_error and logit_error / spread; only `exact` is held to it
     copies: int  # tensors compared bit by bit
+    rebuilt: int  # tensors compared, element by element, with the slices they are made of
     passed: bool = True
 
     @property
@@ -80,6 +81,7 @@ class Measurement:
             "kl": self.kl,
             "tolerance": self.tolerance,
             "copies": float(self.copies),
+            "rebuilt": float(self.rebuilt),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -145,8 +147,11 @@ def _check_draws(graph: Graph, step: Step, evaluation: Evaluation, seed: int) ->
 
 
 def _check_copies(step: Step, sides: Sides) -> None:
-    for tensor, source in moved(step, sides.old, sides.new):
-        _fail("GP504", step, f"`{tensor}` is not a copy of `{source}`", [])
+    for wrong in moved(step, sides.old, sides.new):
+        if not wrong.where:
+            _fail("GP504", step, f"`{wrong.tensor}` is not a copy of `{wrong.source}`", [])
+        message = f"`{wrong.tensor}` is not made of the slices of `{wrong.source}` that the method names"
+        _fail("GP504", step, message, [("first difference", wrong.where)])
 
 
 def _check_laws(step: Step, laws: Iterable[LawError]) -> None:
@@ -215,6 +220,7 @@ def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: fl
         kl=max(kls) if kls else None,
         tolerance=tolerance,
         copies=len(step.provenance),
+        rebuilt=sum(isinstance(law, BlockLaw) for law in step.laws),
     )
 
 

@@ -30,6 +30,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -128,6 +129,20 @@ def fresh(op: Fresh, inputs: Sequence[Operand], out: Block) -> Tensor:
     return y
 
 
+def graft(op: Graft, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = z[at]."""
+    y, z = inputs[0].rows(out.rows).clone(), inputs[1]
+    if op.dim == 0:
+        at = inside(op.at, out)
+        if at.numel():
+            y[at] = z.rows(as_index(out.rows, out.device)[at])
+        return y
+    other = z.rows(out.rows)
+    for start, stop in op.at:
+        y.narrow(op.dim, start, stop - start).copy_(other.narrow(op.dim, start, stop - start))
+    return y
+
+
 def scale(op: Scale, inputs: Sequence[Operand], out: Block) -> Tensor:
     """c x."""
     return _times(op.by, inputs[0].rows(out.rows))
@@ -153,6 +168,7 @@ KERNELS: dict[type[Primitive], Kernel] = {
     Fresh: fresh,
     AddNull: add_null,
     Mask: mask,
+    Graft: graft,
     Scale: scale,
     RescaleNorm: rescale_norm,
     Store: store,

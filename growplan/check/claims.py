@@ -25,6 +25,8 @@ from growplan.methods.base import (
     domain_of,
 )
 
+NO_GRAFT = "no new unit has a layer above to come from: this is FPI, copies of the layer's own units"
+
 
 @dataclass(frozen=True)
 class StepProof:
@@ -61,6 +63,8 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
         except ValueError as error:  # an axis expression outside the row language
             refusals.append((candidate, Refusal("an axis that splits into whole units", str(error))))
             continue
+        if typing.grafted:
+            candidate = replace(candidate, label=f"{candidate.label} of the layer above")
         proof = _width_proof(request, candidate, typing)
         if not proof.claim.covers(promised):
             raise DiagnosticError(_too_weak(request, model, promised, proof, refusals))
@@ -69,10 +73,12 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
 
 
 def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
+    if typing.grafted:
+        return _grafted(candidate, typing.grafted)
     if typing.violations:
         norms = tuple(f"{v.module}: {v.reason}; {v.bound}" for v in typing.violations)
         reason = "the law holds for every weight, but not through a norm:"
-        return Proof(Claim("approximate"), (reason, *norms))
+        return Proof(Claim("approximate"), (*([NO_GRAFT] if candidate.graft else ()), reason, *norms))
     reasons = [f"{candidate.label}: W*·E_in = E_out·W for every weight"]
     for factor in sorted({f for f, _ in typing.eps.values()} - {Fraction(1)}):
         keys = ", ".join(sorted(key for key, (f, _) in typing.eps.items() if f == factor))
@@ -81,10 +87,28 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append(f"rotary pairs keep their frequencies: theta* = theta^({typing.rotary[0]})")
     if typing.tied and typing.stream is not None and typing.stream.most_copies > 1:
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
+    if candidate.graft:
+        reasons.append(NO_GRAFT)
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     read = tuple(axis for axis in request.grow if axis in typing.inputs)
     return Proof(Claim("exact", domain_of(read)), tuple(reasons))
+
+
+def _grafted(candidate: Candidate, grafted: Sequence[ParamRewrite]) -> Proof:
+    """Nothing is preserved where slices come from the layer above: which they are, and why."""
+    said = []
+    for side, word in (("rows", "rows"), ("cols", "columns")):
+        modules = dict.fromkeys(".".join(r.module.split(".")[-2:]) for r in grafted if r.graft == side)
+        said += [f"new {word} of {', '.join(modules)}"] if modules else []
+    return Proof(
+        Claim("none"),
+        (
+            f"{candidate.label}: {'; '.join(said)}",
+            "a layer with units of the next one computes another function, by design",
+            "the top layer has none above it and copies its own units; so do embeddings, norms and head",
+        ),
+    )
 
 
 def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof) -> StepProof:
@@ -95,7 +119,7 @@ def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof
         stream=typing.stream,
         rewrites=tuple(typing.rewrites.values()),
         typings=(*typing.typings.values(), *typing.tied),
-        violations=tuple(typing.violations),
+        violations=() if typing.grafted else tuple(typing.violations),
         config=(*_eps_config(model, typing), *_rope_config(model, typing)),
     )
 
@@ -199,10 +223,10 @@ def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool
         return False
     for candidate in method.widen(WidthRequest(grow, model.sizes, "")):
         try:
-            type_model(model, candidate)
+            typing = type_model(model, candidate)
         except Refusal:
             continue
-        return True
+        return not typing.grafted  # which would claim nothing
     return False
 
 

@@ -49,7 +49,18 @@ def twin_axes(step: TypedStep) -> list[str]:
     """The axes whose copies get one and the same gradient in `step`."""
     if not step.rewrites or step.rewrites[0].shares not in TWINS or any(r.noise for r in step.rewrites):
         return []
-    return [axis for axis, e in step.maps.items() if e.most_copies > 1]
+    above = _grafted_axes(step)
+    return [axis for axis, e in step.maps.items() if e.most_copies > 1 and axis not in above]
+
+
+def _grafted_axes(step: TypedStep) -> set[str]:
+    """The axes whose new units are no copies: they come from the layer above."""
+    found: set[str] = set()
+    for rewrite in step.rewrites:
+        module = step.before.modules[rewrite.module]
+        side = {"rows": module.outs, "cols": module.ins}.get(rewrite.graft)
+        found |= side.axes if side is not None else set()
+    return found
 
 
 def _split(step: TypedStep) -> str:
@@ -57,7 +68,7 @@ def _split(step: TypedStep) -> str:
     choices = {o.name: o.choices for o in method.options} if method is not None else {}
     if "uneven" in choices.get("split", ()):
         return "`split uneven`, which is as exact"
-    return "`via fpi`, whose shares are uneven and as exact"
+    return "`via bert2bert, split uneven`, whose copies get shares of their own"
 
 
 def _dead(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:

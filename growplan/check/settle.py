@@ -21,7 +21,7 @@ from growplan.families.model import Model
 from growplan.families.sizes import broken_constraints
 from growplan.language.plan import Step
 from growplan.methods import default_method, get_method, method_names
-from growplan.methods.base import Method
+from growplan.methods.base import Ask, Method
 
 LATER = {
     "upcycle": "MoE upcycling",
@@ -139,9 +139,10 @@ def _check_verb(
 
 
 def _serving(verb: str, axes: tuple[str, ...]) -> list[str]:
-    """Methods that serve a verb on all of the axes."""
-    found = ((name, get_method(name)) for name in method_names())
-    return [name for name, m in found if m is not None and verb in m.verbs and set(axes) <= set(m.axes)]
+    """Methods that serve a verb on all of the axes, those that promise nothing last."""
+    found = (m for name in method_names() if (m := get_method(name)) is not None)
+    able = [m for m in found if verb in m.verbs and set(axes) <= set(m.axes)]
+    return [m.name for m in sorted(able, key=lambda m: m.claim(Ask(axes)).strength == "none")]
 
 
 def _other_ways(verb: str, axes: tuple[str, ...], wrong: str) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class ParamRewrite:
 
     `rows`/`cols` as in `ir.graph.TensorLaw`. `shares` divides the columns among copies;
     `init` draws free rows and the null term; `masked` columns are drawn, then masked to 0.
+    `graft`: in every layer but the top one, second and later copies are the layer above's.
     """
 
     module: str
@@ -37,6 +38,7 @@ class ParamRewrite:
     init: str = "like"
     masked: str | None = None  # axis of the mask on free columns
     noise: Noise | None = None  # on columns that read copies
+    graft: Literal["", "rows", "cols"] = ""  # the repeats of these maps come from the layer above
 
 
 @dataclass(frozen=True)

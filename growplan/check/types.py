@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Literal
 
 from growplan.algebra import Expansion
 from growplan.check import norms, rules
@@ -57,6 +57,11 @@ class Typing:
     inputs: set[str] = field(default_factory=set)  # axes that inputs of the model select from
     stream: Expansion | None = None
     rotary: tuple[Fraction, float] | None = None  # (new over old head size, theta*), where rope moves
+
+    @property
+    def grafted(self) -> list[ParamRewrite]:
+        """The parameters that take slices from the layer above."""
+        return [rewrite for rewrite in self.rewrites.values() if rewrite.graft]
 
 
 def type_model(model: Model, candidate: Candidate) -> Typing:
@@ -163,7 +168,18 @@ class TypeOps:
             self.candidate.init,
             self.candidate.masked,
             None if noise is None or module.outs.axes & set(noise.spared) else noise,
+            self._graft(module, rows, cols),
         )
+
+    def _graft(self, module: Module, rows: Expansion, cols: Expansion | None) -> Literal["", "rows", "cols"]:
+        """Which side of a parameter takes its new units from the layer above (Candidate.graft)."""
+        reading = self.candidate.graft
+        if not reading or not module.in_layer or module.is_norm or self.model.depth < 2:
+            return ""
+        residual = "hidden" in module.outs.axes
+        if rows.repeats and (reading == "rows" or not residual):
+            return "rows"
+        return "cols" if reading == "inner" and residual and cols is not None and cols.repeats else ""
 
     def _expand(self, axis: AxisExpr) -> Expansion:
         return axis.expansion(self.candidate.maps, self.model.sizes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from growplan.algebra import Expansion
-from growplan.ir.primitives import Primitive
+from growplan.ir.primitives import Primitive, Ranges
 
 LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter", "tied"]
 
@@ -56,6 +56,26 @@ class TensorLaw:
     cols: Expansion | None
     row_dim: int
     col_dim: int | None
+
+
+@dataclass(frozen=True)
+class Above:
+    """Slices `at` along `dim` that are those of `source`, the same tensor one layer up."""
+
+    source: str
+    dim: int
+    at: Ranges
+
+
+@dataclass(frozen=True)
+class BlockLaw(TensorLaw):
+    """Where nothing is preserved: what every slice of a tensor is, element by element.
+
+    new = rows . old . D     D = the even shares of `cols`; copies only
+    new[above.at] = the same of `above.source`
+    """
+
+    above: Above | None = None
 
 
 @dataclass(frozen=True)

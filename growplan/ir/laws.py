@@ -23,7 +23,7 @@ SHARES = "the shares of a unit's copies must add up to the unit"
 
 def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     """Raise the `Objection` that `state`, made from a tensor of `shape`, breaks `law`."""
-    _check_form(state, law, shape)
+    check_form(state, law, shape)
     for dim, axis in enumerate(state.axes):
         _check_no_holes(axis, dim)
         spoken_of = dim == law.row_dim or (dim == law.col_dim and law.cols is not None)
@@ -35,7 +35,7 @@ def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     _check_rows(state.axes[law.row_dim], law.rows, shape[law.row_dim], total)
 
 
-def _check_form(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
+def check_form(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     """The maps have the sizes of the tensor before and after, and no holes."""
     sides = [("rows", law.row_dim, law.rows)]
     if law.cols is not None:

@@ -14,6 +14,8 @@ from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
 from growplan.families.model import Param
 from growplan.ir.graph import (
+    Above,
+    BlockLaw,
     Graph,
     LawKind,
     ModuleLaw,
@@ -26,6 +28,7 @@ from growplan.ir.primitives import (
     AddNull,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -76,7 +79,7 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
     before = graph.models[-1]
     rewrites = {(r.module, r.leaf): r for r in step.rewrites}
     model = dict(before)
-    laws: list[TensorLaw] = []
+    laws: dict[str, TensorLaw] = {}
     for name, param, _ in step.before.tensors():
         rewrite = rewrites.get((param.module, param.leaf))
         if rewrite is None or _unchanged(rewrite):
@@ -88,10 +91,35 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
         model[name] = chain.value
         cols = None if param.unfolded else rewrite.cols  # pixels have no map: `rows` says it all
         col_dim = None if cols is None else param.col_dim
-        laws.append(TensorLaw(name, name, rewrite.rows, cols, param.row_dim, col_dim))
-    graph.models.append(model)
+        laws[name] = TensorLaw(name, name, rewrite.rows, cols, param.row_dim, col_dim)
     modules = tuple(law for t in step.typings for law in _module_laws(t, step.before.depth))
-    graph.steps.append(record(step, laws=tuple(laws), modules=modules))
+    if any(rewrite.graft for rewrite in step.rewrites):
+        above = _graft(graph, step, model)
+        laws = {name: BlockLaw(**vars(law), above=above.get(name)) for name, law in laws.items()}
+        modules = tuple(law for law in modules if law.layer is None)  # layers have no law any more
+    graph.models.append(model)
+    graph.steps.append(record(step, laws=tuple(laws.values()), modules=modules))
+
+
+def _graft(graph: Graph, step: TypedStep, model: dict[str, str]) -> dict[str, Above]:
+    """Every layer but the top one takes its new units from the next layer, both expanded alike.
+
+    `model` holds the expanded tensors and then the grafted ones. Returns what each takes from where.
+    """
+    rewrites = {(r.module, r.leaf): r for r in step.rewrites if r.graft}
+    expanded, taken = dict(model), dict[str, Above]()
+    for name, param, layer in step.before.tensors():
+        rewrite = rewrites.get((param.module, param.leaf))
+        if rewrite is None or layer is None or layer + 1 == step.before.depth:
+            continue
+        e, dim = (rewrite.rows, param.row_dim) if rewrite.graft == "rows" else (rewrite.cols, param.col_dim)
+        assert e is not None
+        above = Above(step.before.tensor_name(param, layer + 1), dim, e.repeats)
+        own = graph.nodes[expanded[name]]
+        id = f"{name}@{step.index}.{int(own.id.rpartition('.')[2]) + 1}"
+        node = Node(id, Graft(dim, above.at), (own.id, expanded[above.source]), own.type, step.index)
+        model[name], taken[name] = graph.add(node), above
+    return taken
 
 
 def _unchanged(rewrite: ParamRewrite) -> bool:

@@ -183,6 +183,20 @@ class Mask(Primitive):
 
 
 @dataclass(frozen=True)
+class Graft(Primitive):
+    """Take slices of another tensor of the same shape (AKI, arXiv 2110.07143).
+
+    rewrite:   y, z   ->   y     y[at] = z[at] along dim
+    inputs:    y the tensor, z the one that the slices come from (the layer above, expanded alike)
+    """
+
+    name: ClassVar[str] = "graft"
+    arity: ClassVar[int] = 2
+    dim: int
+    at: Ranges
+
+
+@dataclass(frozen=True)
 class Scale(Primitive):
     """Multiply a tensor by one constant.
 
@@ -225,6 +239,7 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Fresh,
     AddNull,
     Mask,
+    Graft,
     Scale,
     RescaleNorm,
     Store,

@@ -4,13 +4,15 @@ An abstract interpreter. The meaning of a value is, per dimension, where every s
 from, in terms of one tensor `base` (the tensor before the step, or on disk): see `growplan.ir.slices`.
 
 Slices of two dimensions meet in cells; a cell holds a product, except where a fill wrote it
-last, so fills remember their turn. Two values with equal `State` are equal tensors.
+last, so fills remember their turn. A tensor grafted together from two is a base of its own,
+which remembers both. Two values with equal `State` are equal tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from growplan.algebra import even_inverse, first_inverse
@@ -19,6 +21,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -50,6 +53,23 @@ class State:
 
     def put(self, dim: int, axis: Axis, turns: int = 0) -> State:
         return State(self.base, (*self.axes[:dim], axis, *self.axes[dim + 1 :]), self.turn + turns)
+
+
+@dataclass(frozen=True)
+class Grafted:
+    """A base: tensor `y` with the slices `at` of dimension `dim` of tensor `z`."""
+
+    dim: int
+    at: Ranges
+    y: State
+    z: State
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.dim, self.at, self.y, self.z))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 States = tuple[State, ...]
@@ -138,6 +158,13 @@ def _mask(op: Mask, inputs: States) -> State:
     return y.put(op.dim, _overwritten(y.axes[op.dim], op.at, zero), turns=1)
 
 
+def _graft(op: Graft, inputs: States) -> State:
+    if any(part.kind == "hole" for x in inputs for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "takes slices that are not written yet")
+    y, z = inputs
+    return State.start(Grafted(op.dim, op.at, y, z), tuple(axis.size for axis in y.axes))
+
+
 def _scaled(op: Scale | RescaleNorm, inputs: States) -> State:
     return inputs[0].put(0, inputs[0].axes[0].times(op.by))
 
@@ -177,6 +204,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,
+    Graft: _graft,
     Scale: _scaled,
     RescaleNorm: _scaled,
     Store: _same,

@@ -17,6 +17,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -138,6 +139,14 @@ def _mask(op: Mask, inputs: Types) -> TensorType:
     return inputs[0]
 
 
+def _graft(op: Graft, inputs: Types) -> TensorType:
+    y, z = inputs
+    _check_slices(op.at, op.dim, y)
+    if z != y:
+        raise Mistype(f"slices of {z} cannot stand in {y}")
+    return y
+
+
 def _scale(op: Scale, inputs: Types) -> TensorType:
     if op.by.is_zero:
         raise Mistype("a tensor times 0 is `zero_out`")
@@ -161,6 +170,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,
+    Graft: _graft,
     Scale: _scale,
     RescaleNorm: _rescale_norm,
     Load: _same,

@@ -2,8 +2,9 @@
 
 For each `TensorLaw` of a step the chain of primitives from the tensor before the step to the
 tensor after it is evaluated symbolically (`growplan.ir.symbolic`) and held against the law
-(`growplan.ir.laws`). A tensor that changed without a law is an error: a lowering can be
-wrong, but not silently. Chains that differ only in their layer are proved once.
+(`growplan.ir.laws`; `growplan.ir.blocks` where nothing is preserved). A tensor that changed
+without a law is an error: a lowering can be wrong, but not silently. Chains
+that differ only in their layer are proved once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from growplan.diagnostics import Diagnostic
-from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
+from growplan.ir.blocks import check_above, check_blocks
+from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
 from growplan.ir.primitives import CopyLayer, Drawn, Primitive
@@ -21,7 +23,8 @@ from growplan.ir.symbolic import State, apply
 from growplan.ir.wellformed import REPORT, origin_note, well_formed
 
 LIMIT = 20
-Link = tuple[Primitive, tuple[int, ...]]  # a primitive and the places of its inputs; -1 is the base
+Link = tuple[Primitive, tuple[int, ...]]  # a primitive and the places of its inputs; -1 is the base, -2
+# the base of a graft
 Key = tuple[object, ...]
 
 
@@ -70,24 +73,30 @@ class _Verifier:
         claims: list[TensorLaw | Provenance] = [*step.laws, *step.provenance]
         for claim in claims:
             try:
-                chain = self._chain(k, claim.tensor, claim.source)
+                above = claim.above if isinstance(claim, BlockLaw) else None
+                chain = self._chain(k, claim.tensor, claim.source, above.source if above else None)
                 if isinstance(claim, TensorLaw):
                     self._prove(k, claim, chain)
                 else:
                     _check_unchanged(claim, chain)
                 _check_names(claim, chain)
                 _check_layer(claim, step)
+                if isinstance(claim, BlockLaw):
+                    check_above(claim)
             except Objection as objection:
                 yield claim.tensor, objection
 
-    def _chain(self, k: int, tensor: str, source: str) -> _Chain:
-        """From the source before step k to the tensor after it; nothing else may flow in."""
+    def _chain(self, k: int, tensor: str, source: str, graft: str | None = None) -> _Chain:
+        """From the source (and the graft's) before step k to the tensor after it, and from nothing else."""
         before, after = self.graph.models[k - 1], self.graph.models[k]
-        if source not in before:
-            raise Objection("GP262", f"is made from `{source}`, which the model before the step lacks")
+        lacking = [name for name in (source, graft) if name is not None and name not in before]
+        if lacking:
+            raise Objection("GP262", f"is made from `{lacking[0]}`, which the model before the step lacks")
         if tensor not in after:
             raise Objection("GP262", "has a law, but the model after the step has no such tensor")
         places = {before[source]: -1}
+        if graft is not None:
+            places.setdefault(before[graft], -2)
         nodes: list[Node] = []
         links: list[Link] = []
         keys: dict[str, str] = {}
@@ -120,7 +129,10 @@ class _Verifier:
 
     def _prove(self, k: int, law: TensorLaw, chain: _Chain) -> None:
         base = self.graph.nodes[self.graph.models[k - 1][law.source]].type.shape
-        key = (chain.links, base, law.rows, law.cols, law.row_dim, law.col_dim)
+        slices = None
+        if isinstance(law, BlockLaw):
+            slices = law.above and (law.above.dim, law.above.at)
+        key = (chain.links, base, type(law), law.rows, law.cols, law.row_dim, law.col_dim, slices)
         if key not in self.proved:
             self.proved[key] = _broken(chain.links, law, base)
         objection = self.proved[key]
@@ -130,12 +142,16 @@ class _Verifier:
 
 def _broken(links: tuple[Link, ...], law: TensorLaw, shape: tuple[int, ...]) -> Objection | None:
     """The objection to a chain under a law, or None: the law is proved."""
-    base = State.start("old", shape)
+    bases = {-1: State.start("old", shape), -2: State.start("above", shape)}
     values: list[State] = []
     try:
         for op, inputs in links:
-            values.append(apply(op, tuple(base if i < 0 else values[i] for i in inputs)))
-        check_law(values[-1] if values else base, law, shape)
+            values.append(apply(op, tuple(bases[i] if i < 0 else values[i] for i in inputs)))
+        found = values[-1] if values else bases[-1]
+        if isinstance(law, BlockLaw):
+            check_blocks(found, law, shape)
+        else:
+            check_law(found, law, shape)
     except Objection as objection:
         return objection
     return None

@@ -17,6 +17,7 @@ from growplan.algebra import Expansion
 Strength = Literal["exact", "approximate", "none"]
 Domain = tuple[str, ...]  # inputs a claim is limited to: () is all of them
 Where = Literal["stock", "attached"]
+Graft = Literal["", "rows", "inner"]  # what comes from the layer above (AKI)
 RANK: Mapping[Strength, int] = {"none": 0, "approximate": 1, "exact": 2}
 WIDTH_AXES = ("hidden", "ffn", "heads", "kv_heads", "vocab", "positions")
 OptionValue = str | int | float | bool
@@ -112,6 +113,7 @@ class Candidate:
     masked: str | None = None  # axis whose free units a growth mask silences
     norms: Literal["exact", "indexed"] = "exact"  # indexed: norms copied along the map, as published
     noise: Noise | None = None
+    graft: Graft = ""  # new units of the layer above: rows of every matrix, or heads and ffn alone
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ HOW = {
     "zero rows": "new units hold 0",
     "random copies": "new units copy old ones drawn at random",
     "circular copies": "new units copy old ones in order",
+    "random copies of the layer above": "new units are those of the next layer, drawn at random",
+    "circular copies of the layer above": "new units are those of the next layer, in order",
     "zero dims": "queries of the new dims are 0, so no score moves",
     "zero dims in each rotary half": "queries of the new dims are 0, and rotary pairs stay pairs",
     "unchanged": "no size moves",

@@ -30,6 +30,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -134,6 +135,11 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
             lambda op: replace(op, pairing="paired" if op.pairing == "centred" else "centred")
         ),
     },
+    Graft: {
+        "shifted": on_op(shifted),
+        "forgotten": lambda kernel: lambda op, inputs, out: inputs[0].rows(out.rows),
+        "all of it": lambda kernel: lambda op, inputs, out: inputs[1].rows(out.rows),
+    },
     Scale: {"forgotten": on_op(lambda op: replace(op, by=ONE))},
     RescaleNorm: {
         "forgotten": on_op(lambda op: replace(op, by=ONE)),
@@ -155,6 +161,10 @@ WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     ZeroOut: [("llama", "widen hidden 48→72 via fpi"), ("llama", "deepen depth 2→4 via identity")],
     Fresh: [("gpt2", "widen hidden 48→64 via fpi"), ("llama", "mask-in ffn 80→100")],
     Mask: [("llama", "mask-in ffn 80→100"), ("gpt2", "mask-in ffn 192→200")],
+    Graft: [
+        ("gpt2", "grow hidden 48→64, heads 6→8, ffn 192→200 via aki"),
+        ("llama", "widen ffn 80→100 via aki, reading inner"),
+    ],
     RescaleNorm: [("llama", "widen hidden 48→72 via fpi"), ("gpt2", "widen hidden 48→64 via fpi")],
     Store: [("gpt2", "widen hidden 48→64 via fpi")],
 }

@@ -21,6 +21,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -166,6 +167,18 @@ def test_zero_out_and_mask(op: Primitive) -> None:
     assert torch.equal(out[:, [0, 3]], y[:, [0, 3]])
 
 
+@pytest.mark.parametrize("shape", [(5,), (5, 4), (3, 5, 2)])
+def test_graft(shape: tuple[int, ...]) -> None:
+    dim, at = shape.index(5), ((0, 1), (3, 5))
+    y, z = random(shape), random(shape, seed=1)
+    out = run(Graft(dim, at), [y, z], shape)
+    taken = torch.tensor([0, 3, 4])
+    assert torch.equal(out.index_select(dim, taken), z.index_select(dim, taken))
+    own = torch.tensor([1, 2])
+    assert torch.equal(out.index_select(dim, own), random(shape).index_select(dim, own))
+    assert torch.equal(y, random(shape)), "an operand was written to"
+
+
 @pytest.mark.parametrize("op", [Scale(Root(Fraction(2))), RescaleNorm(Root(Fraction(2)))])
 def test_scales(op: Primitive) -> None:
     x = random((4,))
@@ -277,6 +290,8 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (AddNull(0, TRIPLES, "paired", "snr(10)", "k"), [(8, 5), (3, 5)], (8, 5)),
     (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "centred", "snr(-2)", "k"), [(8, 5), (8, 3)], (8, 5)),
     (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "paired", "like", "k"), [(8, 5), (8, 3)], (8, 5)),
+    (Graft(0, ((1, 3), (6, 7))), [(8, 5), (8, 5)], (8, 5)),
+    (Graft(1, ((1, 3), (4, 5))), [(8, 5), (8, 5)], (8, 5)),
     (Scale(Root.rational(3)), [(8, 5)], (8, 5)),
     (Store("t"), [(8, 5)], (8, 5)),
 ]

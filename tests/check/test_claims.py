@@ -96,3 +96,37 @@ def test_the_cost_in_half_precision() -> None:
     assert half.cost_before.largest_tensor == 50257 * 768 * 2
     assert 2 * half.cost_before.bytes == full.cost_before.bytes
     assert half.peak_memory == full.peak_memory
+
+
+def test_a_method_that_promises_nothing_is_no_way_to_a_stronger_claim() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check("bert", "widen hidden 384→768 via aki, expect exact")
+    (found,) = error.value.diagnostics
+    assert found.code == "GP204"
+    assert found.help == (
+        "`via fpi`, which is exact here",
+        "`via bert2bert` (approximate, as published)",
+        "or `expect none`",
+    )
+
+
+def test_aki_names_what_comes_from_above() -> None:
+    (step, _) = check("smollm", "widen hidden 576→960 via aki, reading rows").steps
+    assert str(step.proof.claim) == "none" and step.violations == ()
+    assert step.proof.reasons[0].endswith("new rows of self_attn.o_proj, mlp.down_proj")
+    (step, *_) = check("gpt2", "grow ffn to 4096, heads to 16, hidden to 1024 via aki, reading inner").steps
+    assert step.proof.reasons[0].endswith(
+        "new rows of attn.c_attn, mlp.c_fc; new columns of attn.c_proj, mlp.c_proj"
+    )
+
+
+@pytest.mark.parametrize(("reading", "axes"), [("rows", None), ("inner", "`hidden`")], ids=["rows", "inner"])
+def test_units_of_the_layer_above_are_no_twins(reading: str, axes: str | None) -> None:
+    """Residual units are copies in the inner reading; the way out has uneven shares."""
+    typed = check("bert", f"grow hidden 384→768, heads 12→24, ffn x2 via aki, reading {reading}")
+    found = [d for d in typed.lints if d.code == "GP901"]
+    assert [d.message.split(" share")[0] for d in found] == ([f"copies of {axes}"] if axes else [])
+    for d in found:
+        assert d.help == ("`via bert2bert, split uneven`, whose copies get shares of their own",)
+        way = check("bert", "grow hidden 384→768, heads 12→24, ffn x2 via bert2bert, split uneven")
+        assert not [d for d in way.lints if d.code == "GP901"]

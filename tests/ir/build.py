@@ -6,12 +6,24 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from growplan.algebra import ONE, Expansion, Root, Run
-from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.graph import (
+    Above,
+    BlockLaw,
+    Graph,
+    ModuleLaw,
+    Node,
+    Provenance,
+    SetConfig,
+    Step,
+    TensorLaw,
+    TensorType,
+)
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -100,6 +112,15 @@ class Builder:
                 ops += self._fills(cols, col_dim, f"{key}/null", columns=True, masked=masked)
         self.make(tensor, ops)
         self.laws.append(TensorLaw(tensor, tensor, law_rows, cols, row_dim, col_dim))
+
+    def block_laws(self, above: Mapping[str, Above]) -> None:
+        """Graft what `above` says onto the tensors so far, expanded alike; their laws say what they are."""
+        for tensor, (source, dim, at) in ((t, vars(a).values()) for t, a in above.items()):
+            own = self.graph.nodes[self.model[tensor]]
+            id = f"{tensor}@{self.k}.{int(own.id.rpartition('.')[2]) + 1}"
+            node = Node(id, Graft(dim, at), (own.id, self.model[source]), own.type, self.k)
+            self.model[tensor] = self.graph.add(node)
+        self.laws = [BlockLaw(**vars(law), above=above.get(law.tensor)) for law in self.laws]
 
     def _fills(
         self, e: Expansion, dim: int, key: str, columns: bool, masked: bool = False
@@ -311,6 +332,33 @@ def noisy(layers: int = 2) -> Graph:
     return b.done()
 
 
+def grafted(layers: int = 3) -> Graph:
+    """`widen hidden 8→12, heads 2→3 via aki`: new rows of the layer above, then once more on columns."""
+    b = _tiny(layers)
+    e = E(HIDDEN, ("copy", HIDDEN), ("copy", 1, 5), ("copy", 1, 2), ("copy", 1, 2), ("copy", 1, 7))
+    heads = E(2, ("copy", 2), ("copy", 1, 1)) * Expansion.identity(4)
+    above: dict[str, Above] = {}
+    b.linear("wte.weight", e, None, row_dim=1)
+    for i in range(layers):
+        h, up = f"h.{i}", f"h.{i + 1}"
+        b.linear(f"{h}.ln_1.weight", e, None)
+        b.linear(f"{h}.ln_1.bias", e, None)
+        b.linear(f"{h}.attn.c_attn.weight", heads + heads + heads, e, row_dim=1)
+        b.linear(f"{h}.attn.c_attn.bias", heads + heads + heads, None)
+        b.linear(f"{h}.attn.c_proj.weight", e, heads, row_dim=1)
+        b.linear(f"{h}.attn.c_proj.bias", e, None)
+        if i + 1 < layers:
+            new = ((8, 12), (20, 24), (32, 36))
+            above |= {
+                f"{h}.attn.c_attn.weight": Above(f"{up}.attn.c_attn.weight", 1, new),
+                f"{h}.attn.c_attn.bias": Above(f"{up}.attn.c_attn.bias", 0, new),
+                f"{h}.attn.c_proj.weight": Above(f"{up}.attn.c_proj.weight", 0, ((8, 12),)),
+            }
+    b.block_laws(above)
+    b.end("aki", "grow hidden 8→12, heads 2→3 via aki", "none", stream=e)
+    return b.done()
+
+
 GRAPHS = {
     "mean_then_stack": mean_then_stack,
     "heads_then_identity": heads_then_identity,
@@ -319,4 +367,5 @@ GRAPHS = {
     "random_widening": random_widening,
     "block_diagonal": block_diagonal,
     "noisy": noisy,
+    "grafted": grafted,
 }

@@ -11,6 +11,7 @@ from growplan.ir.primitives import (
     AddNull,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -68,6 +69,8 @@ def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
         case Mask(at=at):
             zeros = [_times(row, Fraction(0)) for row in x]
             out = [zeros[i] if any(a <= i < b for a, b in at) else row for i, row in enumerate(x)]
+        case Graft(at=at):
+            out = [rest[0][i] if any(a <= i < b for a, b in at) else row for i, row in enumerate(x)]
         case Fresh(at=at):
             out = _filled(x, at, lambda: [draw(rng) for _ in x[0]])
         case AddNull():

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from growplan.algebra import Expansion, Root, Run
-from growplan.ir.graph import Graph, Node, Step, TensorLaw, TensorType
+from growplan.ir.graph import BlockLaw, Graph, Node, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -93,7 +94,7 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield from _slices(op)
         case Fresh():
             yield from _slices(op)
-        case Mask():
+        case Mask() | Graft():
             yield from _slices(op)
         case Scale(by=by) | RescaleNorm(by=by):
             yield "doubled", replace(op, by=by * TWO)
@@ -128,7 +129,7 @@ def _with_run(e: Expansion, i: int, run: Run) -> Expansion:
     return Expansion(e.old, (*e.runs[:i], run, *e.runs[i + 1 :]))
 
 
-def _slices(op: LnAverage | ZeroOut | Fresh | Mask) -> Iterator[tuple[str, Primitive]]:
+def _slices(op: LnAverage | ZeroOut | Fresh | Mask | Graft) -> Iterator[tuple[str, Primitive]]:
     (a, b), *rest = op.at
     yield "one slice less", replace(op, at=((a, b - 1), *rest))
     yield "one slice more", replace(op, at=((a - 1, b), *rest))
@@ -209,12 +210,28 @@ def _laws(law: TensorLaw) -> Iterator[tuple[str, TensorLaw]]:
         yield "dims swapped", replace(law, row_dim=law.col_dim, col_dim=law.row_dim)
         if law.cols is not None and not law.cols.is_identity:
             yield "no columns", replace(law, cols=None, col_dim=None)
+    if isinstance(law, BlockLaw):
+        yield from _blocks(law)
     yield "another source", replace(law, source=law.source + "x")
     for source, target in (("free", "zero"), ("zero", "free"), ("mean", "zero"), ("zero", "mean")):
         if source in law.rows.kinds and (source, target) != ("zero", "free"):
             yield f"rows, {source} as {target}", replace(law, rows=law.rows.map_kind(source, target))
         if law.cols is not None and source in law.cols.kinds and source == "zero":
             yield f"cols, {source} as {target}", replace(law, cols=law.cols.map_kind(source, target))
+
+
+def _blocks(law: BlockLaw) -> Iterator[tuple[str, TensorLaw]]:
+    if law.above is None:
+        return
+    yield "grafts nothing", replace(law, above=None)
+    (a, b), *rest = law.above.at
+    for what, above in (
+        ("other slices", replace(law.above, at=((a, b - 1), *rest))),
+        ("other dim", replace(law.above, dim=1 - law.above.dim)),
+        ("its own layer", replace(law.above, source=law.source)),
+        ("no layer", replace(law.above, source=law.above.source + "x")),
+    ):
+        yield f"grafts {what}", replace(law, above=above)
 
 
 def _bindings(graph: Graph) -> Iterator[Mutant]:

@@ -7,12 +7,24 @@ from fractions import Fraction
 from hypothesis import strategies as st
 
 from growplan.algebra import Expansion, Root, Run
-from growplan.ir.graph import Graph, ModuleLaw, Node, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.graph import (
+    Above,
+    BlockLaw,
+    Graph,
+    ModuleLaw,
+    Node,
+    Provenance,
+    SetConfig,
+    Step,
+    TensorLaw,
+    TensorType,
+)
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -73,6 +85,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(SplitColumn, st.just(dim), split, st.just("uneven"), st.just(key)),
         st.builds(SplitColumn, st.just(dim), split, st.just("first")),
         st.builds(ZeroOut, st.just(dim), slices(n)),
+        st.builds(Graft, st.just(dim), slices(n)),
         st.builds(LnAverage, st.just(dim), slices(n), roots()),
         st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
@@ -180,7 +193,11 @@ def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
         cols = draw(st.none() | st.just(Expansion.identity(4)) | expansions(4, kinds))
         row_dim, col_dim = draw(st.sampled_from([(0, 1), (1, 0), (0, None), (1, None), (2, 0)]))
         source = draw(st.just(tensor) | st.sampled_from(tensors))
-        out.append(TensorLaw(tensor, source, rows, cols, row_dim, col_dim))
+        law = TensorLaw(tensor, source, rows, cols, row_dim, col_dim)
+        if draw(st.booleans()):
+            slices_of = st.builds(Above, st.sampled_from(tensors), st.integers(0, 2), slices(5))
+            law = BlockLaw(**vars(law), above=draw(st.none() | slices_of))
+        out.append(law)
     return out
 
 

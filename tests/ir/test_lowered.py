@@ -57,6 +57,11 @@ PLANS: dict[str, dict[str, str]] = {
         "bert": "widen hidden 48→72 via bert2bert",
         "smollm": "widen hidden 48→72 via bert2bert, map circular",
     },
+    "aki": {
+        "gpt2": "grow hidden 48→72, heads 6→9, ffn 80→100 via aki",
+        "bert": "grow hidden 48→64, heads 6→8, ffn 80→100 via aki, reading inner",
+        "smollm": "widen heads 6→9 via aki, map circular; widen hidden 48→72 via aki, map circular",
+    },
     "stackbert": dict.fromkeys(SMALL, "stack depth x2 via stackbert"),
     "interlace": dict.fromkeys(SMALL, "stack depth to 5 via interlace"),
     "identity": {

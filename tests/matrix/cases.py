@@ -124,6 +124,21 @@ HEADS_ONLY = (
     ("deit-teacher", "grow hidden to 96, heads to 12, ffn to 160 via fpi"),
 )
 
+# new units of the layer above: every claim none, every result another function
+GRAFTED = (
+    ("gpt2-tied", "grow hidden 48→72, heads 6→9, ffn 80→131 via aki"),
+    ("gpt2-untied", "widen ffn 80→100 via aki; widen ffn to 300 via fpi"),
+    ("gpt2-classify", "grow hidden 48→96, heads 6→12 via aki, reading inner, map circular"),
+    ("bert-base", "grow hidden 48→64, heads 6→8, ffn 80→100 via aki, map circular"),
+    ("bert-mlm", "grow hidden 48→120, heads 6→15, ffn 80→253 via aki"),
+    ("bert-classify", "widen ffn 80→81 via aki, reading inner; stack depth x2"),
+    ("llama-gqa", "grow hidden 48→72, heads 6→9, ffn 80→100 via aki, reading inner"),
+    ("llama-gqa-tied", "grow heads 6→12, kv_heads 3→6 via aki; widen hidden to 96 via fpi"),
+    ("llama-mha", "widen hidden 48→72 via aki; widen heads 6→9 via aki"),
+    ("llama-mqa-tied", "widen hidden 48→72 via aki; widen heads 6→9 via aki, reading inner"),
+    ("llama-wide-heads", "widen heads 6→12 via aki; widen ffn 80→97 via aki"),
+)
+
 
 @dataclass(frozen=True)
 class Case:

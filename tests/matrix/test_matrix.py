@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from growplan.diagnostics import DiagnosticError
-from tests.matrix.cases import HEADS_ONLY, VARIANTS, Case, full, pairwise
+from tests.matrix.cases import GRAFTED, HEADS_ONLY, VARIANTS, Case, full, pairwise
 from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 EXACT = 1e-9  # of the logits' spread, float64
@@ -63,3 +63,13 @@ def test_heads(variant: str, steps: str, tmp_path: Path) -> None:
     inner, stock = differences(BY_NAME[variant].architecture, grown)
     assert inner < EXACT
     assert stock < (STOCK_RMS if BY_NAME[variant].norm == "rms" else EXACT)
+
+
+@pytest.mark.parametrize(("variant", "steps"), GRAFTED)
+def test_grafted(variant: str, steps: str, tmp_path: Path) -> None:
+    source = write_source(BY_NAME[variant], tmp_path / "source")
+    grown = grow(source, steps, tmp_path / "target")
+    assert grown.typed.claim.strength == "none"
+    inner, stock = differences(BY_NAME[variant].architecture, grown)
+    assert inner > 1e-3, "another function was promised"
+    assert torch.isfinite(torch.tensor([inner, stock])).all()

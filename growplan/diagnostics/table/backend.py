@@ -32,8 +32,8 @@ CODES = {
         ),
     ),
     "GP504": Code(
-        what="A tensor is not the copy that the method names.",
-        why="A step that preserves nothing (`stack`, `interlace`) is asserted by where its tensors are from.",
+        what="A tensor is not the copy that the method names, or not made of the slices it names.",
+        why="A step that preserves nothing (stacks, `aki`) is asserted by where its tensors are from.",
         fix="Please report it with the plan. Nothing was written to the target.",
     ),
     "GP505": Code(

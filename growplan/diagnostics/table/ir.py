@@ -1,4 +1,4 @@
-"""GP25x-GP29x: the IR, its text, and what its verifier finds."""
+"""GP24x-GP29x: the IR, its text, and what its verifier finds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from growplan.diagnostics.codes import Code
 _BUG = "A plan that checks lowers to a graph that verifies; if `growplan` made this graph, report it."
 
 CODES = {
+    "GP240": Code(
+        what="Slices of a tensor are not those that the method names: other maps, shares or places.",
+        why="A method that preserves nothing is held to its provenance: every block is one of the source.",
+        fix="Expand both tensors by the law's maps with even shares, then `graft` the slices of the law.",
+    ),
+    "GP241": Code(
+        what="Slices are taken from another tensor than the same one in the layer above.",
+        why="AKI's new units are units of the next layer; those of any other layer are another method's.",
+        fix=_BUG,
+    ),
     "GP250": Code(
         what="A `growir` text does not follow the grammar (grammar/growir.lark).",
         why="The text is the graph: what does not parse means nothing.",

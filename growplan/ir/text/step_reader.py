@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from lark import Token
 
 from growplan.algebra import Expansion
 from growplan.diagnostics import Span, fail
-from growplan.ir.graph import Graph, LawKind, ModuleLaw, Provenance, SetConfig, Step, TensorLaw, TensorType
+from growplan.ir.graph import (
+    Above,
+    BlockLaw,
+    Graph,
+    LawKind,
+    ModuleLaw,
+    Provenance,
+    SetConfig,
+    Step,
+    TensorLaw,
+    TensorType,
+)
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
 from growplan.ir.text.implied import FORM, implied_id
@@ -31,6 +42,8 @@ class _LawDraft:
     col_dim: int | None
     reads: bool  # whether there are columns at all
     span: Span
+    blocks: bool = False
+    above: Above | None = None
 
 
 class StepReader:
@@ -126,7 +139,7 @@ class StepReader:
         ops = trees(tree, "op")
         moved = bool(sources or given or ops)
         value = given[0] if given else self._tensor_before(home or tensor, tree, terms) if moved else ""
-        law = first(tree, "law")
+        law = first(tree, "law", "blocks")
         draft = self._draft(law, tensor, home, terms) if law is not None else None
         if draft is not None:
             self.laws.append(draft)
@@ -211,6 +224,17 @@ class StepReader:
     # laws ------------------------------------------------------------------------------------------
 
     def _draft(self, tree: Parsed, tensor: str, home: str | None, terms: Terms) -> _LawDraft:
+        draft = self._plain_draft(tree, tensor, home, terms)
+        if tree.data == "law":
+            return draft
+        graft = first(tree, "grafted")
+        if graft is None:
+            return replace(draft, blocks=True)
+        place = Place(terms)
+        above = Above(terms.names(graft)[0], place.dim(graft), place.at(graft))
+        return replace(draft, blocks=True, above=above)
+
+    def _plain_draft(self, tree: Parsed, tensor: str, home: str | None, terms: Terms) -> _LawDraft:
         source = self._home(terms.names(tree), home, tree, terms)
         (form,) = trees(tree, "vector", "reads", "feeds", "general")
         maps = [terms.map(each) for each in terms.maps_in(form)]
@@ -238,7 +262,8 @@ class StepReader:
 
         rows = sized(draft.rows, draft.row_dim)
         cols = sized(draft.cols, draft.col_dim) if draft.reads else None
-        return TensorLaw(draft.tensor, draft.source, rows, cols, draft.row_dim, draft.col_dim)
+        law = TensorLaw(draft.tensor, draft.source, rows, cols, draft.row_dim, draft.col_dim)
+        return BlockLaw(**vars(law), above=draft.above) if draft.blocks else law
 
 
 def _law_maps(draft: _LawDraft | None) -> dict[int, Expansion]:

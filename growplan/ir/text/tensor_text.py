@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from growplan.algebra import Expansion
-from growplan.ir.graph import Graph, Node, Provenance, Step, TensorLaw
+from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.layers import layers_between
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, statement, unmark
@@ -55,7 +55,7 @@ class TensorTexts:
         if named != tensor and moves and value is not None and base is not None:
             text += " = " + (words.value(base) if named is None else words.name(named))
         home = named if moves and value is not None else tensor
-        claims = [self._law(law, home, value)] if law else []
+        claims = [self._law(law, home, value) + _grafted(law)] if law else []
         if origin:
             claims.append("bitwise" + (f" of {words.name(origin.source)}" if origin.source != home else ""))
         rows = [", ".join(claims)] if claims else []
@@ -85,16 +85,17 @@ class TensorTexts:
 
     def _law(self, law: TensorLaw, home: str | None, value: str | None) -> str:
         shape = self.graph.nodes[value].type.shape if value is not None else ()
-        source = "" if law.source == home else f"of {words.name(law.source)} "
+        word = "blocks" if isinstance(law, BlockLaw) else "law"
+        source = word + " " + ("" if law.source == home else f"of {words.name(law.source)} ")
         rows = self._law_map(law.rows, law.row_dim, shape)
         if law.cols is None and law.col_dim is None and law.row_dim == 0:
-            return f"law {source}{rows}"
+            return f"{source}{rows}"
         if law.cols is not None and (law.row_dim, law.col_dim) in ((0, 1), (1, 0)):
             cols = self._law_map(law.cols, law.col_dim or 0, shape)
-            return f"law {source}" + (f"{rows} <- {cols}" if law.row_dim == 0 else f"{cols} -> {rows}")
+            return source + (f"{rows} <- {cols}" if law.row_dim == 0 else f"{cols} -> {rows}")
         cols = "none" if law.cols is None else self.names.map(law.cols)
         col_dim = "" if law.col_dim is None else f" dim {law.col_dim}"
-        return f"law {source}rows dim {law.row_dim} {self.names.map(law.rows)} cols{col_dim} {cols}"
+        return f"{source}rows dim {law.row_dim} {self.names.map(law.rows)} cols{col_dim} {cols}"
 
     def _law_map(self, e: Expansion, dim: int, shape: tuple[int, ...]) -> str:
         return "same" if dim < len(shape) and e.is_identity and e.old == shape[dim] else self.names.map(e)
@@ -136,6 +137,14 @@ class TensorTexts:
             yield statement(f"let {words.value(node.id)}{type_} = {inputs} | {op}", node.id, "let ")
 
 
+def _grafted(law: TensorLaw) -> str:
+    """`grafted dim 0 at 48:72 from h.1.w`, on a line of its own."""
+    if not isinstance(law, BlockLaw) or law.above is None:
+        return ""
+    above = law.above
+    return f"\n    grafted dim {above.dim} at {words.ranges(above.at)} from {words.name(above.source)}"
+
+
 def main_line(graph: Graph, value: str, k: int, done: set[str]) -> list[Node]:
     """The nodes of step `k` from first input to first input up to `value`, those `done` left out."""
     out: list[Node] = []
@@ -149,6 +158,6 @@ def main_line(graph: Graph, value: str, k: int, done: set[str]) -> list[Node]:
 def _joined(head: str, rows: list[str]) -> str:
     """A statement on one line where it is short, else a line for the law and one per primitive."""
     line = "  ".join([head, *rows])
-    if len(rows) <= 2 and len(unmark(line)) <= WIDTH - INDENT:
+    if "\n" not in line and len(rows) <= 2 and len(unmark(line)) <= WIDTH - INDENT:
         return line
     return "".join([head, *(f"\n  {row}" for row in rows)])

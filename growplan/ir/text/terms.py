@@ -19,6 +19,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -256,6 +257,7 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "fresh": lambda tree, p: Fresh(p.dim(tree), p.at(tree), p.init(tree), p.key(tree)),
     "add_null": _add_null,
     "mask": _mask,
+    "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

@@ -14,6 +14,7 @@ from growplan.ir.primitives import (
     CopyLayer,
     DuplicateRow,
     Fresh,
+    Graft,
     LnAverage,
     Load,
     Mask,
@@ -33,11 +34,11 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_null approximate as at bitwise by centred claim cols copy copy_layer dim drop duplicate_row even
-        false for free fresh from growir hole i in key keys law layers let like ln_average load map mask mean
-        measure model none normal null of origin over paired plan rescale_norm rest rows same scale set_config
-        silent sizes snr source split_column sqrt step store stream times true unchanged uneven with zero
-        zero_out
+        add_null approximate as at bitwise blocks by centred claim cols copy copy_layer dim drop
+        duplicate_row even false for free fresh from graft grafted growir hole i in key keys law
+        layers let like ln_average load map mask mean measure model none normal null of origin over
+        paired plan rescale_norm rest rows same scale set_config silent sizes snr source split_column
+        sqrt step store stream times true unchanged uneven with zero zero_out
         """,
     )
 )
@@ -138,6 +139,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,
+    Graft: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
 }
