@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from growplan.apply import ApplyResult, Event
     from growplan.check.typed import TypedPlan
     from growplan.ir.graph import Graph
+    from growplan.toy import ToyResult
 
 PathLike = str | os.PathLike[str]
 
@@ -92,6 +93,17 @@ class LoadedPlan:
             stock=stock,
             progress=progress,
         )
+
+    def toy(self, out: PathLike | None = None, *, device: str = "cpu", stock: bool = False) -> ToyResult:
+        """Run the plan at small sizes on a random source of its family (needs `growplan[torch]`).
+
+        `out`: keep `source/`, `grown/` and `plan.grow` there. Everything that `apply` asserts is
+        asserted, and every step must be proved to be what it is in the plan.
+        """
+        from growplan.toy import run_toy
+
+        kept = None if out is None else os.fspath(out)
+        return run_toy(self.plan, kept, model_dir=self.model, family=self.family, device=device, stock=stock)
 
 
 def load(

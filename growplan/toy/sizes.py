@@ -41,7 +41,7 @@ FLOORS: Mapping[str, int] = {
 FLOOR = 8  # of an axis that a family of the user's own brings
 FEW: Mapping[str, int] = {"vocab": 29, "positions": 16}
 LARGE = 256  # an axis on its own that divides no further than this loses its exact ratios instead
-KEPT = ("experts", "types", "labels", "channels")  # small already, or counted by a list
+KEPT = ("experts", "active", "types", "labels", "channels")  # small already, or counted by a list
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,14 @@ def rendered(value: Any) -> str:
         from growplan.views.diagnostics import render_one
 
         return render_one(value)
-    make = {"TypedPlan": _typed, "PlanDiff": _diff, "ApplyResult": _applied, "Graph": _graph, "Plan": _plan}
+    make = {
+        "TypedPlan": _typed,
+        "PlanDiff": _diff,
+        "ApplyResult": _applied,
+        "ToyResult": _toy,
+        "Graph": _graph,
+        "Plan": _plan,
+    }
     kind = type(value).__name__
     if kind not in make:
         raise TypeError(f"{kind} is not a result of growplan")
@@ -42,6 +49,12 @@ def _applied(value: Any) -> str:
     from growplan.views.apply import ApplyReport
 
     return ApplyReport(value, value.typed.plan.path or "plan", None).human(PLAIN)
+
+
+def _toy(value: Any) -> str:
+    from growplan.views.toy import ToyReport
+
+    return ToyReport(value, value.full.plan.path or "plan").human(PLAIN)
 
 
 def _graph(value: Any) -> str:

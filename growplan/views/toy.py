@@ -25,7 +25,7 @@ class ToyReport:
 
     result: ToyResult
     name: str
-    seconds: float
+    seconds: float | None = None
     kind: ClassVar[str] = "toy"
 
     def human(self, style: Style) -> str:
@@ -48,11 +48,11 @@ class ToyReport:
 
     def _end(self, style: Style) -> list[str]:
         kept = self.result.directory
-        took = f"in {numbers.seconds(self.seconds)}"
+        took = "" if self.seconds is None else f" ({numbers.seconds(self.seconds)})"
         if kept is None:
-            return [style.bold(f"nothing was kept ({took}); `--out DIR` keeps source, result and plan")]
+            return [style.bold(f"nothing was kept{took}; `--out DIR` keeps source, result and plan")]
         place = printable(near(kept))
-        wrote = style.bold(f"wrote {place}: source, grown, plan.grow ({took})")
+        wrote = style.bold(f"wrote {place}: source, grown, plan.grow{took}")
         return [wrote, f"next: growplan apply {place}/plan.grow --out DIR"]
 
     def data(self) -> dict[str, Any]:
