@@ -169,7 +169,8 @@ def _prepare(compiled: Compiled) -> _Job:
         for type_ in (compiled.final.nodes[value].type,)
     }
     old, new = typed.source.sizes, typed.target.sizes
-    resize = Resize((old["hidden"], new["hidden"]), (old["depth"], new["depth"]))
+    image = (old["image"], new["image"]) if typed.source.inputs == "image" else None
+    resize = Resize((old["hidden"], new["hidden"]), (old["depth"], new["depth"]), image)
     source = compiled.config.directory
     return _Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
 

@@ -219,7 +219,7 @@ def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: fl
         spread=output.spread,
         kl=max(kls) if kls else None,
         tolerance=tolerance,
-        copies=len(step.provenance),
+        copies=sum(p.resample is None for p in step.provenance),
         rebuilt=sum(isinstance(law, BlockLaw) for law in step.laws),
     )
 

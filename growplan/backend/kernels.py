@@ -21,7 +21,8 @@ from growplan.backend.maps import gather_of, positions
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
 from growplan.backend.philox import grid, key_of, normal
-from growplan.backend.rows import as_index
+from growplan.backend.resample import bicubic
+from growplan.backend.rows import all_rows, as_index
 from growplan.backend.shares import own_shares, uneven_columns, uneven_rows
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
@@ -36,6 +37,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -143,6 +145,15 @@ def graft(op: Graft, inputs: Sequence[Operand], out: Block) -> Tensor:
     return y
 
 
+def resample(op: Resample, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """[kept ; grid] with the grid interpolated in float64, in a fixed order."""
+    x = inputs[0]
+    if op.dim != 0:
+        return bicubic(x.rows(out.rows), op.dim, op.kept, op.old, op.new)
+    whole = bicubic(x.rows(all_rows(x.type.shape)), 0, op.kept, op.old, op.new)
+    return whole.index_select(0, as_index(out.rows, out.device))
+
+
 def scale(op: Scale, inputs: Sequence[Operand], out: Block) -> Tensor:
     """c x."""
     return _times(op.by, inputs[0].rows(out.rows))
@@ -169,6 +180,7 @@ KERNELS: dict[type[Primitive], Kernel] = {
     AddNull: add_null,
     Mask: mask,
     Graft: graft,
+    Resample: resample,
     Scale: scale,
     RescaleNorm: rescale_norm,
     Store: store,

@@ -118,12 +118,17 @@ def spread_of(x: Tensor) -> float:
 
 
 def output_error(name: str, e: Expansion, old: Tensor, got: Tensor) -> OutputError:
-    """`got` against E of the old output, on the units that E determines."""
+    """`got` against E of the old output, on the units that E determines.
+
+    Of images of two sizes only the first token stands in both.
+    """
+    finite, was_finite = (bool(torch.isfinite(t).all()) for t in (got, old))
+    if old.shape[:-1] != got.shape[:-1]:
+        old, got = old[:, :1], got[:, :1]
     expected, keep = apply(e, old), determined(e).to(got.device)
     error = float((got - expected).abs()[..., keep].nan_to_num(nan=float("inf")).max())
     kl = None
     if name == "logits":
         p, q = (torch.log_softmax(t[..., keep], -1) for t in (expected, got))
         kl = max(0.0, float((p.exp() * (p - q)).sum(-1).mean()))  # rounding may go below
-    finite, was_finite = (bool(torch.isfinite(t).all()) for t in (got, old))
     return OutputError(name, error, spread_of(old), kl, finite, was_finite)

@@ -18,6 +18,7 @@ from torch import Tensor
 from growplan.algebra import Expansion
 from growplan.backend.dtypes import UNIT_ROUNDOFF
 from growplan.backend.evaluate import ModelView
+from growplan.backend.interpolated import interpolated
 from growplan.ir.graph import BlockLaw, Step
 
 ROUNDINGS = 16
@@ -36,6 +37,10 @@ class Misplaced:
 def moved(step: Step, old: ModelView, new: ModelView) -> Iterator[Misplaced]:
     """Every tensor that is not the copy, or not made of the blocks, that its step says."""
     for entry in step.provenance:
+        if entry.resample is not None:
+            if not interpolated(entry.resample, old.get(entry.source), new.get(entry.tensor)):
+                yield Misplaced(entry.tensor, entry.source, "the interpolated grid")
+            continue
         if new.values[entry.tensor] == old.values[entry.source]:
             continue  # the same value of the graph
         if not bit_equal(new.get(entry.tensor), old.get(entry.source)):

@@ -187,10 +187,9 @@ def _resized(before: Model, request: Request, config: dict[str, object]) -> Mode
 
 
 def step_text(request: Request) -> str:
-    """The canonical line: `widen hidden 384→768 via fpi`; following axes are left out."""
-    follows = request.step is not None and len(request.grow) > len(request.step.growths)
-    shown = {a: s for a, s in request.grow.items() if not (follows and a == "kv_heads")}
-    parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown.items())
+    """The canonical line: `widen hidden 384→768 via fpi`; axes that follow, which come last, are left out."""
+    shown = list(request.grow.items())[: len(request.step.growths) if request.step is not None else None]
+    parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown)
     options = request.step.options if request.step is not None else {}
     tail = "".join(f", {key} {value}" for key, value in options.items())
     return f"{request.verb} {parts} via {request.via}{tail}"

@@ -53,7 +53,7 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
     asked = WidthRequest(request.grow, model.sizes, key, request.step.options if request.step else {})
     refusals: list[tuple[Candidate, Refusal]] = []
     for proposed in method.widen(asked):
-        grows = any(e.size != e.old for e in proposed.maps.values())
+        grows = proposed.grid is not None or any(e.size != e.old for e in proposed.maps.values())
         candidate = proposed if grows else replace(proposed, label="unchanged")
         try:
             typing = type_model(model, candidate)
@@ -75,6 +75,9 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
 def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
     if typing.grafted:
         return _grafted(candidate, typing.grafted)
+    if candidate.grid is not None:
+        reason = "position embeddings are interpolated: an image of another size is another input"
+        return Proof(Claim("none"), (reason,))
     if typing.violations:
         norms = tuple(f"{v.module}: {v.reason}; {v.bound}" for v in typing.violations)
         reason = "the law holds for every weight, but not through a norm:"

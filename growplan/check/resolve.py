@@ -15,7 +15,7 @@ from growplan.families.sizes import DEEPEST, LARGEST
 from growplan.language.plan import Growth, Step
 from growplan.methods.base import WIDTH_AXES
 
-GROWABLE = (*WIDTH_AXES, "head_dim", "depth", "experts")
+GROWABLE = (*WIDTH_AXES, "head_dim", "depth", "experts", "image")
 Relation = tuple[str, str]  # left == right, over axes
 
 

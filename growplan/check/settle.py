@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
+from growplan.check import images
 from growplan.check.resolve import (
     Relation,
     Request,
@@ -52,12 +53,14 @@ def settle(
     else:
         axes = tuple(grow) if len(grow) == len(step.growths) else ()
         found += [*_check_verb(step, method, grow, axes), *_check_options(step, method)]
+        found += images.mistakes(step, method, grow, model) if not found else ()
     if found:
         raise DiagnosticError(*found)
     if doubted & axes_named(step, model):
         return None
     assert step.id is not None and method is not None
-    return Request(step, step.id, step.verb, via, with_kv_heads(grow, model), step.span), method
+    grow = images.with_grid(with_kv_heads(grow, model), model)
+    return Request(step, step.id, step.verb, via, grow, step.span), method
 
 
 def words(step: Step) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from growplan.algebra import Expansion
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, LayerSource, Noise
+from growplan.methods.base import Claim, Grid, LayerSource, Noise
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class ParamRewrite:
     masked: str | None = None  # axis of the mask on free columns
     noise: Noise | None = None  # on columns that read copies
     graft: Literal["", "rows", "cols"] = ""  # the repeats of these maps come from the layer above
+    grid: Grid | None = None  # the columns are interpolated
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
 from growplan.families.model import Add, AxisExpr, Call, Expr, Model, Module, Name
 from growplan.families.rope import LARGEST_THETA, grown_theta, read_rope
 from growplan.families.walk import run, subexpressions
-from growplan.methods.base import Candidate
+from growplan.methods.base import Candidate, Grid
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ class TypeOps:
             self.candidate.masked,
             None if noise is None or module.outs.axes & set(noise.spared) else noise,
             self._graft(module, rows, cols),
+            self._grid(module, leaf),
         )
 
     def _graft(self, module: Module, rows: Expansion, cols: Expansion | None) -> Literal["", "rows", "cols"]:
@@ -180,6 +181,15 @@ class TypeOps:
         if rows.repeats and (reading == "rows" or not residual):
             return "rows"
         return "cols" if reading == "inner" and residual and cols is not None and cols.repeats else ""
+
+    def _grid(self, module: Module, leaf: str) -> Grid | None:
+        """How the rows of a table are interpolated, where the candidate says so of its axis."""
+        grid = self.candidate.grid
+        if grid is None or module.ins is None or leaf != "weight" or grid.axis not in module.ins.axes:
+            return None
+        if module.ins != AxisExpr(((grid.axis,),)):
+            raise Refusal(f"a table with a row for each of `{grid.axis}`", str(module.ins), module.name)
+        return grid
 
     def _expand(self, axis: AxisExpr) -> Expansion:
         return axis.expansion(self.candidate.maps, self.model.sizes)

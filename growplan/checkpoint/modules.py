@@ -25,10 +25,11 @@ _DEPTH_KEYS = ("num_hidden_layers",)
 
 @dataclass(frozen=True)
 class Resize:
-    """Old and new hidden size, and old and new number of layers."""
+    """Old and new hidden size, number of layers, and size of images (None: the model reads none)."""
 
     hidden: tuple[int, int]
     depth: tuple[int, int]
+    image: tuple[int, int] | None = None
 
     @property
     def changes_hidden(self) -> bool:

@@ -22,6 +22,7 @@ from growplan.checkpoint.files import (
     write_bytes,
 )
 from growplan.checkpoint.modules import Resize, folder_rewrites, module_folders
+from growplan.checkpoint.preprocessor import PREPROCESSOR, follow_image
 from growplan.checkpoint.sidecar_rules import SMALL, Kind, kind_of_file, kind_of_folder
 
 __all__ = [
@@ -82,8 +83,9 @@ SidecarAction = Carry | Rewrite | MakeFolder | Leave
 def plan_sidecars(source: Path, resize: Resize | None = None) -> tuple[SidecarAction, ...]:
     """Decide for every file of `source`, sorted by name.
 
-    `resize` says how hidden and depth change; None keeps every size. Raises GP440 when a
-    sentence-transformers module has weights of the old width, GP441 when its files are not readable.
+    `resize` says how hidden, depth and image change; None keeps every size. Raises GP440 when a
+    sentence-transformers module has weights of the old width, GP441 when its files are not readable,
+    GP442 when a preprocessor cannot follow the image.
     """
     names = sorted(list_directory(source))
     modules = module_folders(source)
@@ -94,6 +96,8 @@ def plan_sidecars(source: Path, resize: Resize | None = None) -> tuple[SidecarAc
             actions.extend(_folder(source, name, modules, resize))
         elif name == README:
             actions.append(_readme(source, frozenset(names)))
+        elif name == PREPROCESSOR and resize is not None and resize.image is not None:
+            actions.append(_preprocessor(source, resize.image))
         else:
             actions.extend(_file(source, name))
     return tuple(actions)
@@ -106,6 +110,14 @@ def _readme(source: Path, names: frozenset[str]) -> SidecarAction:
     while to in names:
         to, number = f"README.source-{number}.md", number + 1
     return _carry(source, README, to)
+
+
+def _preprocessor(source: Path, image: tuple[int, int]) -> SidecarAction:
+    carried = _carry(source, PREPROCESSOR, PREPROCESSOR)
+    if isinstance(carried, Leave) or image[0] == image[1]:
+        return carried
+    changed = follow_image(source / PREPROCESSOR, image)
+    return carried if changed is None else Rewrite(PREPROCESSOR, *changed)
 
 
 def _file(source: Path, name: str) -> Iterator[SidecarAction]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from growplan.algebra import Expansion
-from growplan.ir.primitives import Primitive, Ranges
+from growplan.ir.primitives import Primitive, Ranges, Resample
 
 LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter", "tied"]
 
@@ -97,10 +97,14 @@ class ModuleLaw:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where nothing is preserved: tensor `tensor` must be bit-equal to `source` before the step."""
+    """Where nothing is preserved: tensor `tensor` must be bit-equal to `source` before the step.
+
+    `resample`: not equal, but what this primitive makes of it.
+    """
 
     tensor: str
     source: str
+    resample: Resample | None = None
 
 
 @dataclass(frozen=True)

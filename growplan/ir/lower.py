@@ -20,6 +20,7 @@ from growplan.ir.graph import (
     LawKind,
     ModuleLaw,
     Node,
+    Provenance,
     TensorLaw,
     TensorType,
 )
@@ -34,12 +35,14 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     SplitColumn,
     Store,
     ZeroOut,
 )
 from growplan.ir.record import record
+from growplan.methods.base import Grid
 
 
 def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> Graph:
@@ -80,25 +83,32 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
     rewrites = {(r.module, r.leaf): r for r in step.rewrites}
     model = dict(before)
     laws: dict[str, TensorLaw] = {}
+    provenance: list[Provenance] = []
     for name, param, _ in step.before.tensors():
         rewrite = rewrites.get((param.module, param.leaf))
         if rewrite is None or _unchanged(rewrite):
             continue
         norm = step.before.modules[param.module].is_norm
         chain = _Chain(graph, name, step, param, before[name])
+        if rewrite.grid is not None:
+            provenance.append(Provenance(name, name, chain.grid(rewrite.grid)))
+            model[name] = chain.value
+            continue
         chain.rows(rewrite, norm)
         chain.columns(rewrite)
         model[name] = chain.value
         cols = None if param.unfolded else rewrite.cols  # pixels have no map: `rows` says it all
         col_dim = None if cols is None else param.col_dim
         laws[name] = TensorLaw(name, name, rewrite.rows, cols, param.row_dim, col_dim)
-    modules = tuple(law for t in step.typings for law in _module_laws(t, step.before.depth))
+    interpolated = {r.module for r in step.rewrites if r.grid is not None}
+    typings = (t for t in step.typings if t.module.name not in interpolated)
+    modules = tuple(law for t in typings for law in _module_laws(t, step.before.depth))
     if any(rewrite.graft for rewrite in step.rewrites):
         above = _graft(graph, step, model)
         laws = {name: BlockLaw(**vars(law), above=above.get(name)) for name, law in laws.items()}
         modules = tuple(law for law in modules if law.layer is None)  # layers have no law any more
     graph.models.append(model)
-    graph.steps.append(record(step, laws=tuple(laws.values()), modules=modules))
+    graph.steps.append(record(step, laws=tuple(laws.values()), modules=modules, provenance=tuple(provenance)))
 
 
 def _graft(graph: Graph, step: TypedStep, model: dict[str, str]) -> dict[str, Above]:
@@ -123,7 +133,11 @@ def _graft(graph: Graph, step: TypedStep, model: dict[str, str]) -> dict[str, Ab
 
 
 def _unchanged(rewrite: ParamRewrite) -> bool:
-    return rewrite.rows.is_identity and (rewrite.cols is None or rewrite.cols.is_identity)
+    return (
+        rewrite.grid is None
+        and rewrite.rows.is_identity
+        and (rewrite.cols is None or rewrite.cols.is_identity)
+    )
 
 
 def _module_laws(typing: ModuleTyping, depth: int) -> list[ModuleLaw]:
@@ -192,6 +206,13 @@ class _Chain:
         if shares == "own":
             return SplitColumn(dim, copies, shares, rows=rows)
         return SplitColumn(dim, copies, shares, self._key("shares") if shares == "uneven" else "")
+
+    def grid(self, grid: Grid) -> Resample:
+        """The rows of a table interpolated, and how."""
+        dim = self.param.col_dim
+        op = Resample(dim, grid.kept, grid.old, grid.new)
+        self._apply(op, (), (dim, grid.kept + grid.new**2))
+        return op
 
     def _key(self, part: str) -> str:
         return f"{self.step.key}/{self.tensor}/{part}"

@@ -197,6 +197,23 @@ class Graft(Primitive):
 
 
 @dataclass(frozen=True)
+class Resample(Primitive):
+    """Interpolate slices as a square grid of another size; the first `kept` stay as they are.
+
+    rewrite:   [t : kept ; x : old·old]   ->   [t : kept ; bicubic(x) : new·new]   along dim
+
+    Cubic convolution (a = -3/4) in each direction, edges repeated, corners not aligned: torch's
+    `interpolate(mode="bicubic", align_corners=False)`.
+    """
+
+    name: ClassVar[str] = "resample"
+    dim: int
+    kept: int
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
 class Scale(Primitive):
     """Multiply a tensor by one constant.
 
@@ -240,6 +257,7 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     AddNull,
     Mask,
     Graft,
+    Resample,
     Scale,
     RescaleNorm,
     Store,

@@ -3,6 +3,7 @@
 copy    c * slice `start` of base            share   an uneven part of a slice of base
 mean    c * the mean of base's slices        fresh   drawn from the generator
 zero    0                                    hole    not written yet
+grid    interpolated between slices of base
 noisy   what stood there before a null term was added to it
 """
 
@@ -16,9 +17,9 @@ from typing import Literal
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.ir.primitives import AddNull, Primitive, SplitColumn
 
-PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "hole"]
-SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh"})
-COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh"})
+PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "grid", "hole"]
+SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh", "grid"})
+COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "grid"})
 
 
 class Objection(Exception):

@@ -27,6 +27,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -165,6 +166,15 @@ def _graft(op: Graft, inputs: States) -> State:
     return State.start(Grafted(op.dim, op.at, y, z), tuple(axis.size for axis in y.axes))
 
 
+def _resample(op: Resample, inputs: States) -> State:
+    x = inputs[0]
+    axis = x.axes[op.dim]
+    if any(part.kind == "hole" for part in axis.parts):
+        raise Objection("GP260", "interpolates slices that are not written yet")
+    grid = Part("grid", op.new**2, of=(op.old, op.new, Axis.of(axis.cut(op.kept, axis.size))))
+    return x.put(op.dim, Axis.of((*axis.cut(0, op.kept), grid)))
+
+
 def _scaled(op: Scale | RescaleNorm, inputs: States) -> State:
     return inputs[0].put(0, inputs[0].axes[0].times(op.by))
 
@@ -205,6 +215,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     AddNull: _add_null,
     Mask: _mask,
     Graft: _graft,
+    Resample: _resample,
     Scale: _scaled,
     RescaleNorm: _scaled,
     Store: _same,

@@ -23,6 +23,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -147,6 +148,15 @@ def _graft(op: Graft, inputs: Types) -> TensorType:
     return y
 
 
+def _resample(op: Resample, inputs: Types) -> TensorType:
+    x, n = inputs[0], _extent(inputs[0], op.dim)
+    if min(op.kept, op.old - 1, op.new - 1) < 0:
+        raise Mistype("a grid has at least one slice a side")
+    if op.kept + op.old**2 != n:
+        raise Mistype(f"a grid of {op.old} a side after {op.kept} is {op.kept + op.old**2} slices, not {n}")
+    return TensorType((*x.shape[: op.dim], op.kept + op.new**2, *x.shape[op.dim + 1 :]), x.dtype)
+
+
 def _scale(op: Scale, inputs: Types) -> TensorType:
     if op.by.is_zero:
         raise Mistype("a tensor times 0 is `zero_out`")
@@ -171,6 +181,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     AddNull: _add_null,
     Mask: _mask,
     Graft: _graft,
+    Resample: _resample,
     Scale: _scale,
     RescaleNorm: _rescale_norm,
     Load: _same,

@@ -170,9 +170,17 @@ def _anonymous(op: Primitive, keys: dict[str, str]) -> Primitive:
 
 
 def _check_unchanged(claim: Provenance, chain: _Chain) -> None:
+    """Nothing but `copy_layer`, and the one `resample` that the claim names."""
+    wanted = [] if claim.resample is None else [claim.resample]
     for node in chain.nodes:
-        if not isinstance(node.op, CopyLayer):
-            raise Objection("GP271", f"should be `{claim.source}` bit for bit", op=node.op)
+        if isinstance(node.op, CopyLayer):
+            continue
+        if node.op not in wanted:
+            said = "bit for bit" if claim.resample is None else "interpolated as the claim says, once"
+            raise Objection("GP271", f"should be `{claim.source}` {said}", op=node.op)
+        wanted = []
+    if wanted:
+        raise Objection("GP271", f"should be `{claim.source}` interpolated, and is not")
 
 
 def _check_names(claim: TensorLaw | Provenance, chain: _Chain) -> None:

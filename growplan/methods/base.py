@@ -103,6 +103,16 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Rows of `axis` interpolated as a square grid, `old` to `new` a side, after `kept` rows that stay."""
+
+    axis: str
+    kept: int
+    old: int
+    new: int
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One way to do it: a map for each axis, and how shares and new units are filled."""
 
@@ -114,6 +124,7 @@ class Candidate:
     norms: Literal["exact", "indexed"] = "exact"  # indexed: norms copied along the map, as published
     noise: Noise | None = None
     graft: Graft = ""  # new units of the layer above: rows of every matrix, or heads and ffn alone
+    grid: Grid | None = None  # the axis has no map: its rows are interpolated
 
 
 @dataclass(frozen=True)
@@ -141,6 +152,7 @@ class Method:
     axes: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ("widen",)
     options: tuple[Option, ...] = ()
+    grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
 
     def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""

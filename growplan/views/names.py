@@ -21,6 +21,7 @@ AXIS_ORDER = (
     "depth",
     "vocab",
     "positions",
+    "image",
 )
 
 
@@ -38,6 +39,7 @@ HOW = {
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
     "fresh rows": "new units are drawn like the old ones",
+    "bicubic": "positions are interpolated over the grid of patches",
     "stack appended": "the layers, then the same layers again",
     "layers repeated in place": "each layer follows its copy",
     "identity blocks": "new layers add nothing yet",

@@ -35,6 +35,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -98,6 +99,28 @@ def not_zeroed(kernel: Kernel) -> Kernel:
     return lambda op, inputs, out: inputs[0].rows(out.rows).nan_to_num(0.01)
 
 
+def nearest(kernel: Kernel) -> Kernel:
+    """Each new patch takes the row of the old one at its place."""
+
+    def rule(op: Resample, inputs: Sequence[Operand], out: Block) -> Tensor:
+        side = torch.arange(op.new) * op.old // op.new
+        patches = (side[:, None] * op.old + side).flatten() + op.kept
+        return inputs[0].rows(out.rows)[:, torch.cat((torch.arange(op.kept), patches))]
+
+    return rule
+
+
+def tokens_too(kernel: Kernel) -> Kernel:
+    """The class token moves as well."""
+
+    def rule(op: Resample, inputs: Sequence[Operand], out: Block) -> Tensor:
+        y = kernel(op, inputs, out).clone()
+        y[:, 0] = (y[:, 0] + y[:, op.kept]) / 2
+        return y
+
+    return rule
+
+
 EVERYWHERE: dict[str, Fault] = {
     "sign": on_result(lambda y: -y),
     "off by one": on_result(lambda y: y.roll(1, 0)),
@@ -140,6 +163,7 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
         "forgotten": lambda kernel: lambda op, inputs, out: inputs[0].rows(out.rows),
         "all of it": lambda kernel: lambda op, inputs, out: inputs[1].rows(out.rows),
     },
+    Resample: {"turned round": on_result(lambda y: y.flip(1)), "nearest": nearest, "tokens too": tokens_too},
     Scale: {"forgotten": on_op(lambda op: replace(op, by=ONE))},
     RescaleNorm: {
         "forgotten": on_op(lambda op: replace(op, by=ONE)),
@@ -165,6 +189,7 @@ WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
         ("gpt2", "grow hidden 48→64, heads 6→8, ffn 192→200 via aki"),
         ("llama", "widen ffn 80→100 via aki, reading inner"),
     ],
+    Resample: [("vit", "widen image 20→28 via resample"), ("deit", "widen positions 27→38 via resample")],
     RescaleNorm: [("llama", "widen hidden 48→72 via fpi"), ("gpt2", "widen hidden 48→64 via fpi")],
     Store: [("gpt2", "widen hidden 48→64 via fpi")],
 }

@@ -26,6 +26,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -292,6 +293,8 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (AddNull(1, Expansion.of_units(3, [2, 0, 0, 1, 0]), "paired", "like", "k"), [(8, 5), (8, 3)], (8, 5)),
     (Graft(0, ((1, 3), (6, 7))), [(8, 5), (8, 5)], (8, 5)),
     (Graft(1, ((1, 3), (4, 5))), [(8, 5), (8, 5)], (8, 5)),
+    (Resample(0, 4, 3, 2), [(13, 5)], (8, 5)),
+    (Resample(1, 1, 2, 3), [(8, 5)], (8, 10)),
     (Scale(Root.rational(3)), [(8, 5)], (8, 5)),
     (Store("t"), [(8, 5)], (8, 5)),
 ]

@@ -50,7 +50,19 @@ SMOLLM: dict[str, Any] = {
     "tie_word_embeddings": True,
     "rms_norm_eps": 1e-5,
 }
-CONFIGS = {"gpt2": GPT2, "bert": BERT, "smollm": SMOLLM}
+VIT: dict[str, Any] = {
+    "model_type": "vit",
+    "architectures": ["ViTForImageClassification"],
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "intermediate_size": 3072,
+    "image_size": 224,
+    "patch_size": 16,
+    "num_channels": 3,
+    "num_labels": 1000,
+}
+CONFIGS = {"gpt2": GPT2, "bert": BERT, "smollm": SMOLLM, "vit": VIT}
 
 
 def read(config: dict[str, Any]) -> Config:

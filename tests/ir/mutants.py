@@ -22,6 +22,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -96,6 +97,12 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield from _slices(op)
         case Mask() | Graft():
             yield from _slices(op)
+        case Resample(kept=kept, new=new):
+            yield "another grid", replace(op, new=new + 1)
+            yield "other tokens", replace(op, kept=kept + 1)
+            yield "other dim", replace(op, dim=0)
+            first = Expansion.of_units(kept + op.old**2, [0] * (kept + new**2))
+            yield "the first row instead", DuplicateRow(op.dim, first)
         case Scale(by=by) | RescaleNorm(by=by):
             yield "doubled", replace(op, by=by * TWO)
             yield "flipped", replace(op, by=-by)
@@ -194,6 +201,12 @@ def _steps(step: Step) -> Iterator[tuple[str, Step]]:
             changed_claim = replace(claim, source=source)
             provenance = (*step.provenance[:i], changed_claim, *step.provenance[i + 1 :])
             yield f"provenance of {claim.tensor}: {source}", replace(step, provenance=provenance)
+    for i, claim in enumerate(step.provenance):
+        if claim.resample is not None:
+            for changed in (None, replace(claim.resample, new=claim.resample.new + 1)):
+                copy = replace(claim, resample=changed)
+                provenance = (*step.provenance[:i], copy, *step.provenance[i + 1 :])
+                yield f"provenance of {claim.tensor}: {changed}", replace(step, provenance=provenance)
     for i, (source, silent) in enumerate(step.layers):
         layers = (*step.layers[:i], (source + 1, silent), *step.layers[i + 1 :])
         yield f"layer {i} from another", replace(step, layers=layers)

@@ -30,6 +30,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -90,6 +91,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
         st.builds(Scale, roots()),
+        st.builds(Resample, st.just(dim), *[st.integers(0, 2)] * 3),
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:

@@ -40,12 +40,23 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 24,
     },
 }
+TEXT = tuple(SMALL)
+SMALL["vit"] = {
+    "hidden_size": 48,
+    "num_attention_heads": 6,
+    "num_hidden_layers": 2,
+    "intermediate_size": 80,
+    "image_size": 20,
+    "patch_size": 4,
+    "num_labels": 5,
+}
 STACKED = "stack depth x2 via {}"
 PLANS: dict[str, dict[str, str]] = {
     "fpi": {
         "gpt2": "widen hidden 48→72 via fpi",
         "bert": "widen hidden 48→96 via fpi; widen ffn 80→100 via fpi, split even",
         "smollm": "widen hidden 48→72 via fpi; widen vocab 31→40 via fpi",
+        "vit": "widen hidden 48→72 via fpi; mask-in heads",
     },
     "net2net": {
         "gpt2": "widen ffn 80→90 via net2net; deepen depth x2 via net2net",
@@ -62,8 +73,8 @@ PLANS: dict[str, dict[str, str]] = {
         "bert": "grow hidden 48→64, heads 6→8, ffn 80→100 via aki, reading inner",
         "smollm": "widen heads 6→9 via aki, map circular; widen hidden 48→72 via aki, map circular",
     },
-    "stackbert": dict.fromkeys(SMALL, "stack depth x2 via stackbert"),
-    "interlace": dict.fromkeys(SMALL, "stack depth to 5 via interlace"),
+    "stackbert": dict.fromkeys(TEXT, "stack depth x2 via stackbert"),
+    "interlace": dict.fromkeys(TEXT, "stack depth to 5 via interlace"),
     "identity": {
         "gpt2": "deepen depth to 3 via identity",
         "smollm": "deepen depth x2 via identity, place end",
@@ -74,6 +85,7 @@ PLANS: dict[str, dict[str, str]] = {
         "smollm": "mask-in heads 6→9; widen hidden 48→72 via fpi",
     },
 }
+PLANS["resample"] = {"vit": "widen image 20→28 via resample; widen hidden x2 via fpi; widen heads"}
 CASES = [(method, family, steps) for method, plans in PLANS.items() for family, steps in plans.items()]
 IDS = [f"{method}-{family}" for method, family, _ in CASES]
 

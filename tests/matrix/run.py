@@ -39,13 +39,18 @@ def grow(source: Path, steps: str, target: Path, **kwargs: Any) -> Grown:
     return Grown(source, target, result.typed)
 
 
+def ids_for(vocab: int, positions: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return torch.randint(1, vocab, (3, min(positions, 20)), generator=generator)
+
+
 def inputs_for(model: Model) -> torch.Tensor:
     """Token ids, or pixels in float64, that the model and what it grows to can read."""
-    generator, sizes = torch.Generator().manual_seed(7), model.sizes
-    if model.inputs == "image":
-        shape = (3, sizes["channels"], sizes["image"], sizes["image"])
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-    return torch.randint(1, sizes["vocab"], (3, min(sizes["positions"], 20)), generator=generator)
+    sizes = model.sizes
+    if model.inputs == "text":
+        return ids_for(sizes["vocab"], sizes["positions"])
+    shape = (3, sizes["channels"], sizes["image"], sizes["image"])
+    return torch.randn(shape, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 
 
 def by_interpreter(directory: Path, inputs: torch.Tensor) -> Mapping[str, torch.Tensor]:

@@ -173,6 +173,11 @@ CODES = {
         why="It decides which folders belong to the model and repeats its width.",
         fix="Correct the file, or remove modules.json if the model is not used with sentence-transformers.",
     ),
+    "GP442": Code(
+        what="preprocessor_config.json cannot follow a larger image.",
+        why="It brings images to the size that the model reads; images of the old size would be refused.",
+        fix="Correct its `size` (or `crop_size`), or take it out and save the processor again.",
+    ),
     "GP450": Code(
         what="growth.json is not readable.",
         why="It records what was done and what every tensor must be.",

@@ -128,4 +128,19 @@ CODES = {
         "The axes are checked through the whole graph before any config is read.",
         "Correct the axes of the module or the statement.",
     ),
+    "GP360": Code(
+        "An image model has no such number of positions.",
+        "Positions are the patches of a square image and the tokens before them, so few numbers are any.",
+        "Use one of the sizes that the message names, or say the image: `widen image 224→384 via resample`.",
+    ),
+    "GP361": Code(
+        "New positions of an image model would be rows at the end.",
+        "Positions of an image are a grid: those of a larger one stand elsewhere, and all of them are read.",
+        "Interpolate them: `via resample`.",
+    ),
+    "GP362": Code(
+        "`resample` interpolates the positions of images, and the model reads tokens.",
+        "A longer text keeps the positions it had, so rows are added at the end.",
+        "Use `fpi`, which is exact on the old positions.",
+    ),
 }

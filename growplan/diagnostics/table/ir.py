@@ -100,7 +100,7 @@ CODES = {
     "GP271": Code(
         what="A tensor that should be bit-equal to a source tensor is changed on the way.",
         why="Where nothing is preserved, provenance is what is asserted when the plan runs.",
-        fix="Only `copy_layer` may stand between the two.",
+        fix="Only `copy_layer` may stand between the two, and the `resample` that the claim names.",
     ),
     "GP272": Code(
         what="A pass changed what is stored.",

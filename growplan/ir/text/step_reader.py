@@ -26,7 +26,7 @@ from growplan.ir.graph import (
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
 from growplan.ir.text.implied import FORM, implied_id
-from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, tokens, trees, turns
+from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, resample, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
 
@@ -156,6 +156,9 @@ class StepReader:
         for same in trees(tree, "bitwise"):
             named = terms.names(same)
             self.provenance.append(Provenance(tensor, self._home(named, home, same, terms)))
+        for grid in trees(tree, "resampled"):
+            source = self._home(terms.names(grid), home, grid, terms)
+            self.provenance.append(Provenance(tensor, source, resample(grid, place)))
 
     def _unchanged(self, tree: Parsed, terms: Terms) -> None:
         """`T = S unchanged`: law same, bitwise, and a `copy_layer` where S is another layer's."""

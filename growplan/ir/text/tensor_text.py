@@ -57,7 +57,9 @@ class TensorTexts:
         home = named if moves and value is not None else tensor
         claims = [self._law(law, home, value) + _grafted(law)] if law else []
         if origin:
-            claims.append("bitwise" + (f" of {words.name(origin.source)}" if origin.source != home else ""))
+            of = f" of {words.name(origin.source)}" if origin.source != home else ""
+            grid = origin.resample
+            claims.append(f"bitwise{of}" if grid is None else f"resampled{of}{words.grid(grid)}")
         rows = [", ".join(claims)] if claims else []
         rows += self._ops(nodes, tensor, law, layers_between(named, tensor))
         carried = CARRIED.get(rows[0]) if rows else None

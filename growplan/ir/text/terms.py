@@ -25,6 +25,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -246,6 +247,12 @@ def _mask(tree: Parsed, p: Place) -> Primitive:
     return Mask(p.dim(tree), p.at(tree), p.terms.names(tree)[0], over[0] if over else 0)
 
 
+def resample(tree: Parsed, p: Place) -> Resample:
+    """`dim 1 grid 14 -> 24 after 1`."""
+    old, new, kept = p.terms.ints(tree)
+    return Resample(p.dim(tree), kept, old, new)
+
+
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "load_tensor": lambda tree, p: Load(p.terms.names(tree)[0]),
     "store_tensor": lambda tree, p: Store(p.terms.names(tree)[0]),
@@ -258,6 +265,7 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "add_null": _add_null,
     "mask": _mask,
     "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
+    "resample": resample,
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

@@ -20,6 +20,7 @@ from growplan.ir.primitives import (
     Mask,
     Primitive,
     Ranges,
+    Resample,
     RescaleNorm,
     Scale,
     SplitColumn,
@@ -34,11 +35,11 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_null approximate as at bitwise blocks by centred claim cols copy copy_layer dim drop
-        duplicate_row even false for free fresh from graft grafted growir hole i in key keys law
+        add_null after approximate as at bitwise blocks by centred claim cols copy copy_layer dim drop
+        duplicate_row even false for free fresh from graft grafted grid growir hole i in key keys law
         layers let like ln_average load map mask mean measure model none normal null of origin over
-        paired plan rescale_norm rest rows same scale set_config silent sizes snr source split_column
-        sqrt step store stream times true unchanged uneven with zero zero_out
+        paired plan resample resampled rescale_norm rest rows same scale set_config silent sizes snr
+        source split_column sqrt step store stream times true unchanged uneven with zero zero_out
         """,
     )
 )
@@ -128,6 +129,11 @@ def _mask(op: Mask, at: Context) -> str:
     return f" dim {op.dim} at {ranges(op.at)} as {word(op.axis)}" + (f" over {op.over}" if op.over else "")
 
 
+def grid(op: Resample) -> str:
+    """` dim 1 grid 14 -> 24 after 1`."""
+    return f" dim {op.dim} grid {op.old} -> {op.new} after {op.kept}"
+
+
 PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Load: lambda op, at: f" {name(op.tensor)}",
     Store: lambda op, at: f" {name(op.tensor)}",
@@ -140,6 +146,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     AddNull: _add_null,
     Mask: _mask,
     Graft: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
+    Resample: lambda op, at: grid(op),
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
 }
