@@ -84,6 +84,12 @@ def test_target_has_the_sizes_of_the_published_config(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.name)
+def test_lints_do_not_drown_a_plan(path: Path) -> None:
+    codes = [d.code for d in checked(path).lints]
+    assert len(codes) == len(set(codes)) <= 3
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.name)
 def test_a_comment_says_what_it_is(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
 
