@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from growplan.checkpoint.growth import Growth, Hint, SegmentRecord, StepRecord, 
 from growplan.checkpoint.growth_reader import parent_of
 from growplan.checkpoint.headers import Headers
 from growplan.language import canonical, plan_hash
+from growplan.methods import get_method
 
 if TYPE_CHECKING:
     from growplan.backend.assertions import Measurement
@@ -100,7 +101,14 @@ def _versions() -> dict[str, str]:
 
 
 def _hint(typed: TypedPlan) -> Hint:
-    """How the literature trains on after growth of this kind."""
+    """How the literature trains on after growth of this kind, and what of it."""
+    hint = _rate(typed)
+    methods = dict.fromkeys(step.method for step in typed.steps)
+    said = (method.training for name in methods if (method := get_method(name)) is not None)
+    return replace(hint, why="; ".join([hint.why, *filter(None, said)]))
+
+
+def _rate(typed: TypedPlan) -> Hint:
     if any(rewrite.graft for step in typed.steps for rewrite in step.rewrites):
         why = "bert2BERT starts with a fresh optimizer; LiGO's run of it warms up for 10000 steps"
         return Hint(1.0, 10_000, why)

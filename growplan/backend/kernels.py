@@ -30,6 +30,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -104,6 +105,11 @@ def zero_out(op: ZeroOut, inputs: Sequence[Operand], out: Block) -> Tensor:
     return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
 
 
+def fill(op: Fill, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y = value everywhere."""
+    return torch.full_like(inputs[0].rows(out.rows), float(op.value))
+
+
 def mask(op: Mask, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[at] = 0: the mask's value in the stored checkpoint."""
     return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
@@ -176,6 +182,7 @@ KERNELS: dict[type[Primitive], Kernel] = {
     SplitColumn: split_column,
     LnAverage: ln_average,
     ZeroOut: zero_out,
+    Fill: fill,
     Fresh: fresh,
     AddNull: add_null,
     Mask: mask,

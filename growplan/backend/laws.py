@@ -177,6 +177,9 @@ MEASURES: dict[str, Measure] = {
 def _tensor(law: TensorLaw, sides: Sides) -> Iterator[LawError]:
     """A law of a single tensor, of a step that speaks of no modules."""
     old, new = sides.old.get(law.source), sides.new.get(law.tensor)
+    if law.constant is not None:
+        yield _constant(law.tensor, float(law.constant), old, new)
+        return
     if law.cols is None:
         old, new = (t.movedim(law.row_dim, -1) for t in (old, new))
         yield _vector(law.tensor, "t* = E_out t", law.rows, old, new)
@@ -184,6 +187,12 @@ def _tensor(law: TensorLaw, sides: Sides) -> Iterator[LawError]:
     assert law.col_dim is not None
     old, new = (t.movedim((law.row_dim, law.col_dim), (0, 1)).flatten(1) for t in (old, new))
     yield _matrix(law.tensor, "W* E_in = E_out W", law.cols, law.rows, old, new, sides)
+
+
+def _constant(name: str, value: float, old: Tensor, new: Tensor) -> LawError:
+    now = new.to(torch.float64)
+    error = _ratio(now - value, now.abs() + abs(value), torch.ones_like(now, dtype=torch.bool))
+    return _law_error(name, f"t* = {value:g}", error, old, now, _tolerance(new, 1))
 
 
 # vectors and matrices ------------------------------------------------------------------------------

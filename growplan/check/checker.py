@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from growplan.check.claims import depth_proof, prove_width, weakest
+from growplan.check.blocks import in_line_norms
+from growplan.check.claims import prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
+from growplan.check.depth import depth_proof
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.typed import TypedPlan, TypedStep
-from growplan.check.types import silent_block_is_identity
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
 from growplan.families.expr import size_names
@@ -178,7 +179,7 @@ def _claim(request: Request, method: Method, before: Model) -> Claim:
     if expect is not None:
         return Claim(expect)
     options = request.step.options if request.step is not None else {}
-    return method.claim(Ask(tuple(request.grow), options, not silent_block_is_identity(before)))
+    return method.claim(Ask(tuple(request.grow), options, in_line_norms(before) != ()))
 
 
 def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:

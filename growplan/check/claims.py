@@ -1,4 +1,4 @@
-"""Claims and proofs: which candidate types, how strong it is, and what to say when it is not."""
+"""Claims and proofs of width: which candidate types, how strong it is, what to say when it is not."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from growplan.algebra import Expansion
 from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
-from growplan.check.types import Typing, silent_block_is_identity, type_model, writers
-from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.check.types import Typing, type_model
+from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
 from growplan.families.rope import ROPE_KEYS, largest_head_dim, read_rope, with_theta
 from growplan.methods import get_method
@@ -173,11 +173,11 @@ def _too_weak(
         f"`{request.via}` cannot keep {_sizes(request)} {promised.strength}",
         request.span,
         (*notes, *_notes(refusals[:1], model)),
-        (*_ways_out(request, model), _weaker(proof.claim)),
+        (*_ways_out(request, model), weaker(proof.claim)),
     )
 
 
-def _weaker(claim: Claim) -> str:
+def weaker(claim: Claim) -> str:
     """How to accept what was proved."""
     if claim.strength == "exact":
         return f"leave `expect` out: it is {claim}"
@@ -231,47 +231,3 @@ def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool
             continue
         return not typing.grafted  # which would claim nothing
     return False
-
-
-def depth_proof(request: Request, method: Method, model: Model, promised: Claim) -> StepProof:
-    """Layers copied or inserted. Raises GP204 where the claim asks for more than can be proved."""
-    old, new = request.grow["depth"]
-    layers = method.deepen(old, new, request.step.options if request.step else {})
-    assert len(layers) == new
-    silent = sum(layer.silent for layer in layers)
-    kept = [s.layer for s in layers if not s.silent] == list(range(old))
-    if kept and new == old:
-        proof = Proof(Claim("exact"), ("no layer is added",))
-    elif kept and silent == new - old:
-        proof = _inserted(model, silent)
-    else:
-        proof = Proof(Claim("none"), ("a copied block reads what another block wrote: nothing is preserved",))
-    if not proof.claim.covers(promised):
-        help = ["insert under a pre-norm family"] if silent else ["`deepen depth … via identity`"]
-        fail(
-            "GP204",
-            f"`{method.name}` cannot keep `depth` {old}→{new} {promised.strength}",
-            request.span,
-            notes=[("claim", str(promised)), ("proof", str(proof.claim))]
-            + [("why", reason) for reason in proof.reasons],
-            help=[*help, _weaker(proof.claim)],
-        )
-    return StepProof(_depth_label(layers, old), proof, {}, None, layers=layers)
-
-
-def _inserted(model: Model, count: int) -> Proof:
-    silenced = ", ".join(name.split(".")[-1] for name in writers(model))
-    if silent_block_is_identity(model):
-        reason = f"{count} new blocks add zero to the residual stream ({silenced} = 0)"
-        return Proof(Claim("exact"), (reason,))
-    return Proof(
-        Claim("none"),
-        ("post-norm: a block with zero projections still normalises its input, so it is no identity",),
-    )
-
-
-def _depth_label(layers: Sequence[LayerSource], old: int) -> str:
-    if any(layer.silent for layer in layers):
-        return "identity blocks"
-    order = [layer.layer for layer in layers]
-    return "stack appended" if order == [i % old for i in range(len(order))] else "layers repeated in place"

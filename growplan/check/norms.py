@@ -92,6 +92,31 @@ def uneven_bound(e: Expansion, *, centred: bool) -> str:
     return f"{scale}, mean off by at most {variance**0.5:.2f} σ"
 
 
+def twice_error(eps: float, variance: float) -> float:
+    """How far the scale of a norm's output can be off, relatively, if plain norms stand before it.
+
+    The first norm leaves the variance w = v / (v + eps) of its input's variance v, each further
+    one w -> w / (w + eps). That map is increasing with the fixed point 1 - eps, so after any number
+    of norms the scale of the output, sqrt(w_last / w), lies between 1 and
+
+        sqrt((1 - eps) / w) = sqrt((1 - eps) (1 + eps / v))
+
+    which differs from 1 by at most eps / 2v where v < 1 - eps, and by less than eps elsewhere. For
+    RMSNorm the same holds of mean squares.
+    """
+    square = eps * (1 - variance - eps) / variance  # of that root, less 1
+    root: float = (1 + square) ** 0.5
+    return abs(square) / (1 + root)
+
+
+def twice_bound(eps: float) -> str:
+    """`twice_error` in words."""
+    return (
+        "scale off by at most eps/2v, v the variance of its input (less than eps where v > 1): "
+        f"{50 * eps:.2g} at v = 0.01"
+    )
+
+
 def _norm_result(e: Expansion, factor: Fraction, target: Expansion | None) -> NormResult:
     out = target if target is not None else e.plain()
     gamma = _gamma(e, out, Root(factor))

@@ -20,9 +20,9 @@ from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.families.sizes import broken_constraints
-from growplan.language.plan import Step
+from growplan.language.plan import Growth, Step
 from growplan.methods import default_method, get_method, method_names
-from growplan.methods.base import Ask, Method
+from growplan.methods.base import Ask, Method, Option, OptionValue
 
 LATER = {
     "upcycle": "MoE upcycling",
@@ -94,11 +94,25 @@ def _sizes(
             if axis in grow:
                 fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
             doubt = axis in doubted
-            new = model.sizes[axis] if doubt else new_size(growth, axis, model, relations)
+            sized = growth if doubt else _by_options(growth, axis, step, model)
+            new = model.sizes[axis] if doubt else new_size(sized, axis, model, relations)
             grow[axis] = (model.sizes[axis], new)
         except DiagnosticError as error:
             found += [d.at(step.span) for d in error.diagnostics]
     return grow
+
+
+def _by_options(growth: Growth, axis: str, step: Step, model: Model) -> Growth:
+    """A depth that the plan leaves out and the method's options give: `stack depth via solar, m 8`."""
+    method = get_method(step.via or default_method(step.verb) or "")
+    if axis != "depth" or method is None or growth.to is not None or growth.by is not None:
+        return growth
+    if any(_check_options(step, method)):
+        return growth.model_copy(update={"to": model.sizes[axis]})  # reported once, as an option
+    size = method.depth(model.sizes[axis], step.options)
+    if size is None:
+        return growth
+    return growth.model_copy(update={"to": size})
 
 
 def with_kv_heads(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, tuple[int, int]]:
@@ -172,9 +186,13 @@ def _check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
         elif option.choices and value not in option.choices:
             ways = f"one of: {', '.join(option.choices)}"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.name == "init" and not _is_init(str(value)):
-            ways = "`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
+        elif option.name == "init" and value != option.default and not _is_init(str(value)):
+            first = "" if option.default == "like" else f"`{option.default}`, "
+            ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
             yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
+        elif not _fits(option, value):
+            ways = "give a whole number" if isinstance(option.default, int) else "give a number"
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
     for key in ("on", "steps"):
         if getattr(step, key) is not None:
             message = f"`{key}` belongs to methods that are fitted on data, and `{method.name}` is not"
@@ -182,6 +200,13 @@ def _check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
     if step.over is not None and step.over < 1:
         ways = "leave `over` out to store no ramp"
         yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
+
+
+def _fits(option: Option, value: OptionValue) -> bool:
+    """Whether a value is a number where the default is one."""
+    if isinstance(option.default, bool) or not isinstance(option.default, int | float):
+        return True
+    return not isinstance(value, bool) and isinstance(value, (int, type(option.default)))
 
 
 def _is_init(text: str) -> bool:

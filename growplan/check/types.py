@@ -18,9 +18,9 @@ from growplan.check import norms, rules
 from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
-from growplan.families.model import Add, AxisExpr, Call, Expr, Model, Module, Name
+from growplan.families.model import AxisExpr, Model, Module
 from growplan.families.rope import LARGEST_THETA, grown_theta, read_rope
-from growplan.families.walk import run, subexpressions
+from growplan.families.walk import run
 from growplan.methods.base import Candidate, Grid
 
 
@@ -291,57 +291,3 @@ class TypeOps:
 
 def _placed(refusal: Refusal, module: str) -> Refusal:
     return Refusal(refusal.needs, refusal.found, refusal.module or module)
-
-
-def writers(model: Model) -> tuple[str, ...]:
-    """The modules whose output is added to the residual stream, in block order."""
-    made_by: dict[str, str] = {}  # value -> the module that put it out
-    found: list[str] = []
-    for statement in model.block:
-        for expr in subexpressions(statement.value):
-            if isinstance(expr, Add):
-                sides = (_maker(side, made_by) or "" for side in (expr.left, expr.right))
-                found += [side for side in sides if side in model.modules]
-        for target in statement.targets:
-            made_by[target] = _maker(statement.value, made_by) or ""
-    return tuple(dict.fromkeys(name for name in found if not model.modules[name].is_norm))
-
-
-def _maker(expr: Expr, made_by: Mapping[str, str]) -> str | None:
-    match expr:
-        case Call(fn, _, _):
-            return fn
-        case Name(id):
-            return made_by.get(id)
-        case _:
-            return None
-
-
-def silent_block_is_identity(model: Model) -> bool:
-    """Whether a block whose writers are zero returns its input: true under pre-norm."""
-    ops = _SilentOps(frozenset(writers(model)))
-    return run(model.block, {"x": "stream"}, model.modules, ops)["x"] == "stream"
-
-
-@dataclass(frozen=True)
-class _SilentOps:
-    """Abstract values of a silenced block: `stream` (the input itself), `zero`, `other`."""
-
-    silenced: frozenset[str]
-
-    def module(self, module: Module, x: str) -> str:
-        return "zero" if module.name in self.silenced else "other"
-
-    def op(self, name: str, args: Sequence[str | Module], kwargs: Mapping[str, Any]) -> str:
-        return "other"
-
-    def add(self, a: str, b: str) -> str:
-        if "zero" in (a, b):
-            return b if a == "zero" else a
-        return "other"
-
-    def mul(self, a: str, b: str) -> str:
-        return "zero" if "zero" in (a, b) else "other"
-
-    def split(self, x: str, module: Module, parts: int) -> Sequence[str]:
-        return [x] * parts

@@ -11,6 +11,7 @@ from growplan.checkpoint.config import Config
 from growplan.checkpoint.dtypes import CONFIG_DTYPES
 from growplan.diagnostics import Span, fail
 from growplan.families.keys import CARRIED, READ, REFUSED
+from growplan.families.layer_lists import check_layer_lists
 from growplan.families.load import UNTIED, builtin_families, load_family
 from growplan.families.model import Assign, Call, Family, HeadClass, Model, Module
 from growplan.families.ops import ACTIVATIONS
@@ -58,6 +59,8 @@ def bind(family: Family, config: Config, tensors: Tensors | None = None, same: S
     sizes = resolve_sizes(family, config, problems)
     check_sizes(family, sizes, config, problems)
     classes = _classes(family, config, problems)
+    if "depth" in sizes:
+        check_layer_lists(family, config, sizes["depth"], problems)
     problems.stop()
     candidates = [_model(family, config, sizes, cls) for cls in classes]
     if tensors is None:
@@ -73,6 +76,7 @@ def bind(family: Family, config: Config, tensors: Tensors | None = None, same: S
 def known_keys(family: Family) -> frozenset[str]:
     """Every config key that is handled, carried or checked."""
     keys = {*READ, *CARRIED, *REFUSED, *family.requires, *family.defaults, *family.carried, *family.aliases}
+    keys.update(family.layer_lists)
     for rule in family.sizes:
         keys.update(key for key in (rule.key, *rule.also) if key)
     for module in family.modules:

@@ -126,6 +126,7 @@ class _File:
             outside=sections.words("outside"),
             carried=sections.words("carried"),
             buffers=self._buffers(),
+            layer_lists=sections.words("layer_lists"),
             aliases=self._aliases(sizes),
             defaults=sections.scalars("defaults"),
             act=act,

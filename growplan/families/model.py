@@ -266,6 +266,7 @@ class Family:
     act: str | None = None  # config key that names the operation `act`
     copies: Mapping[str, str] = field(default_factory=dict)  # tensor -> the one it repeats if tied
     input: Input = "text"  # what `embed` starts from: token ids, or pixels
+    layer_lists: tuple[str, ...] = ()  # config keys whose value, if a list, has an entry per layer
 
 
 @dataclass(frozen=True)

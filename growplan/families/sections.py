@@ -23,6 +23,7 @@ OPTIONAL = (
     "outside",
     "copies",
     "buffers",
+    "layer_lists",
 )
 
 

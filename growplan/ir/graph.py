@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from growplan.algebra import Expansion
+from growplan.algebra import Expansion, Root
 from growplan.ir.primitives import Primitive, Ranges, Resample
 
 LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter", "tied"]
@@ -46,7 +46,8 @@ class TensorLaw:
         new = rows . old . D + N     with D . cols = I and N . cols = 0
 
     `rows` acts on `row_dim`, `cols` (E_in, None where nothing is read) on `col_dim`. Rows of
-    kind `free` may hold anything; columns that meet a free input must be zero.
+    kind `free` may hold anything; columns that meet a free input must be zero. `constant`: new is
+    this number everywhere instead, and the maps only give its sizes.
     `source` is the tensor of the model before the step that `new` is made from.
     """
 
@@ -56,6 +57,7 @@ class TensorLaw:
     cols: Expansion | None
     row_dim: int
     col_dim: int | None
+    constant: Root | None = None
 
 
 @dataclass(frozen=True)

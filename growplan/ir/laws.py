@@ -24,6 +24,9 @@ SHARES = "the shares of a unit's copies must add up to the unit"
 def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     """Raise the `Objection` that `state`, made from a tensor of `shape`, breaks `law`."""
     check_form(state, law, shape)
+    if law.constant is not None:
+        _check_constant(state, law.constant)
+        return
     for dim, axis in enumerate(state.axes):
         _check_no_holes(axis, dim)
         spoken_of = dim == law.row_dim or (dim == law.col_dim and law.cols is not None)
@@ -33,6 +36,19 @@ def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     if law.cols is not None and law.col_dim is not None:
         total = _check_columns(state.axes[law.col_dim], law.cols, shape[law.col_dim])
     _check_rows(state.axes[law.row_dim], law.rows, shape[law.row_dim], total)
+
+
+def _check_constant(state: State, constant: Root) -> None:
+    """Every cell is the constant."""
+    total: Root = ONE
+    for dim, axis in enumerate(state.axes):
+        for part in axis.parts:
+            if part.kind != "constant" or part != axis.parts[0]:
+                found = f"dim {dim} holds `{_said(part, part.c)}`"
+                raise Objection("GP264", f"{found}, the law says {constant} everywhere")
+        total = total * axis.parts[0].c
+    if total != constant:
+        raise Objection("GP264", f"is {total} everywhere, the law says {constant}")
 
 
 def check_form(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:

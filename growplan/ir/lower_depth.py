@@ -1,57 +1,118 @@
-"""Lowering of steps that add layers: copies, and blocks that are silenced."""
+"""Lowering of steps that add layers: copies, silent blocks, fresh layers, norms whose affine moves."""
 
 from __future__ import annotations
 
-from growplan.algebra import Expansion, Run
+from dataclasses import dataclass, field
+
+from growplan.algebra import ONE, Expansion, Run
+from growplan.check.blocks import writers
 from growplan.check.typed import TypedStep
-from growplan.check.types import writers
-from growplan.families.model import Param
+from growplan.families.model import Model, Param
 from growplan.ir.graph import Graph, Node, Provenance, TensorLaw
-from growplan.ir.primitives import CopyLayer, Primitive, ZeroOut
+from growplan.ir.primitives import CopyLayer, Fill, Fresh, Primitive, ZeroOut
 from growplan.ir.record import record
+from growplan.methods.base import LayerSource
+
+INITIALIZER_RANGE = 0.02  # what transformers assumes where the config says nothing
 
 
 def lower_depth(graph: Graph, step: TypedStep) -> None:
     """The model after a depth step: every layer from the one that `step.layers` names."""
     before = graph.models[-1]
-    silenced = set(writers(step.before))
+    depth = _Depth(graph, step, frozenset(writers(step.before)))
     kept = {name: before[name] for name, param, _ in step.before.tensors() if not param.in_layer}
     kept |= {name: before[name] for name in step.before.extra_tensors if name in before}
     model: dict[str, str] = {}
-    laws: list[TensorLaw] = []
-    provenance: list[Provenance] = []
     for name, param, layer in step.after.tensors():
-        if layer is None:
-            model[name] = kept.pop(name)
-            continue
-        source = step.layers[layer]
-        old_name = step.before.tensor_name(param, source.layer)
-        silent = source.silent and param.module in silenced
-        model[name] = _copied(graph, step, name, param, before[old_name], source.layer, layer, silent)
-        if not silent:
-            provenance.append(Provenance(name, old_name))
-        laws.append(_depth_law(graph, model[name], name, old_name, param, silent))
+        model[name] = kept.pop(name) if layer is None else depth.tensor(name, param, layer)
     graph.models.append({**model, **kept})
-    graph.steps.append(record(step, laws=tuple(laws), provenance=tuple(provenance)))
+    graph.steps.append(record(step, laws=tuple(depth.laws), provenance=tuple(depth.provenance)))
 
 
-def _copied(
-    graph: Graph, step: TypedStep, name: str, param: Param, value: str, source: int, layer: int, silent: bool
-) -> str:
-    type_ = graph.nodes[value].type
-    ops: list[Primitive] = [CopyLayer(source, layer)] if source != layer else []
-    if silent:
-        ops.append(ZeroOut(param.row_dim, ((0, type_.shape[param.row_dim]),)))
-    for count, op in enumerate(ops, 1):
-        value = graph.add(Node(f"{name}@{step.index}.{count}", op, (value,), type_, step.index))
-    return value
+@dataclass
+class _Depth:
+    """The layers of one step, and what is claimed of each tensor."""
+
+    graph: Graph
+    step: TypedStep
+    writers: frozenset[str]
+    laws: list[TensorLaw] = field(default_factory=list)
+    provenance: list[Provenance] = field(default_factory=list)
+
+    def tensor(self, name: str, param: Param, layer: int) -> str:
+        """The value of one tensor of the grown model's `layer`."""
+        source = self.step.layers[layer]
+        made = _made(param, source, self.writers, self.step.before)
+        at = source.layer if made.layer is None else made.layer
+        old_name = self.step.before.tensor_name(param, at)
+        value = self.graph.models[-1][old_name]
+        shape = self.graph.nodes[value].type.shape
+        ops: list[Primitive] = [CopyLayer(at, layer)] if at != layer else []
+        ops += _ops(made, param, shape, f"{self.step.key}/{name}/layer")
+        base = value
+        for count, op in enumerate(ops, 1):
+            inputs = (value, base)[: op.arity]
+            type_, k = self.graph.nodes[base].type, self.step.index
+            value = self.graph.add(Node(f"{name}@{k}.{count}", op, inputs, type_, k))
+        if made.kind == "copy":
+            self.provenance.append(Provenance(name, old_name))
+        self.laws.append(_law(made, name, old_name, param, shape))
+        return value
 
 
-def _depth_law(graph: Graph, value: str, name: str, old_name: str, param: Param, silent: bool) -> TensorLaw:
-    shape = graph.nodes[value].type.shape
+@dataclass(frozen=True)
+class _Made:
+    """What becomes of a tensor: `copy`, `zero`, `one`, or a draw by `init`; `layer`: of another old layer."""
+
+    kind: str
+    init: str = ""
+    layer: int | None = None
+
+
+def _made(param: Param, source: LayerSource, silenced: frozenset[str], model: Model) -> _Made:
+    norms, module = dict(source.norms), model.modules[param.module]
+    neutral = _Made("one" if module.is_norm and param.leaf == "weight" else "zero")
+    if param.module in norms:
+        layer = norms[param.module]
+        return neutral if layer is None else _Made("copy", layer=layer)
+    if source.silent and param.module in silenced:
+        return _Made("zero")
+    if not source.fresh:
+        return _Made("copy")
+    if module.is_norm or param.leaf == "bias":
+        return neutral
+    config = f"normal({_initializer_range(model)})"
+    return _Made("fresh", config if source.fresh == "config" else source.fresh)
+
+
+def _initializer_range(model: Model) -> float:
+    std = model.config.get("initializer_range")
+    if isinstance(std, int | float) and not isinstance(std, bool) and 0 <= std < 1e6:
+        return float(std)
+    return INITIALIZER_RANGE
+
+
+def _ops(made: _Made, param: Param, shape: tuple[int, ...], key: str) -> list[Primitive]:
+    whole = ((0, shape[param.row_dim]),)
+    match made.kind:
+        case "zero":
+            return [ZeroOut(param.row_dim, whole)]
+        case "one":
+            return [Fill(ONE)]
+        case "fresh":
+            return [Fresh(param.row_dim, whole, made.init, key)]
+    return []
+
+
+def _law(made: _Made, name: str, old_name: str, param: Param, shape: tuple[int, ...]) -> TensorLaw:
     rows = shape[param.row_dim]
-    e_out = Expansion(rows, (Run("zero", rows),)) if silent else Expansion.identity(rows)
+    e_out = Expansion.identity(rows)
+    if made.kind == "zero":
+        e_out = Expansion(rows, (Run("zero", rows),))
+    elif made.kind == "fresh":
+        e_out = Expansion(rows, (Run("free", rows),))
+    constant = ONE if made.kind == "one" else None
     if param.cols is None:
-        return TensorLaw(name, old_name, e_out, None, param.row_dim, None)
+        return TensorLaw(name, old_name, e_out, None, param.row_dim, None, constant)
     cols = Expansion.identity(shape[param.col_dim])
-    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim)
+    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim, constant)

@@ -119,6 +119,17 @@ class ZeroOut(Primitive):
 
 
 @dataclass(frozen=True)
+class Fill(Primitive):
+    """Set the whole tensor to one constant (a norm's scale to 1).
+
+    rewrite:   x   ->   y     y[...] = value
+    """
+
+    name: ClassVar[str] = "fill"
+    value: Root
+
+
+@dataclass(frozen=True)
 class Fresh(Primitive):
     """Draw slices from the counter-based generator keyed by (key, element).
 
@@ -253,6 +264,7 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     SplitColumn,
     LnAverage,
     ZeroOut,
+    Fill,
     Fresh,
     AddNull,
     Mask,

@@ -5,6 +5,7 @@ mean    c * the mean of base's slices        fresh   drawn from the generator
 zero    0                                    hole    not written yet
 grid    interpolated between slices of base
 noisy   what stood there before a null term was added to it
+constant  c, whatever base holds
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Literal
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.ir.primitives import AddNull, Primitive, SplitColumn
 
-PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "grid", "hole"]
-SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh", "grid"})
+PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "grid", "constant", "hole"]
+SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh", "grid", "constant"})
 COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "grid"})
 
 

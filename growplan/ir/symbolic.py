@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from growplan.algebra import even_inverse, first_inverse
+from growplan.algebra import ONE, even_inverse, first_inverse
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -124,6 +125,13 @@ def _zero_out(op: ZeroOut, inputs: States) -> State:
     return _filled(y, op.dim, op.at, Part("zero", 1, of=y.turn), whole=True)
 
 
+def _fill(op: Fill, inputs: States) -> State:
+    y = inputs[0]
+    scales = [op.value, *[ONE] * (len(y.axes) - 1)]  # a cell holds their product
+    parts = (Part("constant", axis.size, c=c) for axis, c in zip(y.axes, scales, strict=True))
+    return State(y.base, tuple(Axis((part,)) for part in parts), y.turn + 1)
+
+
 def _fresh(op: Fresh, inputs: States) -> State:
     y, x = inputs
     if any(part.kind == "hole" for axis in x.axes for part in axis.parts):
@@ -211,6 +219,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     SplitColumn: _split_column,
     LnAverage: _ln_average,
     ZeroOut: _zero_out,
+    Fill: _fill,
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,

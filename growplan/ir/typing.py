@@ -16,6 +16,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -102,6 +103,12 @@ def _zero_out(op: ZeroOut, inputs: Types) -> TensorType:
     return inputs[0]
 
 
+def _fill(op: Fill, inputs: Types) -> TensorType:
+    if op.value.is_zero:
+        raise Mistype("a tensor of zeros is `zero_out`")
+    return inputs[0]
+
+
 def _fresh(op: Fresh, inputs: Types) -> TensorType:
     y, x = inputs
     _check_slices(op.at, op.dim, y)
@@ -177,6 +184,7 @@ RULES: Mapping[type[Primitive], Rule] = {
     SplitColumn: _split_column,
     LnAverage: _ln_average,
     ZeroOut: _zero_out,
+    Fill: _fill,
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,

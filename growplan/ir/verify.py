@@ -85,6 +85,7 @@ class _Verifier:
                     check_above(claim)
             except Objection as objection:
                 yield claim.tensor, objection
+        yield from _unused_layers(step)
 
     def _chain(self, k: int, tensor: str, source: str, graft: str | None = None) -> _Chain:
         """From the source (and the graft's) before step k to the tensor after it, and from nothing else."""
@@ -132,7 +133,17 @@ class _Verifier:
         slices = None
         if isinstance(law, BlockLaw):
             slices = law.above and (law.above.dim, law.above.at)
-        key = (chain.links, base, type(law), law.rows, law.cols, law.row_dim, law.col_dim, slices)
+        key = (
+            chain.links,
+            base,
+            type(law),
+            law.rows,
+            law.cols,
+            law.row_dim,
+            law.col_dim,
+            law.constant,
+            slices,
+        )
         if key not in self.proved:
             self.proved[key] = _broken(chain.links, law, base)
         objection = self.proved[key]
@@ -196,13 +207,33 @@ def _check_names(claim: TensorLaw | Provenance, chain: _Chain) -> None:
 
 
 def _check_layer(claim: TensorLaw | Provenance, step: Step) -> None:
-    """A depth step says which layer every layer comes from; its tensors must."""
+    """A depth step says which layer every layer comes from; its tensors must.
+
+    A silent layer may carry the norm of the kept one below it instead.
+    """
     layers = layers_between(claim.source, claim.tensor)
     if step.layers and layers is not None:
         source, layer = layers
         said = step.layers[layer][0] if layer < len(step.layers) else None
-        if said != source:
+        if said != source and not (step.layers[layer][1] and source == _kept_below(step, layer)):
             raise Objection("GP269", f"is made from layer {source}, the step says {said}")
+
+
+def _unused_layers(step: Step) -> Iterator[tuple[str, Objection]]:
+    """Something of every layer comes from where the step says it comes from."""
+    found: dict[int, tuple[str, set[int]]] = {}
+    for law in step.laws if step.layers else ():
+        layers = layers_between(law.source, law.tensor)
+        if layers is not None:
+            found.setdefault(layers[1], (law.tensor, set()))[1].add(layers[0])
+    for layer, (said, _) in enumerate(step.layers):
+        if layer in found and said not in found[layer][1]:
+            yield found[layer][0], Objection("GP269", f"is of layer {layer}, none of which comes from {said}")
+
+
+def _kept_below(step: Step, layer: int) -> int | None:
+    """The old layer that is the nearest kept one below `layer`."""
+    return next((source for source, silent in step.layers[:layer][::-1] if not silent), None)
 
 
 # draws -------------------------------------------------------------------------------------------

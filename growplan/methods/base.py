@@ -129,21 +129,32 @@ class Candidate:
 
 @dataclass(frozen=True)
 class LayerSource:
-    """Where a layer of a deeper model comes from: an old layer, maybe silenced.
+    """Where a layer of a deeper model comes from: an old layer, maybe silenced, maybe drawn anew.
 
-    `silent`: every module that writes the residual stream is zeroed, so that the block is
-    the identity under pre-norm.
+    `writers`: what becomes of the modules that write the residual stream: kept, or zero, so that
+    the block adds nothing. `fresh`: how everything else is drawn, as a new layer's (`config`:
+    normal with the config's initializer_range; `like`; `normal(STD)`); empty where it is copied.
+    `norms` is the checker's: norms that become plain (None: scale 1, shift 0), or those of another
+    old layer.
     """
 
     layer: int
-    silent: bool = False
+    writers: Literal["kept", "zero"] = "kept"
+    fresh: str = ""
+    norms: tuple[tuple[str, int | None], ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether the block adds nothing to the residual stream."""
+        return self.writers != "kept"
 
 
 @dataclass(frozen=True)
 class Method:
     """Base of all methods.
 
-    `axes` are the axes it widens, `verbs` the verbs it serves (`stack` and `deepen` add layers).
+    `axes` are the axes it widens, `verbs` the verbs it serves (`stack` and `deepen` add layers),
+    `training` what its paper trains afterwards, where that is not everything.
     """
 
     name: str = ""
@@ -153,6 +164,7 @@ class Method:
     verbs: tuple[str, ...] = ("widen",)
     options: tuple[Option, ...] = ()
     grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
+    training: str = ""
 
     def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""
@@ -165,6 +177,10 @@ class Method:
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
         """The source of each of the `new` layers, bottom first."""
         raise TypeError(f"{self.name} does not add layers")
+
+    def depth(self, old: int, options: Mapping[str, OptionValue]) -> int | None:
+        """The number of layers that the options alone ask for; None where the plan must say it."""
+        return None
 
 
 def domain_of(axes: tuple[str, ...]) -> Domain:

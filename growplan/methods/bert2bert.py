@@ -3,23 +3,40 @@
 rewrite:   x : n   ->   [x ; x[g]] : n*      one random g for the whole residual stream
            W       ->   W[g_out][:, g_in] / C_in
 
+           h.j : L  ->   h.0 .. h.{L-1}, again, ..., then the top L* mod L layers
+
 Norms are copied along g with scale and epsilon unchanged, as published: on the residual
 stream that is exact where every unit is copied equally often, and approximate elsewhere.
-Heads are whole units; their size stays.
+Heads are whole units; their size stays. In depth (section 3.3, after widening) the stack is
+repeated floor(L* / L) times and the rest is copied from its top; that preserves nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from growplan.algebra import Expansion
-from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest
+from growplan.methods.base import (
+    Ask,
+    Candidate,
+    Claim,
+    LayerSource,
+    Method,
+    Option,
+    OptionValue,
+    WidthRequest,
+)
 from growplan.methods.heads import head_maps
+from growplan.methods.layers import copies
 from growplan.methods.net2net import random_maps
 
 
 class Bert2Bert(Method):
-    """bert2BERT's FPI."""
+    """bert2BERT's FPI, and its stacking."""
 
     def claim(self, ask: Ask) -> Claim:
+        if "depth" in ask.axes:
+            return Claim("none")
         return Claim("approximate" if "hidden" in ask.axes else "exact")
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
@@ -31,6 +48,10 @@ class Bert2Bert(Method):
             Candidate(label, maps, split),
             Candidate(f"{label}, norms as published", maps, split, norms="indexed"),
         ]
+
+    def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
+        whole, rest = divmod(new, old)
+        return copies((*[*range(old)] * whole, *range(old - rest, old)))
 
 
 def circular_maps(request: WidthRequest) -> dict[str, Expansion]:
@@ -44,9 +65,9 @@ def circular_maps(request: WidthRequest) -> dict[str, Expansion]:
 METHOD = Bert2Bert(
     name="bert2bert",
     title="random copies with equal shares, norms copied along (FPI); approximate through a norm",
-    paper="bert2BERT arXiv 2110.07143, section 3.2",
+    paper="bert2BERT arXiv 2110.07143, section 3",
     axes=("hidden", "ffn", "heads", "kv_heads"),
-    verbs=("widen", "grow"),
+    verbs=("widen", "stack", "grow"),
     options=(
         Option("map", "random", "which old unit a new one copies", ("random", "circular")),
         Option("split", "even", "how the copies of a unit share its outgoing weights", ("even", "uneven")),

@@ -1,10 +1,13 @@
-"""`identity`: new blocks that change nothing at first, spread through the stack.
+"""`identity`: new blocks that change nothing at first.
 
 rewrite:   h.0 .. h.{L-1}   ->   old blocks in order, each new one a copy of the block below it
            with every projection that writes the residual stream set to zero
 
-Exact under pre-norm (LLaMA Pro, arXiv 2401.02415; StackingBERT's identity control); under
-post-norm such a block still normalises, so it is no identity.
+           L = 2, L* = 7:   h.0 h.0' h.0' h.1 h.1' h.1' h.1'      (' silent)
+
+Exact under pre-norm (StackingBERT's identity control, `identity.py`; LLaMA Pro, arXiv 2401.02415).
+Under post-norm the block still normalises: its norms are made plain and the last one takes over
+the scale and shift of the layer below, which is exact up to their epsilon (LEMON, arXiv 2310.07999).
 """
 
 from __future__ import annotations
@@ -12,45 +15,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
+from growplan.methods.layers import PLACE, placed
 
 
 class Identity(Method):
-    """Silent blocks."""
+    """Silent blocks, copied or drawn anew."""
 
     def claim(self, ask: Ask) -> Claim:
-        return Claim("exact")
+        return Claim("approximate" if ask.post_norm else "exact")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
-        if options.get("place", "spread") == "end":
-            layers = [LayerSource(i) for i in range(old)]
-            return (*layers, *(LayerSource(old - 1, silent=True) for _ in range(new - old)))
-        return spread(old, new)
+        return placed(old, new, options, fresh_as(options))
 
 
-def spread(old: int, new: int) -> tuple[LayerSource, ...]:
-    """Old layers in order; new block k of N = new - old follows old layer floor((k+1) L / N) - 1."""
-    extra = new - old
-    after = [0] * old
-    for k in range(extra):
-        after[max(0, (k + 1) * old // extra - 1)] += 1
-    out: list[LayerSource] = []
-    for layer, copies in enumerate(after):
-        out.append(LayerSource(layer))
-        out.extend(LayerSource(layer, silent=True) for _ in range(copies))
-    return tuple(out)
+def fresh_as(options: Mapping[str, OptionValue]) -> str:
+    """How a new layer is drawn: empty where the option `new` says `copy`."""
+    return "" if options.get("new", "copy") == "copy" else str(options.get("init", "config"))
 
 
+NEW = (
+    Option(
+        "new",
+        "copy",
+        "what new layers hold: copies of old ones, or fresh values as at the start of training",
+        ("copy", "fresh"),
+    ),
+    Option(
+        "init",
+        "config",
+        "how fresh matrices are drawn: normal with the `config`'s initializer_range, `like` the old ones, "
+        "or `normal(STD)`; biases are 0, norm scales 1",
+    ),
+)
 METHOD = Identity(
     name="identity",
-    title="inserted blocks with zero output projections",
-    paper="LLaMA Pro arXiv 2401.02415",
+    title="inserted blocks with zero output projections, spread evenly",
+    paper="Efficient Training of BERT by Progressively Stacking, ICML 2019 (`identity.py`)",
     verbs=("deepen",),
-    options=(
-        Option(
-            "place",
-            "spread",
-            "where new blocks go: spread through the stack, or at its end",
-            ("spread", "end"),
-        ),
-    ),
+    options=(PLACE, *NEW),
 )

@@ -1,8 +1,11 @@
-"""`interlace`: each layer repeated in place (LiGO's `interlace`, AquilaMoE's interpolation).
+"""`interlace`: each layer repeated in place (LiGO's `interlace`, arXiv 2303.00980).
 
 rewrite:   new layer i   <-   old layer floor(i L / L*)
 
-Preserves nothing by design.
+           L = 3, L* = 6:   h.0 h.0 h.1 h.1 h.2 h.2
+
+Preserves nothing by design. AquilaMoE (arXiv 2408.06567), which calls it interpolation, measures
+a smaller jump of the loss than from stacking: a layer's input is closer to what it knows.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
+from growplan.methods.layers import copies
 
 
 class Interlace(Method):
@@ -19,12 +23,12 @@ class Interlace(Method):
         return Claim("none")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
-        return tuple(LayerSource(i * old // new) for i in range(new))
+        return copies(i * old // new for i in range(new))
 
 
 METHOD = Interlace(
     name="interlace",
     title="each layer repeated in place",
-    paper="LiGO arXiv 2303.00980 (initialisation); AquilaMoE arXiv 2408.06567",
-    verbs=("stack",),
+    paper="LiGO arXiv 2303.00980 (initialisation)",
+    verbs=("stack", "deepen"),
 )

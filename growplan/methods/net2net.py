@@ -27,13 +27,15 @@ from growplan.methods.base import (
     random_map,
 )
 from growplan.methods.heads import head_maps
-from growplan.methods.identity import spread
+from growplan.methods.layers import spread
 
 
 class Net2Net(Method):
     """Random copies, identity blocks."""
 
     def claim(self, ask: Ask) -> Claim:
+        if "depth" in ask.axes and ask.post_norm:
+            return Claim("approximate")
         return Claim("exact", domain_of(ask.axes))
 
     def widen(self, request: WidthRequest) -> list[Candidate]:

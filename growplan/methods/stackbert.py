@@ -2,6 +2,8 @@
 
 rewrite:   h.j   ->   h.j, h.{j+L}, h.{j+2L}, ...      (the whole stack appended again)
 
+           L = 3, L* = 6:   h.0 h.1 h.2 h.0 h.1 h.2
+
 Preserves nothing by design. Embeddings, final norm and head are kept.
 """
 
@@ -9,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from growplan.diagnostics import fail
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
+from growplan.methods.layers import LARGEST_FACTOR, copies, no_depth
 
 
 class StackBert(Method):
@@ -20,13 +22,22 @@ class StackBert(Method):
         return Claim("none")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
-        if new % old:
-            fail(
-                "GP121",
-                f"`stackbert` repeats the whole stack, so {old} layers cannot become {new}",
-                help=(f"use a multiple of {old}", "or `via interlace`, which takes any depth"),
-            )
-        return tuple(LayerSource(i % old) for i in range(new))
+        return whole_stacks("stackbert", old, new)
+
+
+def whole_stacks(name: str, old: int, new: int) -> tuple[LayerSource, ...]:
+    """New layer i is old layer i mod L. Raises GP121 where L does not divide L*."""
+    if new % old:
+        largest = max(LARGEST_FACTOR, new // old + 1)
+        no_depth(
+            name,
+            "repeats the whole stack",
+            old,
+            new,
+            (old * g for g in range(2, largest + 1)),
+            "interlace",
+        )
+    return copies(i % old for i in range(new))
 
 
 METHOD = StackBert(

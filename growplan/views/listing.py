@@ -105,6 +105,7 @@ class MethodReport:
             ("axes", ", ".join(m.axes) or "depth"),
             ("claims", "".join(claims(m))),
             ("paper", m.paper),
+            ("after", m.training),
         ]
         lines = [style.bold(m.name), *labelled([f for f in facts if f[1]], indent=2)]
         _, _, rest = self.doc.partition("\n\n")
@@ -133,6 +134,7 @@ def method_data(m: Method) -> dict[str, Any]:
         "axes": list(m.axes),
         "claim": claim_data(m.claim(Ask(m.axes[:1]))),
         "claims": usual + exceptions,
+        "training": m.training,
         "options": [
             {
                 "name": o.name,

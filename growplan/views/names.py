@@ -41,7 +41,8 @@ HOW = {
     "fresh rows": "new units are drawn like the old ones",
     "bicubic": "positions are interpolated over the grid of patches",
     "stack appended": "the layers, then the same layers again",
-    "layers repeated in place": "each layer follows its copy",
+    "layers copied": "new layers are copies of old ones",
+    "fresh layers": "new layers are drawn as at the start of training",
     "identity blocks": "new layers add nothing yet",
 }
 

@@ -29,6 +29,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -56,6 +57,10 @@ def on_result(change: Callable[[Tensor], Tensor]) -> Fault:
 
 def on_op(change: Callable[[Any], Primitive]) -> Fault:
     return lambda kernel: lambda op, inputs, out: kernel(change(op), inputs, out)
+
+
+def on_own(result: Callable[[Sequence[Operand], Block], Tensor]) -> Fault:
+    return lambda kernel: lambda op, inputs, out: result(inputs, out)
 
 
 def one_element(y: Tensor) -> Tensor:
@@ -145,6 +150,7 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
     },
     ZeroOut: {"shifted": on_op(shifted), "not zeroed": not_zeroed},
     Mask: {"shifted": on_op(shifted), "not zeroed": not_zeroed},
+    Fill: {"not filled": on_own(lambda inputs, out: inputs[0].rows(out.rows))},
     Fresh: {
         "shifted": on_op(shifted),
         "other key": on_op(lambda op: replace(op, key=op.key + "x")),
@@ -183,6 +189,7 @@ WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     SplitColumn: [("bert", "widen hidden 48→96 via fpi"), ("llama", "widen ffn 80→100 via net2net")],
     LnAverage: [("gpt2", "widen hidden 48→64 via fpi")],
     ZeroOut: [("llama", "widen hidden 48→72 via fpi"), ("llama", "deepen depth 2→4 via identity")],
+    Fill: [("bert", "deepen depth 2→4 via identity"), ("gpt2", "deepen depth 2→3, new fresh")],
     Fresh: [("gpt2", "widen hidden 48→64 via fpi"), ("llama", "mask-in ffn 80→100")],
     Mask: [("llama", "mask-in ffn 80→100"), ("gpt2", "mask-in ffn 192→200")],
     Graft: [

@@ -20,6 +20,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -180,6 +181,12 @@ def test_graft(shape: tuple[int, ...]) -> None:
     assert torch.equal(y, random(shape)), "an operand was written to"
 
 
+def test_fill() -> None:
+    x = random((3, 2))
+    x[0, 1] = float("inf")
+    assert torch.equal(run(Fill(Root.rational(3)), [x], (3, 2)), torch.full((3, 2), 3.0, dtype=x.dtype))
+
+
 @pytest.mark.parametrize("op", [Scale(Root(Fraction(2))), RescaleNorm(Root(Fraction(2)))])
 def test_scales(op: Primitive) -> None:
     x = random((4,))
@@ -280,6 +287,7 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (LnAverage(0, ((5, 8),), Root.rational(2)), [(8, 5), (600, 5)], (8, 5)),
     (LnAverage(1, ((3, 5),), Root.rational(2)), [(8, 5), (8, 3)], (8, 5)),
     (ZeroOut(0, ((1, 3), (6, 7))), [(8, 5)], (8, 5)),
+    (Fill(Root.rational(3)), [(8, 5)], (8, 5)),
     (Mask(1, ((1, 3),), "heads", 10), [(8, 5)], (8, 5)),
     (Fresh(0, ((1, 3), (5, 8)), "like", "k"), [(8, 5), (600, 5)], (8, 5)),
     (Fresh(1, ((1, 3),), "normal(0.1)", "k"), [(8, 5), (8, 3)], (8, 5)),

@@ -8,7 +8,7 @@ import pytest
 
 from growplan.algebra import Expansion
 from growplan.check import check_plan
-from growplan.check.types import silent_block_is_identity, writers
+from growplan.check.blocks import in_line_norms, writers
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from tests.check.models import check, model
@@ -78,8 +78,8 @@ def test_derived_defaults_are_written_out() -> None:
 def test_writers_of_the_stream() -> None:
     assert writers(model("gpt2")) == ("h.attn.c_proj", "h.mlp.c_proj")
     assert writers(model("bert")) == ("layer.attention.output.dense", "layer.output.dense")
-    assert silent_block_is_identity(model("gpt2")) and silent_block_is_identity(model("smollm"))
-    assert not silent_block_is_identity(model("bert"))
+    assert in_line_norms(model("gpt2")) == in_line_norms(model("smollm")) == ()
+    assert in_line_norms(model("bert")) == ("layer.attention.output.LayerNorm", "layer.output.LayerNorm")
 
 
 def test_typing_does_not_depend_on_depth() -> None:
@@ -114,7 +114,7 @@ MISTAKES = [
     ("gpt2", "widen hidden x2 via net2net", "GP201", "p.grow:1:1"),
     ("smollm", "widen heads 9→12; widen hidden 576→769", "GP109", None),
     ("bert", "widen hidden 384→512 via bert2bert, expect exact", "GP204", "p.grow:1:1"),
-    ("bert", "deepen depth x2", "GP204", "p.grow:1:1"),
+    ("bert", "deepen depth x2, expect exact", "GP204", "p.grow:1:1"),
     ("gpt2", "stack depth x2, expect exact", "GP204", "p.grow:1:1"),
     ("smollm", "widen heads 9→10", "GP210", None),
     ("smollm", "widen head_dim 64→128 via net2net", "GP114", None),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from growplan.check import check_plan
-from growplan.check.claims import depth_proof
+from growplan.check.depth import depth_proof
 from growplan.check.resolve import Request
 from growplan.diagnostics import DiagnosticError, Source
 from growplan.families import bind, load_family, parse_family
@@ -22,7 +22,7 @@ class _Shuffled(Method):
 
     def deepen(self, old: int, new: int, options: object) -> tuple[LayerSource, ...]:
         order = [1, 0, *range(2, old)]
-        return (*map(LayerSource, order), *(LayerSource(0, silent=True) for _ in range(new - old)))
+        return (*map(LayerSource, order), *(LayerSource(0, "zero") for _ in range(new - old)))
 
 
 def test_silent_blocks_prove_nothing_where_the_old_ones_moved() -> None:

@@ -22,6 +22,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -359,7 +360,32 @@ def grafted(layers: int = 3) -> Graph:
     return b.done()
 
 
+def moved_norm(layers: int = 2) -> Graph:
+    """A silent block after every layer, whose norm is plain; the block carries the old one."""
+    b = _tiny(layers)
+    leaves = sorted({name.split(".", 2)[2] for name in b.before if name.startswith("h.")})
+    for i in range(2 * layers):
+        source, silent = i // 2, i % 2 == 1
+        for leaf in leaves:
+            if silent or "ln_1" not in leaf:
+                layer = (source, i) if i != source else None
+                b.copy(f"h.{i}.{leaf}", f"h.{source}.{leaf}", layer, silent and "c_proj" in leaf)
+                continue
+            plain = Fill(ONE) if leaf.endswith("weight") else ZeroOut(0, ((0, HIDDEN),))
+            ops = [CopyLayer(source, i)] if i != source else []
+            b.make(f"h.{i}.{leaf}", [*ops, plain], f"h.{source}.{leaf}")
+            rows = Expansion.identity(HIDDEN) if leaf.endswith("weight") else E(HIDDEN, ("zero", HIDDEN))
+            constant = ONE if leaf.endswith("weight") else None
+            b.laws.append(TensorLaw(f"h.{i}.{leaf}", f"h.{source}.{leaf}", rows, None, 0, None, constant))
+    b.model |= {name: value for name, value in b.before.items() if not name.startswith("h.")}
+    layers_of = tuple((i // 2, i % 2 == 1) for i in range(2 * layers))
+    sizes = (("depth", 2 * layers),)
+    b.end("deepen", "deepen depth x2 via identity", "approximate", sizes=sizes, layers=layers_of)
+    return b.done()
+
+
 GRAPHS = {
+    "moved_norm": moved_norm,
     "mean_then_stack": mean_then_stack,
     "heads_then_identity": heads_then_identity,
     "masked": masked,

@@ -10,6 +10,7 @@ from growplan.ir.graph import Graph, Node, TensorLaw
 from growplan.ir.primitives import (
     AddNull,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -71,6 +72,8 @@ def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
             out = [zeros[i] if any(a <= i < b for a, b in at) else row for i, row in enumerate(x)]
         case Graft(at=at):
             out = [rest[0][i] if any(a <= i < b for a, b in at) else row for i, row in enumerate(x)]
+        case Fill(value=value):
+            out = [[rational(value)] * len(row) for row in x]
         case Fresh(at=at):
             out = _filled(x, at, lambda: [draw(rng) for _ in x[0]])
         case AddNull():
@@ -174,6 +177,8 @@ def law_holds(law: TensorLaw, old: Matrix, new: Matrix, rng: Random) -> bool:
         old, new = flipped(old), flipped(new)
     if any(cell is None for row in new for cell in row):
         return False
+    if law.constant is not None:
+        return all(cell == rational(law.constant) for row in new for cell in row)
     cols = law.cols or Expansion.identity(len(old[0]))
     e_in = _matrix(cols, rng)
     e_out = _matrix(law.rows, rng)

@@ -16,6 +16,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -93,6 +94,11 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield from _slices(op)
         case ZeroOut():
             yield from _slices(op)
+        case Fill(value=value):
+            yield "doubled", Fill(value * TWO)
+            yield "flipped", Fill(-value)
+            yield "zero out instead", ZeroOut(0, ((0, 1),))
+            yield "drawn instead", Scale(value * TWO)
         case Fresh():
             yield from _slices(op)
         case Mask() | Graft():
@@ -213,13 +219,17 @@ def _steps(step: Step) -> Iterator[tuple[str, Step]]:
 
 
 def _laws(law: TensorLaw) -> Iterator[tuple[str, TensorLaw]]:
+    if law.constant is not None:
+        yield "doubled constant", replace(law, constant=law.constant * TWO)
+        yield "no constant", replace(law, constant=None)
+        return
     for what, e in _maps(law.rows):
         yield f"rows, {what}", replace(law, rows=e)
     if law.cols is not None and law.rows.kinds != {"zero"}:  # 0 . E_in = 0 for any E_in
         for what, e in _maps(law.cols):
             if "copied" not in what:  # a copy whose share is 0 is no lie
                 yield f"cols, {what}", replace(law, cols=e)
-    if law.col_dim is not None:
+    if law.col_dim is not None and law.rows != law.cols:  # of a square matrix that stays, no lie
         yield "dims swapped", replace(law, row_dim=law.col_dim, col_dim=law.row_dim)
         if law.cols is not None and not law.cols.is_identity:
             yield "no columns", replace(law, cols=None, col_dim=None)

@@ -23,6 +23,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -87,6 +88,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(SplitColumn, st.just(dim), split, st.just("first")),
         st.builds(ZeroOut, st.just(dim), slices(n)),
         st.builds(Graft, st.just(dim), slices(n)),
+        st.builds(Fill, roots()),
         st.builds(LnAverage, st.just(dim), slices(n), roots()),
         st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
@@ -195,8 +197,8 @@ def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
         cols = draw(st.none() | st.just(Expansion.identity(4)) | expansions(4, kinds))
         row_dim, col_dim = draw(st.sampled_from([(0, 1), (1, 0), (0, None), (1, None), (2, 0)]))
         source = draw(st.just(tensor) | st.sampled_from(tensors))
-        law = TensorLaw(tensor, source, rows, cols, row_dim, col_dim)
-        if draw(st.booleans()):
+        law = TensorLaw(tensor, source, rows, cols, row_dim, col_dim, draw(st.none() | roots()))
+        if law.constant is None and draw(st.booleans()):
             slices_of = st.builds(Above, st.sampled_from(tensors), st.integers(0, 2), slices(5))
             law = BlockLaw(**vars(law), above=draw(st.none() | slices_of))
         out.append(law)

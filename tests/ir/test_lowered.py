@@ -65,7 +65,7 @@ PLANS: dict[str, dict[str, str]] = {
     },
     "bert2bert": {
         "gpt2": "widen hidden 48→72 via bert2bert",
-        "bert": "widen hidden 48→72 via bert2bert",
+        "bert": "widen hidden 48→72 via bert2bert; stack depth to 3 via bert2bert",
         "smollm": "widen hidden 48→72 via bert2bert, map circular",
     },
     "aki": {
@@ -77,8 +77,15 @@ PLANS: dict[str, dict[str, str]] = {
     "interlace": dict.fromkeys(TEXT, "stack depth to 5 via interlace"),
     "identity": {
         "gpt2": "deepen depth to 3 via identity",
-        "smollm": "deepen depth x2 via identity, place end",
+        "bert": "deepen depth to 5 via identity",
+        "smollm": "deepen depth x2 via identity, place end, new fresh",
     },
+    "llama-pro": dict.fromkeys(SMALL, "deepen depth to 3 via llama-pro"),
+    "interpolate": {"gpt2": "deepen depth to 3 via interpolate"},
+    "gstack": {"smollm": "stack depth via gstack, g 3"},
+    "solar": {"gpt2": "stack depth to 4 via solar", "smollm": "stack depth via solar, m 1"},
+    "midas": {"smollm": "stack depth to 3 via midas"},
+    "mslt": {"bert": "stack depth to 3 via mslt", "gpt2": "stack depth to 3 via mslt, new fresh"},
     "msg": {
         "gpt2": "mask-in ffn 80→96, over 100 steps",
         "bert": "mask-in heads 6→9; widen hidden 48→72 via bert2bert",

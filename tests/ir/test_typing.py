@@ -10,6 +10,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -46,6 +47,7 @@ AT = ((4, 6),)
         (SplitColumn(0, E(4, ("copy", 4), ("copy", 3)), "uneven", "k"), (f32(4, 3),), f32(7, 3)),
         (LnAverage(0, AT, Root()), (f32(6, 3), f32(4, 3)), f32(6, 3)),
         (ZeroOut(1, ((0, 1), (2, 3))), (f32(2, 3),), f32(2, 3)),
+        (Fill(Root()), (f32(6),), f32(6)),
         (Fresh(0, AT, "like", "k"), (f32(6), f32(4)), f32(6)),
         (Fresh(0, AT, "normal(2e-2)", "k"), (f32(6), f32(4)), f32(6)),
         (AddNull(1, TWICE, "centred", "snr(20)", "k"), (f32(3, 8), f32(3, 4)), f32(3, 8)),
@@ -97,6 +99,7 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
         (ZeroOut(0, ((2, 2),)), (f32(6),), "slices 2:2 are empty, or not in order"),
         (ZeroOut(0, ((2, 4), (3, 5))), (f32(6),), "slices 3:5 are empty, or not in order"),
         (ZeroOut(0, ((5, 7),)), (f32(6),), "slices up to 7, dim 0 of f32[6] has 6"),
+        (Fill(Root.rational(0)), (f32(6),), "a tensor of zeros is `zero_out`"),
         (Fresh(0, AT, "like", ""), (f32(6), f32(4)), "a draw needs a key"),
         (
             Fresh(0, AT, "normal(-1)", "k"),

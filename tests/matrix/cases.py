@@ -63,7 +63,7 @@ VARIANTS = (
 )
 
 ANY_SIZE = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
-INSERTED = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
+INSERTED = {"pre-ln": "exact", "rms": "exact", "post-ln": "approximate"}
 EXACT = dict.fromkeys(ANY_SIZE, "exact")
 NONE = dict.fromkeys(ANY_SIZE, "none")
 APPROXIMATE = dict.fromkeys(ANY_SIZE, "approximate")
@@ -137,6 +137,28 @@ GRAFTED = (
     ("llama-mha", "widen hidden 48→72 via aki; widen heads 6→9 via aki"),
     ("llama-mqa-tied", "widen hidden 48→72 via aki; widen heads 6→9 via aki, reading inner"),
     ("llama-wide-heads", "widen heads 6→12 via aki; widen ffn 80→97 via aki"),
+)
+
+
+# layers: (variant, growths, claim)
+DEPTH = (
+    ("bert-mlm", "deepen depth to 5 via identity; widen hidden x2; widen heads x2", "approximate"),
+    (
+        "bert-classify",
+        "widen hidden 48→96; widen heads 6→12; deepen depth to 3 via llama-pro, place end",
+        "approximate",
+    ),
+    ("bert-base", "deepen depth x2 via net2net; deepen depth to 6, new fresh", "approximate"),
+    ("gpt2-tied", "widen hidden 48→72; mask-in heads; deepen depth to 3 via llama-pro", "exact"),
+    ("gpt2-untied", "deepen depth to 3 via llama-pro, place start; widen hidden 48→72", "exact"),
+    ("llama-gqa", "deepen depth to 5 via identity, new fresh; widen ffn to 100", "exact"),
+    ("llama-gqa-tied", "widen hidden 48→72; deepen depth x2 via llama-pro; deepen depth to 7", "exact"),
+    ("gpt2-tied", "stack depth to 4 via solar; widen ffn to 100", "none"),
+    ("gpt2-classify", "widen hidden 48→72 via bert2bert; stack depth to 5 via bert2bert", "none"),
+    ("llama-mha", "stack depth to 3 via midas", "none"),
+    ("llama-wide-heads", "stack depth via gstack, g 3", "none"),
+    ("bert-base", "stack depth to 3 via mslt, new fresh, init normal(0.1)", "none"),
+    ("bert-mlm-untied", "deepen depth to 3 via interpolate", "none"),
 )
 
 

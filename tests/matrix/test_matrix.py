@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from growplan.diagnostics import DiagnosticError
-from tests.matrix.cases import GRAFTED, HEADS_ONLY, VARIANTS, Case, full, pairwise
+from tests.matrix.cases import DEPTH, GRAFTED, HEADS_ONLY, VARIANTS, Case, Variant, full, pairwise
 from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 EXACT = 1e-9  # of the logits' spread, float64
@@ -33,12 +33,15 @@ def check_case(case: Case, tmp_path: Path) -> None:
         assert {d.code for d in refused.value.diagnostics} <= {"GP201", "GP204"}
         assert not (tmp_path / "target").exists()
         return
-    grown = grow(source, case.steps, tmp_path / "target")
-    assert grown.typed.claim.strength == case.claim
-    inner, stock = differences(case.variant.architecture, grown)
-    if case.claim == "exact":
+    keeps_claim(case.variant, grow(source, case.steps, tmp_path / "target"), case.claim)
+
+
+def keeps_claim(variant: Variant, grown: Grown, claim: str) -> None:
+    assert grown.typed.claim.strength == claim
+    inner, stock = differences(variant.architecture, grown)
+    if claim == "exact":
         assert inner < EXACT
-        assert stock < (STOCK_RMS if case.variant.norm == "rms" else EXACT)
+        assert stock < (STOCK_RMS if variant.norm == "rms" else EXACT)
     else:
         assert inner > 1e-6, "a claim below exact without a counterexample"
         assert torch.isfinite(torch.tensor([inner, stock])).all()
@@ -58,11 +61,13 @@ def test_full(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("variant", "steps"), HEADS_ONLY)
 def test_heads(variant: str, steps: str, tmp_path: Path) -> None:
     source = write_source(BY_NAME[variant], tmp_path / "source")
-    grown = grow(source, steps, tmp_path / "target")
-    assert grown.typed.claim.strength == "exact"
-    inner, stock = differences(BY_NAME[variant].architecture, grown)
-    assert inner < EXACT
-    assert stock < (STOCK_RMS if BY_NAME[variant].norm == "rms" else EXACT)
+    keeps_claim(BY_NAME[variant], grow(source, steps, tmp_path / "target"), "exact")
+
+
+@pytest.mark.parametrize(("variant", "steps", "claim"), DEPTH)
+def test_depth(variant: str, steps: str, claim: str, tmp_path: Path) -> None:
+    source = write_source(BY_NAME[variant], tmp_path / "source")
+    keeps_claim(BY_NAME[variant], grow(source, steps, tmp_path / "target"), claim)
 
 
 @pytest.mark.parametrize(("variant", "steps"), GRAFTED)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from growplan.check.typed import TypedPlan
-from tests.matrix.run import grow, ids_for
+from tests.matrix.run import grow, inputs_for
 from tests.tiny import tiny_checkpoint
 
 ZERO = 1e-14  # of the largest gradient: what float64 leaves of a sum that cancels
@@ -64,7 +64,7 @@ def step(tmp_path_factory: pytest.TempPathFactory) -> Step:
         grown = grow(source(family), steps, tmp_path_factory.mktemp("grown") / "target")
         loaded = getattr(transformers, CLASSES[family])
         model = loaded.from_pretrained(grown.target, dtype=torch.float64, attn_implementation="eager").eval()
-        ids = ids_for(31, 24)
+        ids = inputs_for(grown.typed.source)
         logits = model(ids).logits.flatten(0, 1)
         labels = torch.randint(0, 31, (len(logits),), generator=torch.Generator().manual_seed(1))
         torch.nn.functional.cross_entropy(logits, labels).backward()

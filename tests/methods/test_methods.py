@@ -10,27 +10,34 @@ from growplan.algebra import Expansion
 from growplan.methods import get_method, method_names
 from growplan.methods.base import Method, Option, OptionValue, WidthRequest
 from growplan.methods.heads import head_maps
-from growplan.methods.identity import spread
+from growplan.methods.layers import spread
 
 METHODS = [method for name in method_names() if (method := get_method(name)) is not None]
 OPTIONS = [(method, option) for method in METHODS for option in method.options]
 SIZES = {"hidden": 48, "ffn": 48, "heads": 6, "kv_heads": 6, "vocab": 31, "positions": 24, "depth": 4}
 
 
+WITH = {("identity", "init"): {"new": "fresh"}, ("mslt", "init"): {"new": "fresh"}}  # where it is read
+ASKS_DEPTH = {("gstack", "g"): 3, ("solar", "m"): 1}  # options that stand for a size
+
+
 def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     """What a method makes of a growth of one of its axes, or of depth."""
     if not method.axes:
-        return method.deepen(4, 7, options)
+        asked = method.depth(4, options)
+        return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
     axis = next(a for a in ("ffn", "heads") if a in method.axes)
     return method.widen(WidthRequest({axis: (SIZES[axis], 2 * SIZES[axis] - 1)}, SIZES, "key", options))
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])
 def test_every_option_is_read(method: Method, option: Option) -> None:
-    values = option.choices or (option.default, "normal(0.5)")
-    found = [proposed(method, {option.name: value}) for value in values]
+    more = WITH.get((method.name, option.name), {})
+    other = ASKS_DEPTH.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
+    values = option.choices or (option.default, other)
+    found = [proposed(method, {**more, option.name: value}) for value in values]
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
-    assert proposed(method, {}) == proposed(method, {option.name: option.default})
+    assert proposed(method, more) == proposed(method, {**more, option.name: option.default})
 
 
 @pytest.mark.parametrize("name", ["net2net", "bert2bert"])

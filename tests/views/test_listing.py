@@ -69,7 +69,7 @@ def test_claims_in_words(table: Mapping[tuple[str, bool], str], shown: str) -> N
 
 
 def test_the_claims_that_are_listed_are_those_of_a_plan() -> None:
-    assert "".join(claims(_method("bert2bert"))) == "exact; approximate: hidden"
+    assert "".join(claims(_method("bert2bert"))) == "exact; approximate: hidden; none: depth"
     assert "".join(claims(_method("fpi"))) == "exact"
     typed: TypedPlan = check("gpt2", "widen hidden 768→1024 via bert2bert")
     assert typed.steps[0].promised == Claim("approximate")

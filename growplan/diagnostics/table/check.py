@@ -88,8 +88,9 @@ CODES = {
     ),
     "GP121": Code(
         "The method cannot make this number of layers.",
-        "`stackbert` appends whole copies of the stack.",
-        "Use a multiple of the number of layers, or another method.",
+        "Each method has its layer map: `stackbert` and `gstack` append whole copies of the stack, `solar`"
+        " joins two of equal length, `llama-pro` puts one block after each group of equal size.",
+        "Use one of the depths named, or the method that takes any.",
     ),
     "GP130": Code(
         "The plan names no source checkpoint.",
@@ -121,6 +122,16 @@ CODES = {
         "Query heads and kv heads cannot be laid out in groups.",
         "A config maps query head j to kv head floor(j * KV / H): groups are contiguous and equal.",
         "Use one of the head counts named.",
+    ),
+    "GP221": Code(
+        "An option asks for another number of layers than the plan's size.",
+        "Options such as `g` of `gstack` and `m` of `solar` determine the depth alone.",
+        "Leave out the size or the option.",
+    ),
+    "GP222": Code(
+        "An option has a number that does not fit the model's layers.",
+        "`block` of `midas` must divide the number of layers; `m` of `solar` may be half of it at most.",
+        "Use one of the numbers named.",
     ),
     "GP901": Code(
         "Copies share their outgoing weights evenly.",

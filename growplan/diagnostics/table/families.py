@@ -68,6 +68,12 @@ CODES = {
         "Which one a library reads differs between versions.",
         "Remove the key that does not belong to this family.",
     ),
+    "GP322": Code(
+        "A config list with one entry for each layer has another length.",
+        "The family says of the key that its list runs over the layers; a growth in depth carries each"
+        " layer's entry along, which a list of another length does not allow.",
+        "Correct the list in config.json.",
+    ),
     "GP330": Code(
         "Tensors that the config calls for are not in the checkpoint.",
         "transformers would fill them with random numbers and only warn.",

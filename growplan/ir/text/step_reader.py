@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from lark import Token
 
-from growplan.algebra import Expansion
+from growplan.algebra import Expansion, Root
 from growplan.diagnostics import Span, fail
 from growplan.ir.graph import (
     Above,
@@ -44,6 +44,7 @@ class _LawDraft:
     span: Span
     blocks: bool = False
     above: Above | None = None
+    constant: Root | None = None
 
 
 class StepReader:
@@ -229,7 +230,8 @@ class StepReader:
     def _draft(self, tree: Parsed, tensor: str, home: str | None, terms: Terms) -> _LawDraft:
         draft = self._plain_draft(tree, tensor, home, terms)
         if tree.data == "law":
-            return draft
+            constant = first(tree, "constant")
+            return draft if constant is None else replace(draft, constant=terms.constant(constant))
         graft = first(tree, "grafted")
         if graft is None:
             return replace(draft, blocks=True)
@@ -265,7 +267,8 @@ class StepReader:
 
         rows = sized(draft.rows, draft.row_dim)
         cols = sized(draft.cols, draft.col_dim) if draft.reads else None
-        law = TensorLaw(draft.tensor, draft.source, rows, cols, draft.row_dim, draft.col_dim)
+        dims = (draft.row_dim, draft.col_dim)
+        law = TensorLaw(draft.tensor, draft.source, rows, cols, *dims, draft.constant)
         return BlockLaw(**vars(law), above=draft.above) if draft.blocks else law
 
 

@@ -86,6 +86,10 @@ class TensorTexts:
         return last.type != before or last.type != inferred_type(self.graph, last)
 
     def _law(self, law: TensorLaw, home: str | None, value: str | None) -> str:
+        constant = "" if law.constant is None else f" constant {law.constant}"
+        return self._maps(law, home, value) + constant
+
+    def _maps(self, law: TensorLaw, home: str | None, value: str | None) -> str:
         shape = self.graph.nodes[value].type.shape if value is not None else ()
         word = "blocks" if isinstance(law, BlockLaw) else "law"
         source = word + " " + ("" if law.source == home else f"of {words.name(law.source)} ")

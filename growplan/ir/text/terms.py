@@ -18,6 +18,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -132,6 +133,9 @@ class Terms:
         q = Fraction(*parts)
         signed = -q if tokens(tree, "MINUS") else q
         return Root(signed) if tree.data == "square_root" else Root.rational(signed)
+
+    def constant(self, tree: Parsed) -> Root:
+        return self.root(trees(tree, "rational", "square_root")[0])
 
     # maps ------------------------------------------------------------------------------------------
 
@@ -261,6 +265,7 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "split_column": _split,
     "ln_average": lambda tree, p: LnAverage(p.dim(tree), p.at(tree), p.root(tree) or ONE),
     "zero_out": lambda tree, p: ZeroOut(p.dim(tree), p.at(tree)),
+    "fill": lambda tree, p: Fill(p.root(tree) or ONE),
     "fresh": lambda tree, p: Fresh(p.dim(tree), p.at(tree), p.init(tree), p.key(tree)),
     "add_null": _add_null,
     "mask": _mask,

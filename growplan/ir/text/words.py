@@ -13,6 +13,7 @@ from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
+    Fill,
     Fresh,
     Graft,
     LnAverage,
@@ -35,11 +36,12 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_null after approximate as at bitwise blocks by centred claim cols copy copy_layer dim drop
-        duplicate_row even false for free fresh from graft grafted grid growir hole i in key keys law
-        layers let like ln_average load map mask mean measure model none normal null of origin over
-        paired plan resample resampled rescale_norm rest rows same scale set_config silent sizes snr
-        source split_column sqrt step store stream times true unchanged uneven with zero zero_out
+        add_null after approximate as at bitwise blocks by centred claim cols constant copy copy_layer
+        dim drop duplicate_row even false fill for free fresh from graft grafted grid growir hole i in
+        key keys law layers let like ln_average load map mask mean measure model none normal null of
+        origin over paired plan resample resampled rescale_norm rest rows same scale set_config silent
+        sizes snr source split_column sqrt step store stream times true unchanged uneven with zero
+        zero_out
         """,
     )
 )
@@ -142,6 +144,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     SplitColumn: _split,
     LnAverage: _average,
     ZeroOut: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
+    Fill: lambda op, at: f" {op.value}",
     Fresh: _fresh,
     AddNull: _add_null,
     Mask: _mask,

@@ -1,0 +1,48 @@
+"""`midas`: gradual stacking in the middle (Saunshi et al., arXiv 2409.19044).
+
+rewrite:   B.1 ... B.k   ->   B.1 ... B.m, B.m, ... B.k      blocks of b layers, k = L / b,
+           m = ceil(k / 2), as often as it takes to have L* layers
+
+           L = 6, b = 2, L* = 8:   h.0 h.1 | h.2 h.3 | h.2 h.3 | h.4 h.5
+
+The paper grows by one block a stage. Preserves nothing by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import gcd
+
+from growplan.diagnostics import fail
+from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
+from growplan.methods.layers import LARGEST_FACTOR, copies, no_depth
+
+
+class Midas(Method):
+    """The middle block again."""
+
+    def claim(self, ask: Ask) -> Claim:
+        return Claim("none")
+
+    def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
+        block = int(options.get("block", 0)) or gcd(old, new - old)
+        if block < 1 or old % block:
+            ways = ", ".join(str(b) for b in range(1, old + 1) if old % b == 0)
+            fail("GP222", f"{old} layers are not made of blocks of {block}", help=f"`block` may be {ways}")
+        if (new - old) % block:
+            legal = (old + block * count for count in range(1, LARGEST_FACTOR * old))
+            no_depth("midas", f"adds whole blocks of {block} layers", old, new, legal, "interlace")
+        end = -(-old // block // 2) * block
+        middle = range(end - block, end)
+        return copies((*range(end), *list(middle) * ((new - old) // block), *range(end, old)))
+
+
+METHOD = Midas(
+    name="midas",
+    title="the middle block of layers repeated in place",
+    paper="MIDAS, On the Inductive Bias of Stacking, arXiv 2409.19044",
+    verbs=("stack", "deepen"),
+    options=(
+        Option("block", 0, "layers of a block; 0: the most that divide both L and L* - L", counts="depth"),
+    ),
+)
