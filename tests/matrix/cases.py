@@ -137,6 +137,8 @@ GRAFTED = (
     ("llama-mha", "widen hidden 48→72 via aki; widen heads 6→9 via aki"),
     ("llama-mqa-tied", "widen hidden 48→72 via aki; widen heads 6→9 via aki, reading inner"),
     ("llama-wide-heads", "widen heads 6→12 via aki; widen ffn 80→97 via aki"),
+    ("vit-base", "grow hidden 48→64, heads 6→8, ffn 80→100 via aki"),
+    ("deit-teacher", "grow hidden 48→72, heads 6→9, ffn 80→131 via aki, reading inner"),
 )
 
 

@@ -54,6 +54,17 @@ LAYERS: dict[str, tuple[str, dict[str, Matrix]]] = {
             "output.dense": Matrix("ffn", ("hidden",)),
         },
     ),
+    "vit": (
+        "encoder.layer.{}.",
+        {
+            "attention.attention.query": Matrix("hidden", ("q",)),
+            "attention.attention.key": Matrix("hidden", ("kv",)),
+            "attention.attention.value": Matrix("hidden", ("kv",)),
+            "attention.output.dense": Matrix("q", ("hidden",)),
+            "intermediate.dense": Matrix("hidden", ("ffn",)),
+            "output.dense": Matrix("ffn", ("hidden",)),
+        },
+    ),
     "llama": (
         "model.layers.{}.",
         {
@@ -70,10 +81,16 @@ LAYERS: dict[str, tuple[str, dict[str, Matrix]]] = {
 NORMS = {
     "gpt2": ("ln_1", "ln_2"),
     "bert": ("attention.output.LayerNorm", "output.LayerNorm"),
+    "vit": ("layernorm_before", "layernorm_after"),
     "llama": ("input_layernorm", "post_attention_layernorm"),
 }
-LAST_NORM = {"gpt2": "transformer.ln_f", "bert": "cls.predictions.transform.LayerNorm", "llama": "model.norm"}
-HEAD = {"gpt2": "lm_head", "bert": "cls.predictions.decoder", "llama": "lm_head"}
+LAST_NORM = {
+    "gpt2": "transformer.ln_f",
+    "bert": "cls.predictions.transform.LayerNorm",
+    "vit": "layernorm.",
+    "llama": "model.norm",
+}
+HEAD = {"gpt2": "lm_head", "bert": "cls.predictions.decoder", "vit": "pooler.dense", "llama": "lm_head"}
 
 
 def units(e: Expansion) -> MAP:
@@ -136,8 +153,10 @@ def expected(
             out[key] = fpi(w, hidden, hidden)
         elif key == HEAD[family] + ".weight":
             out[key] = fpi(w, np.arange(len(w)), hidden)
-        elif key in ("cls.predictions.bias", "cls.predictions.decoder.bias"):
+        elif key in ("cls.predictions.bias", "cls.predictions.decoder.bias", "pooler.dense.bias"):
             out[key] = w
+        elif "patch_embeddings" in key:  # kernels: a row per unit
+            out[key] = w[hidden]
         else:  # embeddings, and vectors of the stream
             out[key] = w[..., hidden]
     return out

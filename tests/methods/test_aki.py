@@ -20,6 +20,7 @@ CASES = [
     "llama-gqa",
     "llama-mha",
     "llama-mqa-tied",
+    "vit-base",
 ]
 
 

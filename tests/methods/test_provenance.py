@@ -30,7 +30,7 @@ def files(result: Grown) -> tuple[dict[str, MAP], dict[str, MAP]]:
     return load_file(result.source / "model.safetensors"), load_file(result.target / "model.safetensors")
 
 
-@pytest.mark.parametrize("name", ["gpt2-tied", "bert-mlm", "llama-gqa"])
+@pytest.mark.parametrize("name", ["gpt2-tied", "bert-mlm", "vit-base", "llama-gqa"])
 @pytest.mark.parametrize("steps", LAYER_SOURCES)
 def test_every_layer_is_the_one_the_paper_names(name: str, steps: str, tmp_path: Path) -> None:
     depth, source_of = LAYER_SOURCES[steps]
@@ -58,7 +58,9 @@ def test_the_layers_of_a_source_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("map", ["random", "circular"])
-@pytest.mark.parametrize("name", ["gpt2-tied", "gpt2-untied", "bert-mlm", "bert-mlm-untied", "llama-gqa"])
+@pytest.mark.parametrize(
+    "name", ["gpt2-tied", "gpt2-untied", "bert-mlm", "bert-mlm-untied", "vit-base", "llama-gqa"]
+)
 def test_every_block_of_fpi(name: str, map: str, tmp_path: Path) -> None:
     """bert2BERT's FPI: W[g_out][:, g_in] / C(g_in), norms by index, the tied head's norm divided."""
     steps = f"grow hidden 48→72, heads 6→9, ffn 80→100 via bert2bert, map {map}"

@@ -110,3 +110,25 @@ def test_deeper_repeats_the_layers_and_claims_nothing(
     assert float(similar.min()) < 0.999
     record = json.loads((folder / "growth.json").read_text(encoding="utf-8"))
     assert "none" in json.dumps(record["steps"])
+
+
+def test_aki_takes_new_units_of_the_layer_above(minilm: Path, tmp_path: Path) -> None:
+    """The formula on the files alone: rows of layer l + 1, columns divided by their counts."""
+    from safetensors.torch import load_file
+
+    plan = tmp_path / "aki.grow"
+    plan.write_text(
+        "grow hidden 384→512, heads 12→16, ffn 1536→2048 via aki, map circular\n", encoding="utf-8"
+    )
+    folder = apply(plan, minilm, tmp_path / "512")
+    old, new = (load_file(f / "model.safetensors") for f in (minilm, folder))
+    name, columns = "encoder.layer.{}.intermediate.dense.{}", torch.arange(512) % 384
+    share = 1 / torch.bincount(columns)[columns]
+    for layer in range(6):
+        above = min(layer + 1, 5)  # the top layer has none above
+        w = torch.cat([old[name.format(i, "weight")] for i in (layer, above)])[:2048]
+        assert torch.equal(new[name.format(layer, "weight")], w[:, columns] * share)
+        b = torch.cat([old[name.format(i, "bias")] for i in (layer, above)])[:2048]
+        assert torch.equal(new[name.format(layer, "bias")], b)
+    (step,) = json.loads((folder / "growth.json").read_text(encoding="utf-8"))["steps"]
+    assert step["proof"] == "none" and step["measured"]["rebuilt"] == 103
