@@ -178,8 +178,7 @@ def _claim(request: Request, method: Method, before: Model) -> Claim:
     expect = request.step.expect if request.step is not None else None
     if expect is not None:
         return Claim(expect)
-    options = request.step.options if request.step is not None else {}
-    return method.claim(Ask(tuple(request.grow), options, in_line_norms(before) != ()))
+    return method.claim(Ask(tuple(request.grow), request.options, in_line_norms(before) != ()))
 
 
 def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:
@@ -191,6 +190,5 @@ def step_text(request: Request) -> str:
     """The canonical line: `widen hidden 384→768 via fpi`; axes that follow, which come last, are left out."""
     shown = list(request.grow.items())[: len(request.step.growths) if request.step is not None else None]
     parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown)
-    options = request.step.options if request.step is not None else {}
-    tail = "".join(f", {key} {value}" for key, value in options.items())
+    tail = "".join(f", {key} {value}" for key, value in request.options.items())
     return f"{request.verb} {parts} via {request.via}{tail}"

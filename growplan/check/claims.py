@@ -8,6 +8,8 @@ from fractions import Fraction
 from functools import reduce
 
 from growplan.algebra import Expansion
+from growplan.check.blocks import in_line_norms
+from growplan.check.branches import BRANCH, branches
 from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
@@ -50,11 +52,13 @@ def weakest(claims: Sequence[Claim]) -> Claim:
 
 def prove_width(request: Request, method: Method, model: Model, promised: Claim, key: str) -> StepProof:
     """Take the first candidate that types. Raises GP201 (none does) or GP204 (too weak)."""
-    asked = WidthRequest(request.grow, model.sizes, key, request.step.options if request.step else {})
+    asked = WidthRequest(request.grow, model.sizes, key, request.options)
     refusals: list[tuple[Candidate, Refusal]] = []
     for proposed in method.widen(asked):
         grows = proposed.grid is not None or any(e.size != e.old for e in proposed.maps.values())
         candidate = proposed if grows else replace(proposed, label="unchanged")
+        if BRANCH in candidate.maps and not branches(model):
+            continue
         try:
             typing = type_model(model, candidate)
         except Refusal as refusal:
@@ -92,6 +96,8 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.graft:
         reasons.append(NO_GRAFT)
+    if any(rewrite.noise is not None for rewrite in typing.rewrites.values()):
+        reasons.append("noise on the copies of a unit cancels where they are read: N·E_in = 0")
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     read = tuple(axis for axis in request.grow if axis in typing.inputs)
@@ -139,8 +145,11 @@ def _rope_config(model: Model, typing: Typing) -> tuple[tuple[str, object], ...]
 
 
 def _notes(refusals: Sequence[tuple[Candidate, Refusal]], model: Model) -> list[tuple[str, str]]:
-    notes = []
-    for candidate, refusal in refusals:
+    """What each candidate needs and was given; one that fails as another did is not listed again."""
+    notes: list[tuple[str, str]] = []
+    for i, (candidate, refusal) in enumerate(refusals):
+        if any((r.needs, r.module) == (refusal.needs, refusal.module) for _, r in refusals[:i]):
+            continue
         where = f" ({refusal.module})" if refusal.module else ""
         notes.append((candidate.label, f"needs {refusal.needs}{where}"))
         notes.append(("found", refusal.found))
@@ -155,9 +164,21 @@ def _impossible(
         "GP201",
         f"`{request.via}` cannot grow {what} in the {model.family.name} family",
         request.span,
-        tuple(_notes(refusals, model)),
+        (*_notes(refusals, model), *_post_norm(request, model)),
         tuple(_ways_out(request, model)),
     )
+
+
+def _post_norm(request: Request, model: Model) -> list[tuple[str, str]]:
+    """Why no size but a multiple is exact where norms stand in the residual stream."""
+    old, new = request.grow.get("hidden", (1, 1))
+    if new % old == 0 or in_line_norms(model) == ():
+        return []
+    reason = (
+        "post-norm: a norm puts its constant shift on every unit that is no copy, so the next sum holds "
+        "neither the mean of its units there nor zero; and unevenly copied units move its mean"
+    )
+    return [("why", reason)]
 
 
 def _too_weak(
@@ -224,7 +245,11 @@ def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool
     method = get_method(name)
     if method is None or not set(grow) <= set(method.axes):
         return False
-    for candidate in method.widen(WidthRequest(grow, model.sizes, "")):
+    try:
+        candidates = method.widen(WidthRequest(grow, model.sizes, ""))
+    except DiagnosticError:
+        return False
+    for candidate in candidates:
         try:
             typing = type_model(model, candidate)
         except Refusal:

@@ -33,7 +33,7 @@ WIDE = 80  # of a list of layers in a reason
 def depth_proof(request: Request, method: Method, model: Model, promised: Claim) -> StepProof:
     """Layers copied, inserted or drawn. Raises GP204 where the claim asks for more than is proved."""
     old, new = request.grow["depth"]
-    layers = method.deepen(old, new, request.step.options if request.step else {})
+    layers = method.deepen(old, new, request.options)
     assert len(layers) == new
     part = _proved(model, layers, old)
     if not part.proof.claim.covers(promised):

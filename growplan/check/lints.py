@@ -15,7 +15,7 @@ from growplan.families.model import Model
 from growplan.methods import get_method
 from growplan.methods.base import Claim
 
-TWINS = ("even", "own")  # shares under which the copies of a unit get one gradient
+TWINS = ("even", "own")  # shares under which copies may trade places, and so get one gradient
 ZERO = ("normal(0)", "normal(0.0)")
 INPUTS = ("vocab", "positions")  # rows that are looked up: zero ones learn when they are seen
 
@@ -30,15 +30,15 @@ def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim)
 
 
 def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
-    """Copies with even shares and no noise get identical gradients and stay identical."""
+    """Copies that trade places without a change get identical gradients and stay identical."""
     found = [(step, axes) for step in steps if (axes := twin_axes(step))]
     if not found:
         return
     ways = [_split(step) for step, _ in found]
     yield Diagnostic(
         "GP901",
-        f"copies of {_named(axis for _, axes in found for axis in axes)} share their weights evenly: "
-        "a deterministic optimiser keeps them identical for ever",
+        f"copies of {_named(axis for _, axes in found for axis in axes)} "
+        f"{_alike(step for step, _ in found)}: a deterministic optimiser keeps them identical for ever",
         found[0][0].span,
         help=tuple(dict.fromkeys(ways)),
         severity="warning",
@@ -46,11 +46,10 @@ def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
 
 
 def twin_axes(step: TypedStep) -> list[str]:
-    """The axes whose copies get one and the same gradient in `step`."""
-    if not step.rewrites or step.rewrites[0].shares not in TWINS or any(r.noise for r in step.rewrites):
-        return []
+    """The axes whose copies get one and the same gradient in `step`: all that reads them reads them alike."""
     above = _grafted_axes(step)
-    return [axis for axis, e in step.maps.items() if e.most_copies > 1 and axis not in above]
+    copied = [axis for axis, e in step.maps.items() if e.most_copies > 1 and axis not in above]
+    return [axis for axis in copied if _read_alike(axis, step)]
 
 
 def _grafted_axes(step: TypedStep) -> set[str]:
@@ -63,11 +62,24 @@ def _grafted_axes(step: TypedStep) -> set[str]:
     return found
 
 
+def _read_alike(axis: str, step: TypedStep) -> bool:
+    inner = {t.module.name for t in step.typings if t.module.ins is not None and axis in t.module.ins.axes}
+    readers = [r for r in step.rewrites if r.module in inner and r.cols is not None]
+    return bool(readers) and all(r.noise is None and r.shares in TWINS for r in readers)
+
+
+def _alike(steps: Iterable[TypedStep]) -> str:
+    own = all(r.shares == "own" for step in steps for r in step.rewrites)
+    return "read each their own" if own else "share their weights evenly"
+
+
 def _split(step: TypedStep) -> str:
     method = get_method(step.method)
     choices = {o.name: o.choices for o in method.options} if method is not None else {}
     if "uneven" in choices.get("split", ()):
         return "`split uneven`, which is as exact"
+    if "snr_db" in choices:
+        return "`snr_db 20`: noise that cancels, as exact"
     return "`via bert2bert, split uneven`, whose copies get shares of their own"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
 
@@ -13,7 +13,7 @@ from growplan.families.expr import size_names
 from growplan.families.model import Family, Model
 from growplan.families.sizes import DEEPEST, LARGEST
 from growplan.language.plan import Growth, Step
-from growplan.methods.base import WIDTH_AXES
+from growplan.methods.base import WIDTH_AXES, OptionValue
 
 GROWABLE = (*WIDTH_AXES, "head_dim", "depth", "experts", "image")
 Relation = tuple[str, str]  # left == right, over axes
@@ -30,6 +30,12 @@ class Request:
     grow: Mapping[str, tuple[int, int]]
     span: Span | None
     implied: str | None = None
+    inherited: Mapping[str, OptionValue] = field(default_factory=dict)  # options of the step that implies it
+
+    @property
+    def options(self) -> Mapping[str, OptionValue]:
+        """Options of the method: those of the line, or of the step that implies this one."""
+        return self.step.options if self.step is not None else self.inherited
 
 
 def axis_of(growth: Growth, family: Family, sizes: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from typing import TypeGuard
 
 from growplan.check import images
 from growplan.check.resolve import (
@@ -183,6 +184,14 @@ def _check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             names = f"its options: {', '.join(known) or 'none'}"
             message = f"`{method.name}` has no option `{key}`"
             yield Diagnostic("GP115", message, step.place(key), help=(names,))
+        elif option.range is not None and _is_number(value):
+            low, high = option.range
+            if not low <= float(value) <= high:
+                ways = f"a number from {low:g} to {high:g}"
+                yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
+        elif option.range is not None and value not in option.choices:
+            ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
         elif option.choices and value not in option.choices:
             ways = f"one of: {', '.join(option.choices)}"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
@@ -207,6 +216,10 @@ def _fits(option: Option, value: OptionValue) -> bool:
     if isinstance(option.default, bool) or not isinstance(option.default, int | float):
         return True
     return not isinstance(value, bool) and isinstance(value, (int, type(option.default)))
+
+
+def _is_number(value: OptionValue) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_init(text: str) -> bool:
@@ -248,7 +261,8 @@ def implied(
         if new > model.sizes[axis]:
             grow = with_kv_heads({axis: (model.sizes[axis], new)}, model)
             reason = f"{left} = {right}"
-            return Request(None, f"{opener.id}/{axis}", "widen", opener.via, grow, opener.span, reason)
+            id = f"{opener.id}/{axis}"
+            return Request(None, id, "widen", opener.via, grow, opener.span, reason, opener.options)
     if broken is not None:
         raise broken
     fail(

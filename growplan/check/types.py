@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from growplan.algebra import Expansion
 from growplan.check import norms, rules
+from growplan.check.branches import BRANCH, branches
 from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
@@ -89,6 +90,7 @@ class TypeOps:
         self.candidate = candidate
         self.typing = Typing()
         self.roles = attention_roles(model)
+        self.branches = branches(model) if BRANCH in candidate.maps else frozenset[str]()
         self._norm_inputs: dict[str, Expansion] = {}
 
     # modules ------------------------------------------------------------------------------
@@ -197,6 +199,8 @@ class TypeOps:
     def _parts(self, module: Module) -> list[Expansion]:
         """E of each summand of a module's output, queries and keys by their role."""
         maps, out = self.candidate.maps, []
+        if BRANCH in maps and module.name in self.branches:
+            maps = {**maps, "hidden": maps[BRANCH]}
         for i, axis in enumerate(module.outs.split()):
             own = maps.get(f"head_dim/{self.roles.get((module.name, i))}")
             out.append(axis.expansion({**maps, "head_dim": own} if own else maps, self.model.sizes))
@@ -269,7 +273,7 @@ class TypeOps:
     def _tied(self, embedding: Act | Module, x: Act | Module) -> Act:
         assert isinstance(embedding, Module) and isinstance(x, Act)
         assert embedding.ins is not None
-        e_hidden, e_vocab = self._expand(embedding.outs), self._expand(embedding.ins)
+        e_hidden, e_vocab = reduce(add, self._parts(embedding)), self._expand(embedding.ins)
         target = rules.tied_target(e_hidden)
         if x.map != target:
             norm = self.model.modules.get(x.producer or "")

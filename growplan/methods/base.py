@@ -65,6 +65,7 @@ class Option:
     default: OptionValue
     doc: str
     choices: tuple[str, ...] = ()  # empty: any value of the default's type
+    range: tuple[float, float] | None = None  # numbers that it takes, beside any choices
     counts: str = ""
 
 
@@ -181,6 +182,26 @@ class Method:
     def depth(self, old: int, options: Mapping[str, OptionValue]) -> int | None:
         """The number of layers that the options alone ask for; None where the plan must say it."""
         return None
+
+
+NOISE = Option(
+    "noise",
+    "off",
+    "noise that cancels over the copies of a unit, this many decibels below the weights that read them",
+    ("off",),
+    range=(-200, 200),
+)
+
+
+def noise_of(options: Mapping[str, OptionValue]) -> Noise | None:
+    """The null term that the option `noise` asks for."""
+    snr = decibels(options.get("noise", "off"))
+    return None if snr is None else Noise("centred", snr)
+
+
+def decibels(value: OptionValue) -> str | None:
+    """`snr(DB)`, or None for `off`."""
+    return None if value == "off" else f"snr({value})"
 
 
 def domain_of(axes: tuple[str, ...]) -> Domain:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from growplan.algebra import Expansion
 from growplan.methods.base import (
+    NOISE,
     Ask,
     Candidate,
     Claim,
@@ -25,6 +26,7 @@ from growplan.methods.base import (
     Option,
     OptionValue,
     WidthRequest,
+    noise_of,
 )
 from growplan.methods.heads import head_maps
 from growplan.methods.layers import copies
@@ -42,11 +44,11 @@ class Bert2Bert(Method):
     def widen(self, request: WidthRequest) -> list[Candidate]:
         circular = request.options.get("map", "random") == "circular"
         maps = circular_maps(request) if circular else random_maps(request)
-        split = str(request.options.get("split", "even"))
+        split, noise = str(request.options.get("split", "even")), noise_of(request.options)
         label = "circular copies" if circular else "random copies"
         return [
-            Candidate(label, maps, split),
-            Candidate(f"{label}, norms as published", maps, split, norms="indexed"),
+            Candidate(label, maps, split, noise=noise),
+            Candidate(f"{label}, norms as published", maps, split, norms="indexed", noise=noise),
         ]
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
@@ -71,5 +73,6 @@ METHOD = Bert2Bert(
     options=(
         Option("map", "random", "which old unit a new one copies", ("random", "circular")),
         Option("split", "even", "how the copies of a unit share its outgoing weights", ("even", "uneven")),
+        NOISE,
     ),
 )

@@ -15,7 +15,17 @@ from fractions import Fraction
 from itertools import product
 
 from growplan.algebra import ONE, Expansion, Kind, Root, Run
-from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest, domain_of
+from growplan.methods.base import (
+    NOISE,
+    Ask,
+    Candidate,
+    Claim,
+    Method,
+    Option,
+    WidthRequest,
+    domain_of,
+    noise_of,
+)
 from growplan.methods.heads import head_maps
 
 
@@ -27,15 +37,14 @@ class Fpi(Method):
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         split = str(request.options.get("split", "uneven"))
-        init = str(request.options.get("init", "like"))
+        init, noise = str(request.options.get("init", "like")), noise_of(request.options)
         inner = inner_maps(request)
         dims = head_dim_maps(*request.grow["head_dim"]) if "head_dim" in request.grow else [("", {})]
-        streams = stream_maps(*request.grow["hidden"]) if "hidden" in request.grow else [("", None)]
+        streams = stream_maps(*request.grow["hidden"]) if "hidden" in request.grow else [("", {})]
         out = []
-        for (stream, e), (dim, maps) in product(streams, dims):
+        for (stream, stream_map), (dim, maps) in product(streams, dims):
             label = ", ".join(filter(None, (stream, dim))) or _label(request)
-            hidden = {} if e is None else {"hidden": e}
-            out.append(Candidate(label, {**inner, **maps, **hidden}, split, init))
+            out.append(Candidate(label, {**inner, **maps, **stream_map}, split, init, noise=noise))
         return out
 
 
@@ -70,17 +79,27 @@ def head_dim_maps(old: int, new: int) -> list[tuple[str, dict[str, Expansion]]]:
     return found
 
 
-def stream_maps(old: int, new: int) -> list[tuple[str, Expansion]]:
-    """Maps of a residual stream in order of preference."""
+def stream_maps(old: int, new: int) -> list[tuple[str, dict[str, Expansion]]]:
+    """Maps of a residual stream in order of preference.
+
+    A rescaled stream leaves every epsilon as it is, for families where another norm reads the
+    same key: with m copies of the old units, a factor of sqrt(n* / m n) keeps mean square and
+    variance. It changes the scale of the weights, so it comes last.
+    """
     if new == old:
-        return [("unchanged", Expansion.identity(old))]
-    out = []
+        return [("unchanged", {"hidden": Expansion.identity(old)})]
+    zero = Expansion.appended(old, new, "zero")
     if new % old == 0:
-        out.append(("even copies", Expansion.circular(old, new)))
-    else:
-        out.append(("mean rows", Expansion.padded(old, new, "mean")))
-    out.append(("zero rows", Expansion.appended(old, new, "zero")))
-    return out
+        return [("even copies", {"hidden": Expansion.circular(old, new)}), ("zero rows", {"hidden": zero})]
+    mean = Expansion.padded(old, new, "mean")
+    energy = Fraction(new, new // old * old)
+    return [
+        ("mean rows", {"hidden": mean}),
+        ("zero rows", {"hidden": zero}),
+        ("zero rows behind norms", {"hidden": zero, "hidden/branch": Expansion.appended(old, new, "mean")}),
+        ("mean rows, rescaled", {"hidden": mean.scaled(Root(energy))}),
+        ("zero rows, rescaled", {"hidden": zero.scaled(Root(Fraction(new, old)))}),
+    ]
 
 
 def inner_maps(request: WidthRequest) -> dict[str, Expansion]:
@@ -105,5 +124,6 @@ METHOD = Fpi(
     options=(
         Option("split", "uneven", "how the copies of a unit share its outgoing weights", ("uneven", "even")),
         Option("init", "like", "how fresh units are drawn: `like` the old ones, or `normal(STD)`"),
+        NOISE,
     ),
 )

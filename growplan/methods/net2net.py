@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from growplan.algebra import Expansion
 from growplan.methods.base import (
+    NOISE,
     Ask,
     Candidate,
     Claim,
@@ -24,6 +25,7 @@ from growplan.methods.base import (
     OptionValue,
     WidthRequest,
     domain_of,
+    noise_of,
     random_map,
 )
 from growplan.methods.heads import head_maps
@@ -39,7 +41,8 @@ class Net2Net(Method):
         return Claim("exact", domain_of(ask.axes))
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
-        return [Candidate("random copies", random_maps(request), str(request.options.get("split", "even")))]
+        split, noise = str(request.options.get("split", "even")), noise_of(request.options)
+        return [Candidate("random copies", random_maps(request), split, noise=noise)]
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
         return spread(old, new)
@@ -66,5 +69,6 @@ METHOD = Net2Net(
     verbs=("widen", "deepen", "grow"),
     options=(
         Option("split", "even", "how the copies of a unit share its outgoing weights", ("even", "uneven")),
+        NOISE,
     ),
 )

@@ -53,7 +53,7 @@ def section(method: Method) -> str:
 
 def _short(method: Method, style: Style) -> Iterator[str]:
     """`  fpi       exact   what it does`, and below it axes, defaults and paper."""
-    reach = 12
+    reach = 14
     claim, exceptions = claims(method)
     yield f"  {style.bold(method.name)}{' ' * (reach - len(method.name))}{style.strength(claim)}{exceptions}"
     defaults = ", ".join(f"{o.name} {o.default}" for o in method.options)
@@ -119,7 +119,8 @@ class MethodReport:
 
 
 def _described(option: Option) -> str:
-    some = f"; one of {', '.join(option.choices)}" if option.choices else ""
+    words = [*option.choices, *(["a number"] if option.range else [])]
+    some = f"; {'one of ' if len(words) > 1 else ''}{', '.join(words)}" if words else ""
     return f"{option.doc} (default {option.default}{some})"
 
 

@@ -197,6 +197,10 @@ WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
         ("llama", "widen ffn 80→100 via aki, reading inner"),
     ],
     Resample: [("vit", "widen image 20→28 via resample"), ("deit", "widen positions 27→38 via resample")],
+    AddNull: [
+        ("gpt2", "widen hidden 48→120 via lemon"),
+        ("llama", "grow hidden 48→96, heads 6→12, kv_heads 3→6 via hypercloning, snr_db 10"),
+    ],
     RescaleNorm: [("llama", "widen hidden 48→72 via fpi"), ("gpt2", "widen hidden 48→64 via fpi")],
     Store: [("gpt2", "widen hidden 48→64 via fpi")],
 }

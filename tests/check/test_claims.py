@@ -49,9 +49,18 @@ def with_ffn_norm(eps: str) -> Model:
 
 def test_norms_that_share_an_epsilon_need_one_factor() -> None:
     with pytest.raises(DiagnosticError) as error:
-        check_plan(parse_text("widen hidden 768→1024", "p.grow", "dsl"), with_ffn_norm("layer_norm_epsilon"))
+        plan = parse_text("widen hidden 768→1024 via lemon", "p.grow", "dsl")
+        check_plan(plan, with_ffn_norm("layer_norm_epsilon"))
     notes = [text for d in error.value.diagnostics for _, text in d.notes]
     assert any("one factor for every norm" in note for note in notes)
+
+
+def test_a_rescaled_stream_leaves_a_shared_epsilon_alone() -> None:
+    plan = parse_text("widen hidden 768→1024; widen heads to 16", "p.grow", "dsl")
+    typed = check_plan(plan, with_ffn_norm("layer_norm_epsilon"))
+    assert [s.candidate for s in typed.steps] == ["mean rows, rescaled", "copies"]
+    assert str(typed.claim) == "exact"
+    assert typed.target.config["layer_norm_epsilon"] == 1e-5
 
 
 def test_each_epsilon_has_its_own_factor() -> None:

@@ -73,6 +73,21 @@ PLANS: dict[str, dict[str, str]] = {
         "bert": "grow hidden 48→64, heads 6→8, ffn 80→100 via aki, reading inner",
         "smollm": "widen heads 6→9 via aki, map circular; widen hidden 48→72 via aki, map circular",
     },
+    "lemon": {
+        "gpt2": "widen hidden 48→120 via lemon",
+        "bert": "widen hidden 48→96 via lemon, split comp",
+        "smollm": "widen hidden 48→72 via lemon, split uneven; widen ffn 80→100 via lemon, init normal(0.02)",
+    },
+    "hypercloning": {
+        "gpt2": "widen hidden 48→96 via hypercloning, snr_db 20",
+        "bert": "widen hidden 48→144 via hypercloning",
+        "smollm": "grow hidden 48→96, heads 6→12, kv_heads 3→6 via hypercloning, snr_db 15.5",
+    },
+    "staged": {
+        "gpt2": "grow hidden 48→96, heads 6→12, ffn 80→160 via staged",
+        "bert": "grow hidden 48→96, heads 6→12, ffn 80→160 via staged",
+        "smollm": "grow hidden 48→96, heads 6→12, kv_heads 3→6, ffn 80→160 via staged",
+    },
     "stackbert": dict.fromkeys(TEXT, "stack depth x2 via stackbert"),
     "interlace": dict.fromkeys(TEXT, "stack depth to 5 via interlace"),
     "identity": {

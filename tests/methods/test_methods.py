@@ -17,7 +17,11 @@ OPTIONS = [(method, option) for method in METHODS for option in method.options]
 SIZES = {"hidden": 48, "ffn": 48, "heads": 6, "kv_heads": 6, "vocab": 31, "positions": 24, "depth": 4}
 
 
-WITH = {("identity", "init"): {"new": "fresh"}, ("mslt", "init"): {"new": "fresh"}}  # where it is read
+WITH = {  # where an option is read
+    ("identity", "init"): {"new": "fresh"},
+    ("mslt", "init"): {"new": "fresh"},
+    ("lemon", "scale"): {"split": "comp"},
+}
 ASKS_DEPTH = {("gstack", "g"): 3, ("solar", "m"): 1}  # options that stand for a size
 
 
@@ -27,14 +31,16 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
         asked = method.depth(4, options)
         return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
     axis = next(a for a in ("ffn", "heads") if a in method.axes)
-    return method.widen(WidthRequest({axis: (SIZES[axis], 2 * SIZES[axis] - 1)}, SIZES, "key", options))
+    new = 2 * SIZES[axis] - (method.name != "hypercloning")
+    return method.widen(WidthRequest({axis: (SIZES[axis], new)}, SIZES, "key", options))
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])
 def test_every_option_is_read(method: Method, option: Option) -> None:
     more = WITH.get((method.name, option.name), {})
     other = ASKS_DEPTH.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
-    values = option.choices or (option.default, other)
+    values = option.choices or (option.default, *(() if option.range else (other,)))
+    values = (*values, *((0.25, 3.5) if option.range else ()))
     found = [proposed(method, {**more, option.name: value}) for value in values]
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
     assert proposed(method, more) == proposed(method, {**more, option.name: option.default})

@@ -118,6 +118,21 @@ CODES = {
         "A step claims what its method promises, or what `expect` says; the checker proved less.",
         "Change the size or the method, or say what you accept with `expect`.",
     ),
+    "GP230": Code(
+        what="An option of a step says nothing beside the others.",
+        why="It would be ignored without a word, and the plan would not do what it says.",
+        fix="Take the option out, or choose the variant that it belongs to.",
+    ),
+    "GP231": Code(
+        what="A method that copies a model whole is asked for a size that is no multiple of the old one.",
+        why="Part of a copy has no place in its construction, and what is exact of it rests on whole copies.",
+        fix="Take a multiple, or a method for any size.",
+    ),
+    "GP232": Code(
+        what="`staged` does not double every width of the model in one step.",
+        why="Its matrices are two old ones on the diagonal, so both sides of each double together.",
+        fix="Write all of the sizes in one `grow` step, each twice the old one.",
+    ),
     "GP210": Code(
         "Query heads and kv heads cannot be laid out in groups.",
         "A config maps query head j to kv head floor(j * KV / H): groups are contiguous and equal.",
