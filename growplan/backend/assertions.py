@@ -61,6 +61,7 @@ class Measurement:
     tolerance: float  # of block_error and logit_error / spread; only `exact` is held to it
     copies: int  # tensors compared bit by bit
     rebuilt: int  # tensors compared, element by element, with the slices they are made of
+    interpolated: int  # tensors compared, element by element, with torch's own interpolation
     passed: bool = True
 
     @property
@@ -82,6 +83,7 @@ class Measurement:
             "tolerance": self.tolerance,
             "copies": float(self.copies),
             "rebuilt": float(self.rebuilt),
+            "interpolated": float(self.interpolated),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -221,6 +223,7 @@ def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: fl
         tolerance=tolerance,
         copies=sum(p.resample is None for p in step.provenance),
         rebuilt=sum(isinstance(law, BlockLaw) for law in step.laws),
+        interpolated=sum(p.resample is not None for p in step.provenance),
     )
 
 

@@ -11,7 +11,7 @@ from growplan.diagnostics import Source, Span
 VERBS = ("widen", "stack", "deepen", "mask-in", "grow", "upcycle")
 HEADERS = ("growplan", "extends", "source", "target", "seed", "family")
 PATHS = ("source", "target", "family")  # headers that are relative to the plan's folder
-AXES = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions", "depth", "experts")
+AXES = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions", "image", "depth", "experts")
 EXPECTS = ("exact", "approximate", "none")
 FIELDS = ("id", "via", "over", "on", "steps", "expect")  # step keys that are not method options
 SIZES = ("from", "to", "by")

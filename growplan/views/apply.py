@@ -118,5 +118,7 @@ def _facts(step: TypedStep, m: Measurement) -> Iterator[tuple[str, str]]:
     yield "output", f"{m.output}: {measured_output(m)}"
     if m.copies:
         yield "copies", f"{numbers.plural(m.copies, 'tensor')} equal bit by bit"
+    if m.interpolated:
+        yield "grids", f"{numbers.plural(m.interpolated, 'tensor')} interpolated as torch does it"
     if m.rebuilt:
         yield "slices", f"{numbers.plural(m.rebuilt, 'tensor')} equal, element by element, the slices named"
