@@ -90,6 +90,16 @@ TWINS = [
     ("gpt2", "widen ffn 80→160 via bert2bert, map circular", 80),
     ("gpt2", "widen ffn 80→160 via bert2bert, map circular, split uneven", 80),
     ("llama", "widen hidden 48→96 via bert2bert, map circular", 48),
+    ("bert", "widen ffn 80→160 via bert2bert, map circular, noise 20", 80),
+    *(("gpt2", f"widen ffn 80→160 via lemon, split {split}", 80) for split in ("projection", "comp", "even")),
+    *(
+        (family, f"grow hidden 48→96, heads 6→12, ffn 80→160 via lemon, split {split}", old)
+        for family in ("gpt2", "bert")
+        for split in ("projection", "even")
+        for old in (48, 80)
+    ),
+    *(("llama", f"grow hidden 48→96, ffn 80→160 via hypercloning{n}", 48) for n in ("", ", snr_db 20")),
+    *(("gpt2", "grow hidden 48→96, heads 6→12, ffn 80→160 via staged", old) for old in (48, 80)),
 ]
 
 
@@ -113,6 +123,8 @@ UNITS = [
     ("llama", "mask-in ffn 80→97", 80, 97),
     ("llama", "widen hidden 48→60 via fpi", 48, 60),  # zero rows, which RMSNorm cannot see
     ("gpt2", "widen hidden 48→72 via fpi", 48, 72),  # mean rows: a norm's statistics see them
+    ("llama", "widen hidden 48→60 via lemon", 48, 60),
+    ("gpt2", "widen hidden 48→72 via lemon; widen heads 6→9 via lemon", 48, 72),
 ]
 
 
@@ -121,7 +133,7 @@ UNITS = [
 def test_new_units_learn_or_the_lint_fires(
     step: Step, family: str, steps: str, old: int, new: int, init: str
 ) -> None:
-    grown = step(family, f"{steps}, init {init}")
+    grown = step(family, "; ".join(f"{line}, init {init}" for line in steps.split("; ")))
     found = grown.of_new(old, new)
     assert found
     assert (max(found.values()) < ZERO) == ("GP902" in grown.lints), found
