@@ -229,6 +229,8 @@ def _ways_out(request: Request, model: Model) -> list[str]:
     ways = [words for words, name, sizes in tries if _types(name, sizes, model)]
     if not ways and "head_dim" in grow:
         return [f"keep head_dim at {grow['head_dim'][0]}, and grow heads or hidden instead"]
+    if not ways and "image" in grow:
+        return [f"keep the image at {grow['image'][0]}: nothing preserves what another image gives"]
     return ways or ["`growplan methods` lists other methods, with what they grow"]
 
 

@@ -67,7 +67,11 @@ def test_no_size_moves() -> None:
         ("widen positions 197→577", "GP361", "`widen positions 197→577 via resample` interpolates them"),
         ("widen image 224→384", "GP114", "methods for `widen image`: resample"),
         ("widen hidden x2 via resample", "GP114", None),
-        ("widen positions 197→577 via resample, expect exact", "GP204", None),
+        (
+            "widen positions 197→577 via resample, expect exact",
+            "GP204",
+            "keep the image at 224: nothing preserves what another image gives",
+        ),
         ("widen patch x2 via resample", "GP114", None),
     ],
 )
