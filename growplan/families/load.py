@@ -18,6 +18,7 @@ A family file is YAML; `data/gpt2.yaml` shows every section. Small languages ins
 `act` is the operation that the config key of the section `act` names. `NAME, untied` under `heads`
 replaces NAME where tie_word_embeddings is false. A name that begins with `_` is no output. `embed`
 starts from `ids`, `positions`, `types`, or under `input: image` from `pixels` and `positions`.
+`layer_lists` names config keys whose value, where it is a list, has one entry for each layer.
 """
 
 from __future__ import annotations

@@ -132,3 +132,15 @@ def test_aki_takes_new_units_of_the_layer_above(minilm: Path, tmp_path: Path) ->
         assert torch.equal(new[name.format(layer, "bias")], b)
     (step,) = json.loads((folder / "growth.json").read_text(encoding="utf-8"))["steps"]
     assert step["proof"] == "none" and step["measured"]["rebuilt"] == 103
+
+
+def test_silent_layers_under_post_norm_are_exact_up_to_eps(
+    wider_float64: tuple[Path, Path], tmp_path: Path, measured: Measured
+) -> None:
+    """eps is 1e-12: six layers more, and what their norms change is no more than that."""
+    source, _ = wider_float64
+    plan = tmp_path / "deeper.grow"
+    plan.write_text("deepen depth 6→12 via identity", encoding="utf-8")
+    grown = embed(apply(plan, source, tmp_path / "12l"), torch.float64)
+    worst = float((grown - embed(source, torch.float64)).abs().max())
+    measured("MiniLM 6→12 layers, float64: sentence embeddings", worst, 1e-10)
