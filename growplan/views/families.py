@@ -23,15 +23,19 @@ class FamiliesReport:
     kind: ClassVar[str] = "families"
 
     def human(self, style: Style) -> str:
-        rows = [("family", "model_type", "reads", "norm", "axes that grow")]
-        for f in self.families:
-            types = ", ".join(map(str, f.requires.get("model_type", ())))
-            rows.append((f.name, types, READS[f.input], _norms(f), " ".join(growing(f))))
+        rows = [("family", "reads", "norm", "axes that grow")]
+        rows += [(_named(f), READS[f.input], _norms(f), " ".join(growing(f))) for f in self.families]
         head, *lines = columns(rows)
         return "\n".join([style.dim(head), *lines, "", "`growplan families NAME` shows one in full"])
 
     def data(self) -> dict[str, Any]:
         return {"families": [_family_data(f) for f in self.families]}
+
+
+def _named(family: Family) -> str:
+    """`roberta (xlm-roberta)`: the family, and other model_types that it is."""
+    others = [str(t) for t in family.requires.get("model_type", ()) if t != family.name]
+    return family.name + (f" ({', '.join(others)})" if others else "")
 
 
 def growing(family: Family) -> list[str]:
