@@ -37,9 +37,7 @@ class MethodsReport:
             if found:
                 lines = [line for method in found for line in _short(method, style)]
                 blocks.append("\n".join([style.bold(title), *lines]))
-        blocks.append(
-            "`growplan methods NAME` shows one in full: how units are made, every option, the paper"
-        )
+        blocks.append("`growplan methods NAME` shows one in full")
         return "\n\n".join(blocks)
 
     def data(self) -> dict[str, Any]:
