@@ -3,7 +3,7 @@
 Where a norm stands between a branch and the stream (Res-Post-Norm, x + LN(f(x)): Swin V2,
 arXiv 2111.09883; OLMo 2), the branch may be padded in another way than the stream: mean rows
 before a LayerNorm come out of it as zero rows, which the stream can hold. The role
-`hidden/branch` of a candidate says how.
+`hidden/branch` of a candidate says how. Such a norm also takes on the scale of a rescaled stream.
 """
 
 from __future__ import annotations
@@ -21,14 +21,25 @@ STREAM = AxisExpr((("hidden",),))
 
 
 def branches(model: Model) -> frozenset[str]:
-    """The modules that put out `hidden` units which only norms read."""
+    """The projections that put out `hidden` units which only norms read."""
+    found = (model.modules[name] for name, readers in _readers(model).items() if readers == {"norm"})
+    return frozenset(m.name for m in found if m.outs == STREAM and not m.is_norm)
+
+
+def norms_into_stream(model: Model) -> frozenset[str]:
+    """The norms whose output is only ever added to something: they put out the stream's own map."""
+    found = (name for name, readers in _readers(model).items() if readers == {"+"})
+    return frozenset(name for name in found if model.modules[name].is_norm)
+
+
+def _readers(model: Model) -> Mapping[str, set[str]]:
+    """What reads each module's output: `norm`, `+`, or anything else."""
     ops = _Readers()
     inputs: Mapping[str, str | None] = dict.fromkeys(("ids", "positions", "types", "pixels", "mask"))
     env = run(model.embed, dict(inputs), model.modules, ops)
     env = run(model.block, env, model.modules, ops)
     run(model.head_stmts, env, model.modules, ops)
-    found = (model.modules[name] for name, readers in ops.readers.items() if readers == {"norm"})
-    return frozenset(m.name for m in found if m.outs == STREAM and not m.is_norm)
+    return ops.readers
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class _Readers:
 
     def op(self, name: str, args: Sequence[str | Module | None], kwargs: Mapping[str, Any]) -> str | None:
         for arg in args:
-            self._read(arg.name if isinstance(arg, Module) else arg, "other")
+            self._read(arg.name if isinstance(arg, Module) else arg, name)
         return None
 
     def add(self, a: str | None, b: str | None) -> str | None:

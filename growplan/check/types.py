@@ -13,9 +13,9 @@ from functools import reduce
 from operator import add
 from typing import Any, Literal
 
-from growplan.algebra import Expansion
+from growplan.algebra import ONE, Expansion
 from growplan.check import norms, rules
-from growplan.check.branches import BRANCH, branches
+from growplan.check.branches import BRANCH, branches, norms_into_stream
 from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
 from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
@@ -91,6 +91,10 @@ class TypeOps:
         self.typing = Typing()
         self.roles = attention_roles(model)
         self.branches = branches(model) if BRANCH in candidate.maps else frozenset[str]()
+        hidden = candidate.maps.get("hidden")
+        scaled = hidden is not None and not hidden.scales <= {ONE}
+        self.stream = hidden.map_kind("mean", "zero") if hidden is not None and scaled else None
+        self.into_stream = norms_into_stream(model) if scaled else frozenset[str]()
         self._norm_inputs: dict[str, Expansion] = {}
 
     # modules ------------------------------------------------------------------------------
@@ -98,7 +102,7 @@ class TypeOps:
     def module(self, module: Module, x: Act) -> Act:
         try:
             if module.is_norm:
-                return self._norm(module, x.map, None)
+                return self._norm(module, x.map, self.stream if module.name in self.into_stream else None)
             if module.kind == "bias":
                 return self._bias(module, x)
             return self._linear(module, x)

@@ -13,14 +13,29 @@ the residue, and the next residual sum then holds neither the mean nor zero ther
 the default: it moves a fresh draw R the least) is even shares plus R_k - mean(R); `comp` (its
 BERT code) gives a copy s R and the first copy the rest, W - s R. Published for two copies; with
 more, each later copy gets an s R_k of its own and the first one W - s (R_1 + R_2 + ...).
+
+Deeper: see `growplan.methods.lemon_depth`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from growplan.algebra import Expansion
 from growplan.diagnostics import fail
-from growplan.methods.base import Ask, Candidate, Claim, Method, Noise, Option, WidthRequest
+from growplan.methods.base import (
+    Ask,
+    Candidate,
+    Claim,
+    LayerSource,
+    Method,
+    Noise,
+    Option,
+    OptionValue,
+    WidthRequest,
+)
 from growplan.methods.bert2bert import circular_maps
+from growplan.methods.lemon_depth import FAN_IN, lemon_layers
 
 SCALE = 0.1
 
@@ -29,7 +44,10 @@ class Lemon(Method):
     """Whole copies, a residue that norms do not see, and shares that differ."""
 
     def claim(self, ask: Ask) -> Claim:
-        return Claim("exact")
+        return Claim("approximate" if "depth" in ask.axes and ask.post_norm else "exact")
+
+    def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
+        return lemon_layers(old, new, options)
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         shares, noise = _shares(request)
@@ -79,7 +97,7 @@ METHOD = Lemon(
     title="whole copies and a residue of mean or zero rows; exact at any width, copies told apart",
     paper="LEMON arXiv 2310.07999",
     axes=("hidden", "ffn", "heads", "kv_heads"),
-    verbs=("widen", "grow"),
+    verbs=("widen", "deepen", "grow"),
     options=(
         Option(
             "split",
@@ -89,5 +107,6 @@ METHOD = Lemon(
         ),
         Option("scale", SCALE, "with `split comp`: the draw of a copy, in parts of `init`", range=(0, 10)),
         Option("init", "like", "how fresh units are drawn: `like` the old ones, or `normal(STD)`"),
+        FAN_IN,
     ),
 )

@@ -32,7 +32,8 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
         return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
     axis = next(a for a in ("ffn", "heads") if a in method.axes)
     new = 2 * SIZES[axis] - (method.name != "hypercloning")
-    return method.widen(WidthRequest({axis: (SIZES[axis], new)}, SIZES, "key", options))
+    layers = method.deepen(4, 6, options) if "deepen" in method.verbs else ()
+    return method.widen(WidthRequest({axis: (SIZES[axis], new)}, SIZES, "key", options)), layers
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])

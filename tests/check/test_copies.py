@@ -1,0 +1,134 @@
+"""Methods that copy units: refusals with ways out, the tie between copies, why post-norm wants multiples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from growplan.diagnostics import DiagnosticError
+from tests.check.dense import layer_norm
+from tests.check.models import check
+from tests.ir.test_lowered import SMALL
+
+DOUBLED = "hidden 48→96, heads 6→12, ffn 80→160"
+
+
+def refused(family: str, steps: str) -> tuple[str, str, tuple[str, ...]]:
+    with pytest.raises(DiagnosticError) as error:
+        check(family, steps, **SMALL[family])
+    (d,) = error.value.diagnostics
+    return d.code, d.message, d.help
+
+
+@pytest.mark.parametrize(
+    ("family", "steps", "code", "message", "way"),
+    [
+        (
+            "gpt2",
+            "widen hidden 48→72 via hypercloning",
+            "GP231",
+            "`hidden` 72 is no multiple of 48",
+            "widen hidden to 96",
+        ),
+        (
+            "smollm",
+            "widen ffn 80→200 via hypercloning",
+            "GP231",
+            "200 is no multiple",
+            "widen ffn to 160 or 240",
+        ),
+        (
+            "smollm",
+            f"grow {DOUBLED} via staged",
+            "GP232",
+            "`kv_heads` goes 3→3",
+            "write `grow hidden 48→96, heads 6→12, kv_heads 3→6, ffn 80→160 via staged`",
+        ),
+        (
+            "gpt2",
+            "grow hidden 48→96, heads 6→12 via staged",
+            "GP232",
+            "`ffn` goes 80→80",
+            f"write `grow {DOUBLED}",
+        ),
+        (
+            "gpt2",
+            "widen ffn 80→100 via lemon, scale 0.5",
+            "GP230",
+            "`split projection` has none",
+            "write `split comp`",
+        ),
+        (
+            "gpt2",
+            "widen ffn 80→100 via lemon, split comp, scale 11",
+            "GP116",
+            "cannot be 11",
+            "a number from 0 to 10",
+        ),
+        ("gpt2", "widen ffn 80→100 via net2net, noise loud", "GP116", "cannot be `loud`", "`off`, a number"),
+        (
+            "gpt2",
+            "widen ffn 80→100 via fpi, noise -201",
+            "GP116",
+            "cannot be -201",
+            "a number from -200 to 200",
+        ),
+        (
+            "gpt2",
+            "widen hidden x2 via staged",
+            "GP113",
+            "`staged` has no meaning for `widen`",
+            "methods for `widen`",
+        ),
+    ],
+)
+def test_refusals(family: str, steps: str, code: str, message: str, way: str) -> None:
+    found, said, ways = refused(family, steps)
+    assert (found, message in said, any(way in each for each in ways)) == (code, True, True), (said, ways)
+
+
+@pytest.mark.parametrize(
+    ("steps", "tied"),
+    [
+        ("widen hidden 48→96 via lemon", False),
+        ("widen hidden 48→96 via lemon, split comp", False),
+        ("widen hidden 48→96 via lemon, split uneven", False),
+        ("widen hidden 48→96 via lemon, split even", True),
+        ("widen hidden 48→96 via hypercloning", True),
+        ("widen hidden 48→96 via hypercloning, snr_db 20", False),
+        ("widen ffn 80→100 via net2net", True),
+        ("widen ffn 80→100 via net2net, noise 20", False),
+        (f"grow {DOUBLED} via staged", True),
+    ],
+)
+def test_copies_that_stay_equal_are_a_lint(steps: str, tied: bool) -> None:
+    typed = check("gpt2", steps, **SMALL["gpt2"])
+    assert str(typed.claim) == "exact"
+    assert ("GP901" in {d.code for d in typed.lints}) == tied
+
+
+def test_implied_steps_take_their_options_along() -> None:
+    typed = check("gpt2", "widen hidden 48→96 via hypercloning, snr_db 20", **SMALL["gpt2"])
+    assert [s.text for s in typed.steps][1] == "widen heads 6→12 via hypercloning, snr_db 20"
+
+
+def test_post_norm_refuses_all_but_multiples() -> None:
+    code, _, ways = refused("bert", "widen hidden 48→72 via lemon")
+    assert (code, ways[0]) == ("GP201", "widen hidden to 96, a multiple of 48")
+
+
+def test_no_padding_survives_a_norm_in_the_stream() -> None:
+    """x -> LN(x), then LN(x) + f. A pad p beside LN(x) + f must be the mean of its units again.
+
+    The norm leaves a constant there, whatever its scale and shift; what f may add is linear in what
+    f puts out. But the mean of gamma z + beta moves with the input, so no constant is it.
+    """
+    rng = np.random.default_rng(0)
+    n = 6
+    gamma, beta = rng.normal(size=n), rng.normal(size=n)
+    x = rng.normal(size=(400, n))
+    wanted = layer_norm(x, gamma, beta, 1e-5).mean(-1)
+    assert wanted.std() > 0.05
+    pads = np.concatenate([x, np.repeat(x.mean(-1, keepdims=True), 3, -1)], -1)
+    normed = layer_norm(pads, np.ones(n + 3), np.zeros(n + 3), 1e-5)[:, n:]
+    assert np.abs(normed).max() < 1e-12, "mean pads come out as the shift alone"
