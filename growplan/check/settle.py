@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import TypeGuard
 
 from growplan.check import images
+from growplan.check.options import check_options
 from growplan.check.resolve import (
     Relation,
     Request,
@@ -23,7 +23,7 @@ from growplan.families.model import Model
 from growplan.families.sizes import broken_constraints
 from growplan.language.plan import Growth, Step
 from growplan.methods import default_method, get_method, method_names
-from growplan.methods.base import Ask, Method, Option, OptionValue
+from growplan.methods.base import Ask, Method
 
 LATER = {
     "upcycle": "MoE upcycling",
@@ -53,7 +53,7 @@ def settle(
         found.append(_no_method(step, via))
     else:
         axes = tuple(grow) if len(grow) == len(step.growths) else ()
-        found += [*_check_verb(step, method, grow, axes), *_check_options(step, method)]
+        found += [*_check_verb(step, method, grow, axes), *check_options(step, method)]
         found += images.mistakes(step, method, grow, model) if not found else ()
     if found:
         raise DiagnosticError(*found)
@@ -69,7 +69,7 @@ def words(step: Step) -> Iterator[Diagnostic]:
     via = step.via or default_method(step.verb) or ""
     method = get_method(via)
     if method is not None:
-        yield from _check_options(step, method)
+        yield from check_options(step, method)
     elif step.verb not in LATER:
         yield _no_method(step, via)
 
@@ -108,7 +108,7 @@ def _by_options(growth: Growth, axis: str, step: Step, model: Model) -> Growth:
     method = get_method(step.via or default_method(step.verb) or "")
     if axis != "depth" or method is None or growth.to is not None or growth.by is not None:
         return growth
-    if any(_check_options(step, method)):
+    if any(check_options(step, method)):
         return growth.model_copy(update={"to": model.sizes[axis]})  # reported once, as an option
     size = method.depth(model.sizes[axis], step.options)
     if size is None:
@@ -173,64 +173,6 @@ def _other_ways(verb: str, axes: tuple[str, ...], wrong: str) -> tuple[str, ...]
         if other != verb and (able := _serving(other, (wrong,))):
             return (f"`{other} {wrong} … via {able[0]}`",)
     return (f"no method of this version grows `{wrong}`",)
-
-
-def _check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
-    """Options that the method does not know, or values that it does not take."""
-    known = {option.name: option for option in method.options}
-    for key, value in step.options.items():
-        option = known.get(key)
-        if option is None:
-            names = f"its options: {', '.join(known) or 'none'}"
-            message = f"`{method.name}` has no option `{key}`"
-            yield Diagnostic("GP115", message, step.place(key), help=(names,))
-        elif option.range is not None and _is_number(value):
-            low, high = option.range
-            if not low <= float(value) <= high:
-                ways = f"a number from {low:g} to {high:g}"
-                yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
-        elif option.range is not None and value not in option.choices:
-            ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.choices and value not in option.choices:
-            ways = f"one of: {', '.join(option.choices)}"
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.name == "init" and value != option.default and not _is_init(str(value)):
-            first = "" if option.default == "like" else f"`{option.default}`, "
-            ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
-            yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
-        elif not _fits(option, value):
-            ways = "give a whole number" if isinstance(option.default, int) else "give a number"
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-    for key in ("on", "steps"):
-        if getattr(step, key) is not None:
-            message = f"`{key}` belongs to methods that are fitted on data, and `{method.name}` is not"
-            yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
-    if step.over is not None and step.over < 1:
-        ways = "leave `over` out to store no ramp"
-        yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
-
-
-def _fits(option: Option, value: OptionValue) -> bool:
-    """Whether a value is a number where the default is one."""
-    if isinstance(option.default, bool) or not isinstance(option.default, int | float):
-        return True
-    return not isinstance(value, bool) and isinstance(value, (int, type(option.default)))
-
-
-def _is_number(value: OptionValue) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_init(text: str) -> bool:
-    if text == "like":
-        return True
-    if not (text.startswith("normal(") and text.endswith(")")):
-        return False
-    try:
-        return 0 <= float(text[7:-1]) < 1e6
-    except ValueError:
-        return False
 
 
 def implied(

@@ -58,7 +58,7 @@ class Option:
     """An option of a method: its values and its default.
 
     `counts`: the axis whose units a number counts (`m 8` of solar: layers), so that it shrinks with it
-    at toy scale.
+    at toy scale. `layers`: of a method that widens and adds layers, it is read for layers, not widths.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Option:
     choices: tuple[str, ...] = ()  # empty: any value of the default's type
     range: tuple[float, float] | None = None  # numbers that it takes, beside any choices
     counts: str = ""
+    layers: bool = False
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ FAN_IN = Option(
     "own",
     "what a new layer's other weights copy: the layer below it, or the one above",
     ("own", "next"),
+    layers=True,
 )
 
 

@@ -223,3 +223,10 @@ def test_attention_scaled_by_the_layer_is_refused() -> None:
     with pytest.raises(DiagnosticError) as error:
         model("gpt2", scale_attn_by_inverse_layer_idx=True)
     assert error.value.diagnostics[0].code == "GP313"
+
+
+def test_options_of_widths_say_nothing_of_layers() -> None:
+    for steps in ("deepen depth x2 via net2net, split uneven", "stack depth x2 via bert2bert, map circular"):
+        assert refusal(steps, model("gpt2"))[0] == "GP115"
+    assert check("gpt2", "widen ffn x2 via net2net, split uneven").steps
+    assert check("gpt2", "deepen depth x2 via identity, place end").steps

@@ -72,7 +72,7 @@ CODES = {
         "Use one of the methods listed for the axis.",
     ),
     "GP115": Code(
-        "A step has an option that its method does not know.",
+        "A step has an option that its method does not know, or does not read for this verb.",
         "An option that nobody reads would be a silent mistake.",
         "Remove it, or use one of the options listed.",
     ),

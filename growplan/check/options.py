@@ -1,0 +1,78 @@
+"""The options of a step: what its method knows, which values it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeGuard
+
+from growplan.diagnostics import Diagnostic
+from growplan.language.plan import Step
+from growplan.methods.base import Method, Option, OptionValue
+
+
+def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
+    """Options that the method does not know, or values that it does not take."""
+    known = {option.name: option for option in method.options}
+    for key, value in step.options.items():
+        option = known.get(key)
+        if option is None:
+            names = f"its options: {', '.join(known) or 'none'}"
+            message = f"`{method.name}` has no option `{key}`"
+            yield Diagnostic("GP115", message, step.place(key), help=(names,))
+        elif not _reads(step, method, option):
+            names = ", ".join(o.name for o in method.options if _reads(step, method, o))
+            message = f"`{method.name}` does not read `{key}` in a step `{step.verb}`"
+            ways = f"take it out; its options here: {names or 'none'}"
+            yield Diagnostic("GP115", message, step.place(key), help=(ways,))
+        elif option.range is not None and _is_number(value):
+            low, high = option.range
+            if not low <= float(value) <= high:
+                ways = f"a number from {low:g} to {high:g}"
+                yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
+        elif option.range is not None and value not in option.choices:
+            ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+        elif option.choices and value not in option.choices:
+            ways = f"one of: {', '.join(option.choices)}"
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+        elif option.name == "init" and value != option.default and not _is_init(str(value)):
+            first = "" if option.default == "like" else f"`{option.default}`, "
+            ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
+            yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
+        elif not _fits(option, value):
+            ways = "give a whole number" if isinstance(option.default, int) else "give a number"
+            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+    for key in ("on", "steps"):
+        if getattr(step, key) is not None:
+            message = f"`{key}` belongs to methods that are fitted on data, and `{method.name}` is not"
+            yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
+    if step.over is not None and step.over < 1:
+        ways = "leave `over` out to store no ramp"
+        yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
+
+
+def _reads(step: Step, method: Method, option: Option) -> bool:
+    """Whether an option says something of widths where the step widens, of layers where it adds some."""
+    return not method.axes or option.layers == (step.verb in ("stack", "deepen"))
+
+
+def _fits(option: Option, value: OptionValue) -> bool:
+    """Whether a value is a number where the default is one."""
+    if isinstance(option.default, bool) or not isinstance(option.default, int | float):
+        return True
+    return not isinstance(value, bool) and isinstance(value, (int, type(option.default)))
+
+
+def _is_number(value: OptionValue) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_init(text: str) -> bool:
+    if text == "like":
+        return True
+    if not (text.startswith("normal(") and text.endswith(")")):
+        return False
+    try:
+        return 0 <= float(text[7:-1]) < 1e6
+    except ValueError:
+        return False
