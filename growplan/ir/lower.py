@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
@@ -170,7 +171,7 @@ class _Chain:
         if e.is_identity:
             return
         uniform = _uniform_scale(e) if norm else ONE
-        copies = _copies(e.scaled(ONE / uniform))
+        copies = _copies(e, ONE / uniform)
         if not copies.is_identity:
             self._apply(DuplicateRow(dim, copies), (), (dim, e.size))
         if not uniform.is_one:
@@ -238,10 +239,11 @@ class _Chain:
         self.value = self.graph.add(Node(name, op, (self.value, *extra), self._type, self.step.index))
 
 
-def _copies(e: Expansion) -> Expansion:
-    """The copy rows of E; all others holes."""
-    runs = (r if r.kind == "copy" else Run("hole", r.count) for r in e.runs)
-    return Expansion(e.old, tuple(runs))
+@lru_cache(maxsize=512)
+def _copies(e: Expansion, by: Root = ONE) -> Expansion:
+    """The copy rows of E times `by`; all others holes. One object for all layers: long maps compare fast."""
+    scaled = e if by.is_one else e.scaled(by)
+    return Expansion(e.old, tuple(r if r.kind == "copy" else Run("hole", r.count) for r in scaled.runs))
 
 
 def _uniform_scale(e: Expansion) -> Root:

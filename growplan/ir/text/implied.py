@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from growplan.algebra import Expansion, Run
 from growplan.ir.graph import Graph, Node, TensorLaw, TensorType
 from growplan.ir.typing import Mistype, result_type
@@ -22,6 +24,7 @@ def inferred_type(graph: Graph, node: Node) -> TensorType | None:
         return None
 
 
+@lru_cache(maxsize=512)
 def copies_of(e: Expansion) -> Expansion:
     """The copy rows of a map, all other rows holes: what a gather can do of it."""
     return Expansion(e.old, tuple(r if r.kind == "copy" else Run("hole", r.count) for r in e.runs))
