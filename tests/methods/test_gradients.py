@@ -168,9 +168,10 @@ def test_new_words_learn_from_zero_too(step: Step, init: str) -> None:
 WRITERS = {"gpt2": ("attn.c_proj", "mlp.c_proj"), "llama": ("o_proj", "down_proj")}
 
 
+@pytest.mark.parametrize("method", ["identity", "lemon", "lemon, fan-in next", "llama-pro"])
 @pytest.mark.parametrize("family", WRITERS)
-def test_silent_blocks_learn_through_their_writers_alone(step: Step, family: str) -> None:
-    grown = step(family, "deepen depth x2 via identity")
+def test_silent_blocks_learn_through_their_writers_alone(step: Step, family: str, method: str) -> None:
+    grown = step(family, f"deepen depth x2 via {method}")
     silent = [i for i, layer in enumerate(grown.typed.steps[0].layers) if layer.silent]
     assert len(silent) == 2
     for name, gradient in grown.gradients.items():
