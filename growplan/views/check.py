@@ -177,7 +177,7 @@ def step_data(step: TypedStep) -> dict[str, Any]:
         "promised": claim_data(step.promised),
         "proof": {**claim_data(step.proof.claim), "reasons": list(step.proof.reasons)},
         "violations": [{"module": v.module, "reason": v.reason, "bound": v.bound} for v in step.violations],
-        "layers": [{"layer": s.layer, "silent": s.silent} for s in step.layers],
+        "layers": [{"layer": s.layer, "silent": s.silent, "fresh": bool(s.fresh)} for s in step.layers],
         "config": dict(step.config),
     }
 
