@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
 from growplan.check.settle import words
+from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
 from growplan.checkpoint.headers import Headers, find_headers
@@ -55,6 +56,7 @@ def compile_plan(
     if stop_after == "bind":
         return Compiled(plan, config, headers, model)
     typed = check_plan(plan, model)
+    typed = replace(typed, lints=(*typed.lints, *tokenizer_findings(typed, config.directory)))
     if stop_after == "check":
         return Compiled(plan, config, headers, model, typed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +14,25 @@ from growplan.backend.dtypes import arithmetic, torch_dtype
 from growplan.backend.operands import Block, Moments, Operand, column_mean, moments
 from growplan.backend.rows import MANY_PIECES, Rows, all_rows, pieces
 from growplan.ir.graph import Graph, TensorType
-from growplan.ir.primitives import Load
+from growplan.ir.primitives import Leaf, Load
 
 Read = Callable[[str, int, int], Tensor]
 """`read(name, first, last)`: rows first:last of a source tensor, in its own dtype, on the CPU."""
+
+LEAF = "leaf "
+"""`read` gives the values of a leaf under its name after this word."""
+
+
+def with_leaves(read: Read, leaves: Mapping[str, Tensor]) -> Read:
+    """`read`, and the values of leaves by name beside it. KeyError for a leaf without values."""
+    named = {LEAF + name: values for name, values in leaves.items()}
+
+    def both(name: str, first: int, last: int) -> Tensor:
+        values = named.get(name)
+        return read(name, first, last) if values is None else values[first:last]
+
+    return both
+
 
 _Memo = dict[tuple[str, object], tuple[Rows, Tensor]]
 
@@ -44,13 +59,15 @@ class Evaluation:
 
     def _rows(self, value: str, rows: Rows, memo: _Memo) -> Tensor:
         node = self.graph.nodes[value]
-        shared = self._users[value] > 1 and not isinstance(node.op, Load)
+        shared = self._users[value] > 1 and not isinstance(node.op, Load | Leaf)
         key = (value, (rows.start, rows.stop) if isinstance(rows, range) else id(rows))
         if shared and key in memo:
             return memo[key][1]
         operands: list[Operand] = [_Value(self, name, memo) for name in node.inputs]
         if isinstance(node.op, Load):
             operands = [OnDisk(self.read, node.op.tensor, node.type, self.device)]
+        elif isinstance(node.op, Leaf):
+            operands = [OnDisk(self.read, LEAF + node.op.leaf, node.type, self.device)]
         out = kernels.KERNELS[type(node.op)](node.op, operands, Block(node.type, rows, self.device))
         if shared:
             memo[key] = (rows, out)  # holds the rows too, so that their id stays theirs

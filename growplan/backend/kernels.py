@@ -32,7 +32,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -137,6 +139,25 @@ def fresh(op: Fresh, inputs: Sequence[Operand], out: Block) -> Tensor:
     return y
 
 
+def leaf(op: Leaf, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """Rows of the leaf's values, in the arithmetic dtype; the operand holds what was learned."""
+    return inputs[0].rows(out.rows)
+
+
+def from_leaf(op: FromLeaf, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y[at] = x, slice by slice in order."""
+    y, x = inputs[0].rows(out.rows).clone(), inputs[1]
+    if op.dim == 0:
+        at = inside(op.at, out)
+        y[at] = x.rows(_ordinals(op.at, as_index(out.rows, out.device)[at]))
+        return y
+    given, done = x.rows(out.rows), 0
+    for start, stop in op.at:
+        y.narrow(op.dim, start, stop - start).copy_(given.narrow(op.dim, done, stop - start))
+        done += stop - start
+    return y
+
+
 def graft(op: Graft, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[at] = z[at]."""
     y, z = inputs[0].rows(out.rows).clone(), inputs[1]
@@ -185,6 +206,8 @@ KERNELS: dict[type[Primitive], Kernel] = {
     Fill: fill,
     Fresh: fresh,
     AddNull: add_null,
+    Leaf: leaf,
+    FromLeaf: from_leaf,
     Mask: mask,
     Graft: graft,
     Resample: resample,
@@ -236,6 +259,16 @@ def inside(at: Ranges, out: Block) -> Tensor:
     for start, stop in at:
         hit |= (rows >= start) & (rows < stop)
     return hit.nonzero().flatten()
+
+
+def _ordinals(at: Ranges, rows: Tensor) -> Tensor:
+    """Which slice of `at` each of `rows` is, all of them inside."""
+    out, done = torch.zeros_like(rows), 0
+    for start, stop in at:
+        hit = (rows >= start) & (rows < stop)
+        out[hit] = rows[hit] - start + done
+        done += stop - start
+    return out
 
 
 def scale_of(init: str, x: Operand) -> Moments:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeGuard
 
 from growplan.diagnostics import Diagnostic
+from growplan.families.model import Model
 from growplan.language.plan import Step
 from growplan.methods.base import Method, Option, OptionValue
 
@@ -49,6 +50,16 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
     if step.over is not None and step.over < 1:
         ways = "leave `over` out to store no ramp"
         yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
+
+
+def check_rows(step: Step, model: Model, grow: Mapping[str, tuple[int, int]]) -> Iterator[Diagnostic]:
+    """`rows` fills tables over ids: a step that grows none has no use for it."""
+    tables = {axis for m in model.modules.values() if m.kind == "embedding" and m.ins for axis in m.ins.axes}
+    if "rows" in step.options and not tables & set(grow):
+        named = " and ".join(f"`{axis}`" for axis in grow)
+        message = f"`rows` fills new rows of a table, and there is no table over {named} in this model"
+        help = "take `rows` out: it belongs to a step that grows token embeddings or learned positions"
+        yield Diagnostic("GP370", message, step.place("rows"), help=(help,))
 
 
 def _reads(step: Step, method: Method, option: Option) -> bool:

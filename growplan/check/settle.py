@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 from growplan.check import images
-from growplan.check.options import check_options
+from growplan.check.options import check_options, check_rows
 from growplan.check.resolve import (
     Relation,
     Request,
@@ -54,6 +54,7 @@ def settle(
     else:
         axes = tuple(grow) if len(grow) == len(step.growths) else ()
         found += [*_check_verb(step, method, grow, axes), *check_options(step, method)]
+        found += check_rows(step, model, grow)
         found += images.mistakes(step, method, grow, model) if not found else ()
     if found:
         raise DiagnosticError(*found)

@@ -28,6 +28,8 @@ class ParamRewrite:
     `rows`/`cols` as in `ir.graph.TensorLaw`. `shares` divides the columns among copies;
     `init` draws free rows and the null term; `masked` columns are drawn, then masked to 0.
     `graft`: in every layer but the top one, second and later copies are the layer above's.
+    `made_rows`/`made_cols`: how the slices are built, where the law leaves it free: a table over
+    ids may copy old rows or their mean, since an old id selects its old row alone.
     """
 
     module: str
@@ -40,6 +42,8 @@ class ParamRewrite:
     noise: Noise | None = None  # on columns that read copies
     graft: Literal["", "rows", "cols"] = ""  # the repeats of these maps come from the layer above
     grid: Grid | None = None  # the columns are interpolated
+    made_rows: Expansion | None = None
+    made_cols: Expansion | None = None
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,16 @@ class TypeOps:
             None if noise is None or module.outs.axes & set(noise.spared) else noise,
             self._graft(module, rows, cols),
             self._grid(module, leaf),
+            made_rows=self._made(module.outs),
+            made_cols=self._made(module.ins) if module.kind == "embedding" and leaf == "weight" else None,
         )
+
+    def _made(self, axis: AxisExpr | None) -> Expansion | None:
+        """How slices over an axis of ids are built, where the candidate says it."""
+        tables = self.candidate.tables
+        if axis is None or not axis.axes & set(tables):
+            return None
+        return axis.expansion({**self.candidate.maps, **tables}, self.model.sizes)
 
     def _graft(self, module: Module, rows: Expansion, cols: Expansion | None) -> Literal["", "rows", "cols"]:
         """Which side of a parameter takes its new units from the layer above (Candidate.graft)."""

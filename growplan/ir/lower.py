@@ -167,24 +167,19 @@ class _Chain:
 
     def rows(self, rewrite: ParamRewrite, norm: bool) -> None:
         """E_out on the row axis."""
-        e, dim, old = rewrite.rows, self.param.row_dim, self.value
+        e = rewrite.made_rows or rewrite.rows
         if e.is_identity:
             return
         uniform = _uniform_scale(e) if norm else ONE
-        copies = _copies(e, ONE / uniform)
-        if not copies.is_identity:
-            self._apply(DuplicateRow(dim, copies), (), (dim, e.size))
-        if not uniform.is_one:
-            self._apply(RescaleNorm(uniform))
-        for c, at in _mean_rows(e):
-            self._apply(LnAverage(dim, at, c), (old,))
-        self._fill(ZeroOut(dim, e.positions("zero")))
-        self._fresh(dim, e.positions("free"), rewrite.init, "rows", old)
+        self._gathered(self.param.row_dim, e, rewrite.init, "rows", uniform)
 
     def columns(self, rewrite: ParamRewrite) -> None:
         """D and N on the column axis, from E_in."""
         e, dim, old = rewrite.cols, self.param.col_dim, self.value
         if e is None or e.is_identity:
+            return
+        if rewrite.made_cols is not None:
+            self._gathered(dim, rewrite.made_cols, rewrite.init, "null")
             return
         self._apply(self._split(rewrite, _copies(e), dim), (), (dim, e.size))
         if rewrite.noise is not None and e.most_copies > 1:
@@ -198,6 +193,18 @@ class _Chain:
             self._apply(Mask(dim, free, rewrite.masked, self.step.over))
         else:
             self._fill(ZeroOut(dim, free))
+
+    def _gathered(self, dim: int, e: Expansion, init: str, part: str, uniform: Root = ONE) -> None:
+        """The slices that E names: copies, means, zeros, and fresh ones where it is free."""
+        old, copies = self.value, _copies(e, ONE / uniform)
+        if not copies.is_identity:
+            self._apply(DuplicateRow(dim, copies), (), (dim, e.size))
+        if not uniform.is_one:
+            self._apply(RescaleNorm(uniform))
+        for c, at in _mean_rows(e):
+            self._apply(LnAverage(dim, at, c), (old,))
+        self._fill(ZeroOut(dim, e.positions("zero")))
+        self._fresh(dim, e.positions("free"), init, part, old)
 
     def _split(self, rewrite: ParamRewrite, copies: Expansion, dim: int) -> SplitColumn:
         """Shares among copies; even where there is nothing to tell apart."""

@@ -178,6 +178,39 @@ class AddNull(Primitive):
 
 
 @dataclass(frozen=True)
+class Leaf(Primitive):
+    """A tensor whose values are found at run time, by `growplan.learn`.
+
+    rewrite:   (learned) leaf   ->   y
+
+    `kind`: `data` (measured on a user's data before the step runs) or `trainable` (fitted).
+    A data leaf fills one tensor and is called after it (`leaf_name`); nothing that is proved may
+    depend on its values.
+    """
+
+    name: ClassVar[str] = "leaf"
+    arity: ClassVar[int] = 0
+    leaf: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str = "data"
+
+
+@dataclass(frozen=True)
+class FromLeaf(Primitive):
+    """Fill holes with the slices of a leaf, in order.
+
+    rewrite:   y, x   ->   y     y[at] = x along dim
+    inputs:    y the tensor with holes, x the leaf, as many slices as `at` names
+    """
+
+    name: ClassVar[str] = "from_leaf"
+    arity: ClassVar[int] = 2
+    dim: int
+    at: Ranges
+
+
+@dataclass(frozen=True)
 class Mask(Primitive):
     """Multiply slices by a growth mask whose stored value is 0 (MSG, arXiv 2305.02869).
 
@@ -257,6 +290,11 @@ class Store(Primitive):
     tensor: str
 
 
+def leaf_name(step: str, tensor: str) -> str:
+    """What the data leaf that a step measures for a tensor is called."""
+    return f"{step}/{tensor}"
+
+
 PRIMITIVES: tuple[type[Primitive], ...] = (
     Load,
     CopyLayer,
@@ -267,6 +305,8 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Fill,
     Fresh,
     AddNull,
+    Leaf,
+    FromLeaf,
     Mask,
     Graft,
     Resample,

@@ -3,7 +3,7 @@
 copy    c * slice `start` of base            share   an uneven part of a slice of base
 mean    c * the mean of base's slices        fresh   drawn from the generator
 zero    0                                    hole    not written yet
-grid    interpolated between slices of base
+grid    interpolated between slices of base  given   a slice of a leaf
 noisy   what stood there before a null term was added to it
 constant  c, whatever base holds
 """
@@ -18,9 +18,11 @@ from typing import Literal
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.ir.primitives import AddNull, Primitive, SplitColumn
 
-PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "grid", "constant", "hole"]
-SCALED: frozenset[PartKind] = frozenset({"copy", "mean", "share", "noisy", "fresh", "grid", "constant"})
-COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "grid"})
+PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "given", "grid", "constant", "hole"]
+SCALED: frozenset[PartKind] = frozenset(
+    {"copy", "mean", "share", "noisy", "fresh", "given", "grid", "constant"}
+)
+COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "given", "grid"})
 
 
 class Objection(Exception):

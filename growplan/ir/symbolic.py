@@ -22,7 +22,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -158,6 +160,18 @@ def _add_null(op: AddNull, inputs: States) -> State:
     return y.put(op.dim, Axis.of(parts), turns=1)
 
 
+def _leaf(op: Leaf, inputs: States) -> State:
+    return State.start((op.name, op.leaf, op.kind), op.shape)
+
+
+def _from_leaf(op: FromLeaf, inputs: States) -> State:
+    y, x = inputs
+    if any(part.kind == "hole" for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "takes slices that are not written yet")
+    given = Part("given", 1, of=(x, op.at, y.others(op.dim), y.turn))
+    return _filled(y, op.dim, op.at, given, whole=True)
+
+
 def _mask(op: Mask, inputs: States) -> State:
     y = inputs[0]
     for begin, end in op.at:
@@ -222,6 +236,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Fill: _fill,
     Fresh: _fresh,
     AddNull: _add_null,
+    Leaf: _leaf,
+    FromLeaf: _from_leaf,
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,

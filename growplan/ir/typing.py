@@ -18,7 +18,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -140,6 +142,27 @@ def _add_null(op: AddNull, inputs: Types) -> TensorType:
     return y
 
 
+def _leaf(op: Leaf, inputs: Types) -> TensorType:
+    if not op.leaf:
+        raise Mistype("a leaf needs a name")
+    if op.kind not in ("data", "trainable"):
+        raise Mistype(f"a leaf is `data` or `trainable`, not `{op.kind}`")
+    if not op.shape or min(op.shape) < 1:
+        raise Mistype(f"a leaf has slices, not the shape {list(op.shape)}")
+    return TensorType(op.shape, op.dtype)
+
+
+def _from_leaf(op: FromLeaf, inputs: Types) -> TensorType:
+    y, x = inputs
+    _check_slices(op.at, op.dim, y)
+    if _without(y, op.dim) != _without(x, op.dim) or y.dtype != x.dtype:
+        raise Mistype(f"the slices of {x} have another shape than those of {y} along dim {op.dim}")
+    wanted = sum(stop - start for start, stop in op.at)
+    if x.shape[op.dim] != wanted:
+        raise Mistype(f"{wanted} slices from a leaf that has {x.shape[op.dim]}")
+    return y
+
+
 def _mask(op: Mask, inputs: Types) -> TensorType:
     _check_slices(op.at, op.dim, inputs[0])
     if not op.axis or op.over < 0:
@@ -187,6 +210,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Fill: _fill,
     Fresh: _fresh,
     AddNull: _add_null,
+    Leaf: _leaf,
+    FromLeaf: _from_leaf,
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,

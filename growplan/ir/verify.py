@@ -17,7 +17,7 @@ from growplan.ir.blocks import check_above, check_blocks
 from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
-from growplan.ir.primitives import CopyLayer, Drawn, Primitive
+from growplan.ir.primitives import CopyLayer, Drawn, FromLeaf, Leaf, Primitive, leaf_name
 from growplan.ir.slices import Objection
 from growplan.ir.symbolic import State, apply
 from growplan.ir.wellformed import REPORT, origin_note, well_formed
@@ -161,6 +161,8 @@ def _broken(links: tuple[Link, ...], law: TensorLaw, shape: tuple[int, ...]) -> 
         found = values[-1] if values else bases[-1]
         if isinstance(law, BlockLaw):
             check_blocks(found, law, shape)
+        elif found.base != bases[-1].base:
+            raise Objection("GP262", "is a leaf, not made from the tensor before the step")
         else:
             check_law(found, law, shape)
     except Objection as objection:
@@ -174,6 +176,8 @@ def _anonymous(op: Primitive, keys: dict[str, str]) -> Primitive:
         return CopyLayer(0, 0)
     if isinstance(op, Drawn) and op.key:
         return replace(op, key=keys.setdefault(op.key, f"key {len(keys)}"))
+    if isinstance(op, Leaf):
+        return replace(op, leaf=keys.setdefault(f"leaf {op.leaf}", f"key {len(keys)}"))
     return op
 
 
@@ -240,7 +244,7 @@ def _kept_below(step: Step, layer: int) -> int | None:
 
 
 def _shared_draws(graph: Graph) -> Iterator[Diagnostic]:
-    """Two tensors that draw by one key would get the same numbers."""
+    """Two tensors that draw by one key would get the same numbers; a data leaf is measured for one tensor."""
     owner: dict[str, str] = {}
     for k, step in enumerate(graph.steps, 1):
         for tensor, value in graph.models[k].items():
@@ -249,6 +253,10 @@ def _shared_draws(graph: Graph) -> Iterator[Diagnostic]:
                 place = f"{tensor} in step {k}"
                 if key and owner.setdefault(key, place) != place:
                     message = f"draws by the key `{key}`, as {owner[key]} does"
+                    yield _finding(step, [(tensor, Objection("GP270", message, op=node.op))])
+                leaf = graph.nodes[node.inputs[1]].op if isinstance(node.op, FromLeaf) else None
+                if isinstance(leaf, Leaf) and leaf.kind == "data" and leaf.leaf != leaf_name(step.id, tensor):
+                    message = f"fills from the leaf `{leaf.leaf}`, which was measured for another tensor"
                     yield _finding(step, [(tensor, Objection("GP270", message, op=node.op))])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from growplan.diagnostics import Diagnostic
 from growplan.ir.graph import Graph, Node, Step
-from growplan.ir.primitives import Load, Store
+from growplan.ir.primitives import Leaf, Load, Store
 from growplan.ir.typing import Mistype, result_type
 
 Notes = tuple[tuple[str, str], ...]
@@ -36,6 +36,7 @@ def origin_note(step: Step) -> tuple[str, str]:
 def _nodes(graph: Graph) -> Iterator[Diagnostic]:
     seen: set[str] = set()
     loaded: set[str] = set()
+    leaves: set[str] = set()
     for name, node in graph.nodes.items():
         if node.id != name:
             yield _malformed(f"value `{name}` calls itself `{node.id}`")
@@ -48,6 +49,10 @@ def _nodes(graph: Graph) -> Iterator[Diagnostic]:
             if node.op.tensor in loaded:
                 yield _malformed(f"tensor `{node.op.tensor}` is loaded twice")
             loaded.add(node.op.tensor)
+        if isinstance(node.op, Leaf):
+            if node.op.leaf in leaves:
+                yield _malformed(f"leaf `{node.op.leaf}` is declared twice")
+            leaves.add(node.op.leaf)
         seen.add(name)
     source = set(graph.models[0]) if graph.models else set()
     for tensor in sorted(loaded - source):

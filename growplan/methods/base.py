@@ -127,6 +127,7 @@ class Candidate:
     noise: Noise | None = None
     graft: Graft = ""  # new units of the layer above: rows of every matrix, or heads and ffn alone
     grid: Grid | None = None  # the axis has no map: its rows are interpolated
+    tables: Mapping[str, Expansion] = field(default_factory=dict)  # axis of ids -> how its tables are filled
 
 
 @dataclass(frozen=True)

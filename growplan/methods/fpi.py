@@ -28,6 +28,8 @@ from growplan.methods.base import (
 )
 from growplan.methods.heads import head_maps
 
+ID_AXES = ("vocab", "positions")  # their units are selected by ids
+
 
 class Fpi(Method):
     """The compiler's own choice of maps."""
@@ -41,15 +43,33 @@ class Fpi(Method):
         inner = inner_maps(request)
         dims = head_dim_maps(*request.grow["head_dim"]) if "head_dim" in request.grow else [("", {})]
         streams = stream_maps(*request.grow["hidden"]) if "hidden" in request.grow else [("", {})]
+        rows = str(request.options.get("rows", "fresh"))
+        tables = table_maps(request, rows)
         out = []
         for (stream, stream_map), (dim, maps) in product(streams, dims):
-            label = ", ".join(filter(None, (stream, dim))) or _label(request)
-            out.append(Candidate(label, {**inner, **maps, **stream_map}, split, init, noise=noise))
+            label = ", ".join(filter(None, (stream, dim))) or _label(request, rows)
+            every = {**inner, **maps, **stream_map}
+            out.append(Candidate(label, every, split, init, noise=noise, tables=tables))
         return out
 
 
-def _label(request: WidthRequest) -> str:
-    return "copies" if set(request.grow) - {"vocab", "positions"} else "fresh rows"
+def _label(request: WidthRequest, rows: str) -> str:
+    labels = {"fresh": "fresh rows", "mean": "rows at the mean", "copy": "copied rows"}
+    return "copies" if set(request.grow) - set(ID_AXES) else labels[rows]
+
+
+def table_maps(request: WidthRequest, rows: str) -> dict[str, Expansion]:
+    """How tables over ids fill their new rows; none: they are drawn.
+
+    The mean is the usual start of a new token (its logit is the mean logit); copies tile the
+    old positions, as Longformer does (arXiv 2004.05150).
+    """
+    grow = {axis: request.grow[axis] for axis in ID_AXES if axis in request.grow}
+    if rows == "mean":
+        return {axis: Expansion.appended(old, new, "mean") for axis, (old, new) in grow.items()}
+    if rows == "copy":
+        return {axis: Expansion.circular(old, new) for axis, (old, new) in grow.items()}
+    return {}
 
 
 def head_dim_maps(old: int, new: int) -> list[tuple[str, dict[str, Expansion]]]:
@@ -108,7 +128,7 @@ def inner_maps(request: WidthRequest) -> dict[str, Expansion]:
     for axis, (old, new) in request.grow.items():
         if axis == "ffn":
             maps[axis] = Expansion.circular(old, new)
-        elif axis in ("vocab", "positions"):
+        elif axis in ID_AXES:
             maps[axis] = Expansion.appended(old, new, "free")
     if {"heads", "kv_heads"} & set(request.grow):
         maps |= head_maps(request.grow, request.sizes, Expansion.circular)
@@ -125,5 +145,12 @@ METHOD = Fpi(
         Option("split", "uneven", "how the copies of a unit share its outgoing weights", ("uneven", "even")),
         Option("init", "like", "how fresh units are drawn: `like` the old ones, or `normal(STD)`"),
         NOISE,
+        Option(
+            "rows",
+            "fresh",
+            "what new rows of vocab and positions hold: fresh values, the mean of the old rows (usual for "
+            "new tokens), or copies of them in order (usual for positions)",
+            ("fresh", "mean", "copy"),
+        ),
     ),
 )

@@ -43,6 +43,8 @@ HOW = {
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
     "fresh rows": "new units are drawn like the old ones",
+    "rows at the mean": "new rows hold the mean of the old ones",
+    "copied rows": "new rows copy the old ones in order",
     "bicubic": "positions are interpolated over the grid of patches",
     "stack appended": "the layers, then the same layers again",
     "layers copied": "new layers are copies of old ones",

@@ -22,7 +22,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -47,7 +49,7 @@ def test_every_primitive_has_a_kernel() -> None:
     assert set(KERNELS) == set(PRIMITIVES)
 
 
-@pytest.mark.parametrize("op", [Load("t"), CopyLayer(0, 1), Store("t")])
+@pytest.mark.parametrize("op", [Load("t"), CopyLayer(0, 1), Store("t"), Leaf("t", (3, 4), "F64")])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_only_moves_a_tensor_keeps_its_bits(op: Primitive, dtype: str) -> None:
     x = random((3, 4), dtype)
@@ -212,6 +214,17 @@ def test_fresh_depends_on_key_and_element_alone() -> None:
     assert torch.equal(rows, columns) and not torch.equal(rows, other)
 
 
+@pytest.mark.parametrize("dim", [0, 1])
+def test_from_leaf_fills_in_order(dim: int) -> None:
+    y, x, at = random((5, 7)), random((3, 7) if dim == 0 else (5, 3), seed=1), ((0, 1), (2, 4))
+    out = run(FromLeaf(dim, at), [y, x], (5, 7))
+    filled = [i for a, b in at for i in range(a, b)]
+    assert torch.equal(out.index_select(dim, torch.tensor(filled)), x)
+    kept = torch.tensor([i for i in range(y.shape[dim]) if i not in filled])
+    assert torch.equal(out.index_select(dim, kept), y.index_select(dim, kept))
+    assert torch.equal(y, random((5, 7))), "an operand was written to"
+
+
 @given(
     copy_maps(),
     st.integers(0, 1),
@@ -303,6 +316,9 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (Graft(1, ((1, 3), (4, 5))), [(8, 5), (8, 5)], (8, 5)),
     (Resample(0, 4, 3, 2), [(13, 5)], (8, 5)),
     (Resample(1, 1, 2, 3), [(8, 5)], (8, 10)),
+    (FromLeaf(0, ((1, 3), (5, 8))), [(8, 5), (5, 5)], (8, 5)),
+    (FromLeaf(1, ((0, 1), (2, 4))), [(8, 5), (8, 3)], (8, 5)),
+    (Leaf("t", (8, 5), "F32"), [(8, 5)], (8, 5)),
     (Scale(Root.rational(3)), [(8, 5)], (8, 5)),
     (Store("t"), [(8, 5)], (8, 5)),
 ]

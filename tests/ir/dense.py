@@ -12,7 +12,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -46,7 +48,7 @@ def run(graph: Graph, rng: Random) -> dict[str, Matrix]:
 
 def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
     op = node.op
-    if isinstance(op, Load):
+    if isinstance(op, Load | Leaf):
         rows, cols = node.type.shape
         return [[draw(rng) for _ in range(cols)] for _ in range(rows)]
     dim = getattr(op, "dim", 0)
@@ -78,6 +80,9 @@ def _value(node: Node, inputs: list[Matrix], rng: Random) -> Matrix:
             out = _filled(x, at, lambda: [draw(rng) for _ in x[0]])
         case AddNull():
             out = _noisy(x, op, rng)
+        case FromLeaf(at=at):
+            given = iter(rest[0])
+            out = _filled(x, at, lambda: next(given))
         case Scale(by=by) | RescaleNorm(by=by):
             out = [_times(row, rational(by)) for row in x]
         case _:

@@ -18,7 +18,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -101,7 +103,7 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "drawn instead", Scale(value * TWO)
         case Fresh():
             yield from _slices(op)
-        case Mask() | Graft():
+        case Mask() | FromLeaf() | Graft():
             yield from _slices(op)
         case Resample(kept=kept, new=new):
             yield "another grid", replace(op, new=new + 1)
@@ -109,6 +111,12 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "other dim", replace(op, dim=0)
             first = Expansion.of_units(kept + op.old**2, [0] * (kept + new**2))
             yield "the first row instead", DuplicateRow(op.dim, first)
+        case Leaf():
+            yield "no name", replace(op, leaf="")
+            yield "another tensor's", replace(op, leaf=op.leaf + "x")
+            yield "other kind", replace(op, kind="guessed")
+            yield "one slice more", replace(op, shape=(op.shape[0] + 1, *op.shape[1:]))
+            yield "other dtype", replace(op, dtype="F16")
         case Scale(by=by) | RescaleNorm(by=by):
             yield "doubled", replace(op, by=by * TWO)
             yield "flipped", replace(op, by=-by)
@@ -142,7 +150,7 @@ def _with_run(e: Expansion, i: int, run: Run) -> Expansion:
     return Expansion(e.old, (*e.runs[:i], run, *e.runs[i + 1 :]))
 
 
-def _slices(op: LnAverage | ZeroOut | Fresh | Mask | Graft) -> Iterator[tuple[str, Primitive]]:
+def _slices(op: LnAverage | ZeroOut | Fresh | FromLeaf | Mask | Graft) -> Iterator[tuple[str, Primitive]]:
     (a, b), *rest = op.at
     yield "one slice less", replace(op, at=((a, b - 1), *rest))
     yield "one slice more", replace(op, at=((a - 1, b), *rest))

@@ -25,7 +25,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -94,6 +96,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
         st.builds(Scale, roots()),
         st.builds(Resample, st.just(dim), *[st.integers(0, 2)] * 3),
+        st.builds(FromLeaf, st.just(dim), slices(n)),
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:
@@ -179,6 +182,8 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
         op = draw(primitives(graph.nodes[value].type.shape, tensor))
         old = draw(st.just(base) | st.sampled_from([n.id for n in graph.nodes.values() if n.step <= k]))
         inputs = (value, old)[: op.arity]
+        if isinstance(op, FromLeaf):
+            inputs = (value, _leaf(draw, graph, f"{tensor}@{k}.{j}.leaf", op, value, k))
         try:
             type_ = result_type(op, tuple(graph.nodes[i].type for i in inputs))
         except Mistype:
@@ -187,6 +192,17 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
         if id not in graph.nodes and type_ is not None:
             value = graph.add(Node(id, op, inputs, type_, k))
     return value
+
+
+def _leaf(draw: st.DrawFn, graph: Graph, id: str, op: FromLeaf, value: str, k: int) -> str:
+    """A leaf that fits `op`, under a name of its own."""
+    if id not in graph.nodes:
+        shape = list(graph.nodes[value].type.shape)
+        shape[op.dim] = sum(b - a for a, b in op.at)
+        name = draw(st.just(id) | WORDS.map(lambda word: f"{word}/{id}"))
+        leaf = Leaf(name, tuple(shape), "BF16", draw(st.sampled_from(["data", "trainable"])))
+        graph.add(Node(id, leaf, (), TensorType(leaf.shape, leaf.dtype), k))
+    return id
 
 
 def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:

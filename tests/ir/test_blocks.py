@@ -13,7 +13,8 @@ from growplan.ir.primitives import DuplicateRow, Graft, Load, Primitive, SplitCo
 from growplan.ir.symbolic import Grafted
 from growplan.ir.text import parse_ir
 from growplan.ir.verify import verify
-from tests.ir.build import GRAPHS, Builder, E
+from tests.ir.build import GRAPHS
+from tests.ir.builder import Builder, E
 
 ROWS = E(4, ("copy", 4), ("copy", 2, 1))
 COLS = E(3, ("copy", 3), ("copy", 1, 0))

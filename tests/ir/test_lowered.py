@@ -54,7 +54,8 @@ STACKED = "stack depth x2 via {}"
 PLANS: dict[str, dict[str, str]] = {
     "fpi": {
         "gpt2": "widen hidden 48→72 via fpi",
-        "bert": "widen hidden 48→96 via fpi; widen ffn 80→100 via fpi, split even",
+        "bert": "widen hidden 48→96 via fpi; widen ffn 80→100 via fpi, split even; "
+        "widen vocab 31→40 via fpi, rows mean; widen positions 24→56 via fpi, rows copy",
         "smollm": "widen hidden 48→72 via fpi; widen vocab 31→40 via fpi",
         "vit": "widen hidden 48→72 via fpi; mask-in heads",
     },

@@ -16,7 +16,8 @@ from growplan.ir.passes.one_step import as_one_step
 from growplan.ir.primitives import CopyLayer, DuplicateRow, Load, Scale, SplitColumn, Store
 from growplan.ir.text import parse_ir, print_ir
 from growplan.ir.wellformed import well_formed
-from tests.ir.build import GRAPHS, Builder, E
+from tests.ir.build import GRAPHS
+from tests.ir.builder import Builder, E
 from tests.ir.mutants import mutants
 from tests.ir.strategies import graphs
 

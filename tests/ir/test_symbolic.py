@@ -12,7 +12,7 @@ from growplan.algebra import Expansion, Run
 from growplan.ir.graph import Graph
 from growplan.ir.verify import verify
 from growplan.ir.wellformed import well_formed
-from tests.ir.build import Builder
+from tests.ir.builder import Builder
 from tests.ir.dense import law_holds, run
 from tests.ir.mutants import mutants
 

@@ -12,7 +12,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -25,7 +27,7 @@ from growplan.ir.primitives import (
     ZeroOut,
 )
 from growplan.ir.typing import Mistype, result_type
-from tests.ir.build import E
+from tests.ir.builder import E
 
 
 def f32(*shape: int) -> TensorType:
@@ -52,6 +54,10 @@ AT = ((4, 6),)
         (Fresh(0, AT, "normal(2e-2)", "k"), (f32(6), f32(4)), f32(6)),
         (AddNull(1, TWICE, "centred", "snr(20)", "k"), (f32(3, 8), f32(3, 4)), f32(3, 8)),
         (AddNull(0, TWICE, "paired", "normal(0.1)", "k"), (f32(8), f32(2)), f32(8)),
+        (Leaf("s/w", (2, 3), "F32"), (), f32(2, 3)),
+        (Leaf("R", (4, 4), "BF16", "trainable"), (), TensorType((4, 4), "BF16")),
+        (FromLeaf(0, AT), (f32(6, 3), f32(2, 3)), f32(6, 3)),
+        (FromLeaf(1, ((0, 1), (2, 4))), (f32(2, 4), f32(2, 3)), f32(2, 4)),
         (Mask(0, AT, "heads", 100), (f32(6),), f32(6)),
         (Graft(1, AT), (f32(2, 6), f32(2, 6)), f32(2, 6)),
         (Resample(1, 1, 3, 5), (f32(1, 10, 4),), f32(1, 26, 4)),
@@ -69,6 +75,18 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
     ("op", "inputs", "reason"),
     [
         (CopyLayer(0, 1), (), "takes 1 inputs, has 0"),
+        (Leaf("", (2,), "F32"), (), "a leaf needs a name"),
+        (Leaf("w", (2,), "F32", "guess"), (), "a leaf is `data` or `trainable`, not `guess`"),
+        (Leaf("w", (2, 0), "F32"), (), "a leaf has slices, not the shape [2, 0]"),
+        (Leaf("w", (2,), "F32"), (f32(2),), "takes 0 inputs, has 1"),
+        (FromLeaf(0, AT), (f32(6, 3), f32(3, 3)), "2 slices from a leaf that has 3"),
+        (FromLeaf(0, AT), (f32(6, 3), f32(2, 4)), "the slices of f32[2, 4] have another shape"),
+        (
+            FromLeaf(0, AT),
+            (f32(6, 3), TensorType((2, 3), "F16")),
+            "the slices of f16[2, 3]",
+        ),
+        (FromLeaf(0, ((4, 7),)), (f32(6, 3), f32(3, 3)), "slices up to 7"),
         (Load("w"), (f32(1),), "takes 0 inputs, has 1"),
         (CopyLayer(-1, 1), (f32(1),), "layers are counted from 0"),
         (DuplicateRow(2, MAP), (f32(3, 4),), "f32[3, 4] has no dim 2"),

@@ -12,12 +12,14 @@ import pytest
 
 from growplan.algebra import Expansion, Root
 from growplan.diagnostics import Diagnostic
-from growplan.ir.graph import Graph, TensorLaw
+from growplan.ir.graph import Graph, Node, TensorLaw
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
     Fresh,
+    FromLeaf,
+    Leaf,
     LnAverage,
     Mask,
     Scale,
@@ -26,7 +28,8 @@ from growplan.ir.primitives import (
 )
 from growplan.ir.verify import verify
 from growplan.ir.wellformed import well_formed
-from tests.ir.build import GRAPHS, Builder, E, mean_then_stack, noisy
+from tests.ir.build import GRAPHS, mean_then_stack, noisy
+from tests.ir.builder import Builder, E, copies
 from tests.ir.dense import law_holds, run
 from tests.ir.mutants import mutants
 
@@ -37,7 +40,7 @@ def one_step(shape: tuple[int, ...], ops: list, law: TensorLaw | None = None, **
     b = Builder({"h.0.w": shape, "h.1.w": shape})
     b.make("h.0.w", ops)
     b.laws = [law] if law else []
-    b.end("wider", "widen hidden 4→6 via fpi", **more)
+    b.end("s1", "widen hidden 4→6 via fpi", **more)
     return b.done()
 
 
@@ -156,6 +159,37 @@ def test_wrong_coefficient() -> None:
     assert (d.code, d.message) == ("GP264", "`h.0.w` rows 0:4 hold `copy 0:4*3`, the law says `copy 0:4`")
 
 
+def test_a_leaf_may_only_stand_where_anything_may() -> None:
+    """Columns that read zeros; never columns that read a unit, nor rows that the law speaks of."""
+    e = E(4, ("copy", 4), ("zero", 2))
+    split, fill = SplitColumn(1, copies(e), "even"), FromLeaf(1, ((4, 6),))
+    law = TensorLaw("h.0.w", "h.0.w", IDENTITY(4), e, 0, 1)
+    assert verify(one_step((4, 4), [split, fill], law)) == []
+    free = replace(law, cols=e.map_kind("zero", "free"))
+    assert only(verify(one_step((4, 4), [split, fill], free))).code == "GP266"
+    copied = replace(law, cols=E(4, ("copy", 4), ("copy", 2)))
+    assert only(verify(one_step((4, 4), [split, fill], copied))).code == "GP265"
+    rows = TensorLaw("h.0.w", "h.0.w", ROWS, IDENTITY(4), 0, 1)
+    assert only(verify(one_step((4, 4), [GATHER, FromLeaf(0, ((4, 6),))], rows))).code == "GP264"
+
+
+def test_a_leaf_of_one_shape_with_a_tensor_is_not_that_tensor() -> None:
+    graph = one_step((4, 4), [], TensorLaw("h.0.w", "h.0.w", IDENTITY(4), IDENTITY(4), 0, 1))
+    store = graph.nodes.pop("store h.0.w")
+    leaf = Node("leaf", Leaf("s/h.0.w", (4, 4), "F32"), (), store.type, 1)
+    graph.nodes |= {"leaf": leaf, store.id: replace(store, inputs=("leaf",))}
+    graph.models[1]["h.0.w"] = "leaf"
+    assert only(verify(graph)).code == "GP262"
+
+
+def test_one_leaf_for_two_tensors() -> None:
+    graph = GRAPHS["learned"](2)
+    shared = {n.id: n for n in graph.nodes.values() if isinstance(n.op, FromLeaf)}
+    first, second = shared.values()
+    graph.nodes[second.id] = replace(second, op=first.op, inputs=(second.inputs[0], first.inputs[1]))
+    assert "GP270" in {d.code for d in verify(graph)} or verify(graph)[0].code == "GP256"
+
+
 def test_mean_of_another_dimension() -> None:
     law = TensorLaw("h.0.w", "h.0.w", E(4, ("copy", 4), ("mean", 2)), IDENTITY(4), 0, 1)
     good = [GATHER, LnAverage(0, ((4, 6),), Root())]
@@ -233,7 +267,7 @@ def test_shared_key() -> None:
     for tensor in ("h.0.w", "h.1.w"):
         b.make(tensor, [GATHER, Fresh(0, ((4, 6),), "like", "one key")])
         b.laws.append(TensorLaw(tensor, tensor, free, None, 0, None))
-    b.end("wider", "widen hidden 4→6")
+    b.end("s1", "widen hidden 4→6")
     d = only(verify(b.done()))
     assert d.code == "GP270" and "`h.1.w` draws by the key `one key`, as h.0.w in step 1 does" in d.message
 

@@ -187,6 +187,18 @@ DEPTH = (
 )
 
 
+# tables filled otherwise than by drawing, on every kind of head: exact on the old ids
+TABLES = (
+    ("gpt2-tied", "widen positions 24→56 via fpi, rows copy; widen vocab 31→40 via fpi, rows mean"),
+    ("gpt2-untied", "widen vocab 31→70 via fpi, rows copy; widen hidden 48→96"),
+    ("gpt2-classify", "grow hidden to 96, vocab to 40, positions to 30 via fpi, rows mean; widen heads x2"),
+    ("bert-mlm", "widen vocab 31→40 via fpi, rows mean; widen positions 24→50 via fpi, rows copy"),
+    ("bert-mlm-untied", "widen vocab 31→40 via fpi, rows copy; widen positions 24→30 via fpi, rows mean"),
+    ("llama-gqa", "widen hidden 48→72; widen heads 6→9; widen vocab 31→40 via fpi, rows mean"),
+    ("llama-gqa-tied", "widen vocab 31→40 via fpi, rows mean; widen vocab 40→90 via fpi, rows copy"),
+)
+
+
 @dataclass(frozen=True)
 class Case:
     variant: Variant

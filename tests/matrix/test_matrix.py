@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from growplan.diagnostics import DiagnosticError
-from tests.matrix.cases import DEPTH, GRAFTED, HEADS_ONLY, VARIANTS, Case, Variant, full, pairwise
+from tests.matrix.cases import DEPTH, GRAFTED, HEADS_ONLY, TABLES, VARIANTS, Case, Variant, full, pairwise
 from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 EXACT = 1e-9  # of the logits' spread, float64
@@ -58,7 +58,7 @@ def test_full(case: Case, tmp_path: Path) -> None:
     check_case(case, tmp_path)
 
 
-@pytest.mark.parametrize(("variant", "steps"), HEADS_ONLY)
+@pytest.mark.parametrize(("variant", "steps"), HEADS_ONLY + TABLES)
 def test_heads(variant: str, steps: str, tmp_path: Path) -> None:
     source = write_source(BY_NAME[variant], tmp_path / "source")
     keeps_claim(BY_NAME[variant], grow(source, steps, tmp_path / "target"), "exact")

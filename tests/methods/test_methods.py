@@ -30,10 +30,11 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     if not method.axes:
         asked = method.depth(4, options)
         return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
-    axis = next(a for a in ("ffn", "heads") if a in method.axes)
-    new = 2 * SIZES[axis] - (method.name != "hypercloning")
+    axes = [next(a for a in ("ffn", "heads") if a in method.axes), *({"vocab"} & set(method.axes))]
+    short = method.name != "hypercloning"  # which knows multiples alone
+    grow = {axis: (SIZES[axis], 2 * SIZES[axis] - short) for axis in axes}
     layers = method.deepen(4, 6, options) if "deepen" in method.verbs else ()
-    return method.widen(WidthRequest({axis: (SIZES[axis], new)}, SIZES, "key", options)), layers
+    return method.widen(WidthRequest(grow, SIZES, "key", options)), layers
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])

@@ -129,6 +129,28 @@ CODES = {
         "Every module must be written by one place of the graph, or its weights would never be typed.",
         "Correct the name.",
     ),
+    "GP370": Code(
+        "The option `rows` stands in a step that grows no table over ids.",
+        "`rows` says what the new rows of a table hold: token embeddings (`vocab`), learned positions. "
+        "Rotary positions are computed, so they have no rows.",
+        "Take `rows` out, or put it on the step that grows the table.",
+    ),
+    "GP371": Code(
+        "A grown vocab has rows that no token of the tokenizer selects.",
+        "The tokenizer's files are carried as they are. New rows wait for tokens, and their logits already "
+        "compete: they start at the size that `rows` gives them.",
+        "Add the tokens to the result's tokenizer and save it there. Padding to a round size needs nothing.",
+    ),
+    "GP372": Code(
+        "The tokenizer gives out ids beyond the grown vocab.",
+        "A text with such a token fails in the embedding, or reads past it on a GPU.",
+        "Grow `vocab` to at least the tokenizer's size, added tokens included.",
+    ),
+    "GP373": Code(
+        "The source's tokenizer cannot be read.",
+        "Its size is held against a vocab that grows; the file is no JSON of the usual form.",
+        "Save the tokenizer again, or take the file away if nothing uses it.",
+    ),
     "GP345": Code(
         "A statement of a family file puts the wrong axis into a module or operation.",
         "The axes are checked through the whole graph before any config is read.",

@@ -93,9 +93,10 @@ CODES = {
         fix="Name the source and the target layer of the tensor.",
     ),
     "GP270": Code(
-        what="Two tensors draw numbers by the same key.",
-        why="The generator is keyed by (key, element): both would get the same numbers.",
-        fix="Put the step and the tensor in the key.",
+        what="Two tensors draw numbers by the same key, or one is filled with what was measured for another.",
+        why="The generator is keyed by (key, element): both would get the same numbers. A data leaf is "
+        "measured for one tensor of one step.",
+        fix="Put the step and the tensor in the key, or in the leaf's name.",
     ),
     "GP271": Code(
         what="A tensor that should be bit-equal to a source tensor is changed on the way.",

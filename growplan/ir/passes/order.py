@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from growplan.ir.graph import Graph, Node
-from growplan.ir.primitives import Load, Store
+from growplan.ir.primitives import Leaf, Load, Store
 
 
 def order(graph: Graph) -> Graph:
@@ -29,9 +29,9 @@ def order(graph: Graph) -> Graph:
         made = 0
         for id in needed:
             node = graph.nodes[id]
-            if not isinstance(node.op, Load | Store):
+            if not isinstance(node.op, Leaf | Load | Store):
                 made += 1
-            name = id if isinstance(node.op, Load | Store) else f"{tensors[store]}@1.{made}"
+            name = id if isinstance(node.op, Leaf | Load | Store) else f"{tensors[store]}@1.{made}"
             names[id] = name
             nodes[name] = replace(node, id=name, inputs=tuple(names[i] for i in node.inputs))
     models = [{tensor: names.get(v, v) for tensor, v in model.items()} for model in graph.models]

@@ -140,7 +140,8 @@ class TensorTexts:
             op = words.primitive(node.op, context)
             inputs = ", ".join(map(words.value, node.inputs))
             type_ = f": {node.type}" if node.type != inferred_type(self.graph, node) else ""
-            yield statement(f"let {words.value(node.id)}{type_} = {inputs} | {op}", node.id, "let ")
+            made = f"{inputs} | {op}" if node.inputs else op
+            yield statement(f"let {words.value(node.id)}{type_} = {made}", node.id, "let ")
 
 
 def _grafted(law: TensorLaw) -> str:

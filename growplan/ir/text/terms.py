@@ -20,7 +20,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -246,6 +248,11 @@ def _add_null(tree: Parsed, p: Place) -> Primitive:
     return AddNull(p.dim(tree), p.map(tree), pairing, p.init(tree), p.key(tree))
 
 
+def _leaf(tree: Parsed, p: Place) -> Primitive:
+    type_ = p.terms.type(trees(tree, "type")[0])
+    return Leaf(p.terms.names(tree)[0], type_.shape, type_.dtype, str(tokens(tree, "LEAF_KIND")[0]))
+
+
 def _mask(tree: Parsed, p: Place) -> Primitive:
     over = p.terms.ints(tree)
     return Mask(p.dim(tree), p.at(tree), p.terms.names(tree)[0], over[0] if over else 0)
@@ -268,6 +275,8 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "fill": lambda tree, p: Fill(p.root(tree) or ONE),
     "fresh": lambda tree, p: Fresh(p.dim(tree), p.at(tree), p.init(tree), p.key(tree)),
     "add_null": _add_null,
+    "leaf": _leaf,
+    "from_leaf": lambda tree, p: FromLeaf(p.dim(tree), p.at(tree)),
     "mask": _mask,
     "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
     "resample": resample,

@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from growplan.algebra import Expansion
+from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
     AddNull,
     CopyLayer,
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -36,11 +39,11 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_null after approximate as at bitwise blocks by centred claim cols constant copy copy_layer
-        dim drop duplicate_row even false fill for free fresh from graft grafted grid growir hole i in
-        key keys law layers let like ln_average load map mask mean measure model none normal null of
-        origin over paired plan resample resampled rescale_norm rest rows same scale set_config silent
-        sizes snr source split_column sqrt step store stream times true unchanged uneven with zero
+        add_null after approximate as at bitwise blocks by centred claim cols constant copy copy_layer data
+        dim drop duplicate_row even false fill for free fresh from from_leaf graft grafted grid growir hole
+        i in key keys law layers leaf let like ln_average load map mask mean measure model none normal null
+        of origin over paired plan resample resampled rescale_norm rest rows same scale set_config silent
+        sizes snr source split_column sqrt step store stream times trainable true unchanged uneven with zero
         zero_out
         """,
     )
@@ -127,6 +130,10 @@ def _add_null(op: AddNull, at: Context) -> str:
     return f" dim {op.dim} {at.map(op.map, op.dim)} {op.pairing} {scale}{at.key(op.key)}"
 
 
+def _leaf(op: Leaf, at: Context) -> str:
+    return f" {name(op.leaf)}: {TensorType(op.shape, op.dtype)} {op.kind}"
+
+
 def _mask(op: Mask, at: Context) -> str:
     return f" dim {op.dim} at {ranges(op.at)} as {word(op.axis)}" + (f" over {op.over}" if op.over else "")
 
@@ -147,6 +154,8 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Fill: lambda op, at: f" {op.value}",
     Fresh: _fresh,
     AddNull: _add_null,
+    Leaf: _leaf,
+    FromLeaf: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Mask: _mask,
     Graft: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Resample: lambda op, at: grid(op),
