@@ -1,4 +1,4 @@
-"""transformers in float64 throughout: a test-only patch of LLaMA's float32 islands.
+"""transformers in float64 throughout: a test-only patch of the float32 islands of LLaMA and its kin.
 
 RMSNorm and the rotary tables are computed in float32 by transformers whatever the dtype of the
 model, which hides what an exact growth keeps to 1e-14 (sdpa attention has no such island).
@@ -7,7 +7,7 @@ model, which hides what an exact growth keeps to 1e-14 (sdpa attention has no su
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
@@ -20,7 +20,7 @@ def _rotary(self: Any, x: Any, position_ids: Any) -> Any:
     import torch
 
     config = self.config
-    dim = config.head_dim
+    dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     theta = config.rope_parameters["rope_theta"]
     inverse = 1.0 / theta ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
     angles = position_ids[..., None].double() * inverse
@@ -30,13 +30,15 @@ def _rotary(self: Any, x: Any, position_ids: Any) -> Any:
 
 @contextmanager
 def no_float32_islands() -> Iterator[None]:
-    """Inside, stock LLaMA classes compute norms and rotary tables in float64."""
-    from transformers.models.llama import modeling_llama as llama
+    """Inside, the stock classes of LLaMA and its kin compute norms and rotary tables in float64."""
+    from importlib import import_module
 
-    with (
-        mock.patch.object(llama.LlamaRMSNorm, "forward", _rms_norm),
-        mock.patch.object(llama.LlamaRotaryEmbedding, "forward", _rotary),
-    ):
+    with ExitStack() as stack:
+        for name in ("Llama", "Mistral", "Qwen2", "Qwen3"):
+            module = import_module(f"transformers.models.{name.lower()}.modeling_{name.lower()}")
+            stack.enter_context(mock.patch.object(getattr(module, f"{name}RMSNorm"), "forward", _rms_norm))
+            rotary = getattr(module, f"{name}RotaryEmbedding")
+            stack.enter_context(mock.patch.object(rotary, "forward", _rotary))
         yield
 
 

@@ -53,10 +53,34 @@ BASE: dict[str, dict[str, Any]] = {
     },
 }
 BASE["deit"] = BASE["vit"]
-DEFAULT_CLASS = {"bert": "BertModel", "gpt2": "GPT2LMHeadModel", "llama": "LlamaForCausalLM"}
-DEFAULT_CLASS |= {"vit": "ViTForImageClassification", "deit": "DeiTForImageClassificationWithTeacher"}
-CONFIG_CLASS = {"bert": "BertConfig", "gpt2": "GPT2Config", "llama": "LlamaConfig"}
-CONFIG_CLASS |= {"vit": "ViTConfig", "deit": "DeiTConfig"}
+BASE["mistral"] = {**BASE["llama"], "sliding_window": 4}
+BASE["qwen2"] = {**BASE["llama"], "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
+BASE["qwen3"] = {**BASE["qwen2"], "head_dim": 8}
+BASE["roberta"] = BASE["xlm-roberta"] = {**BASE["bert"], "type_vocab_size": 1, "pad_token_id": 1}
+DEFAULT_CLASS = {
+    "bert": "BertModel",
+    "deit": "DeiTForImageClassificationWithTeacher",
+    "gpt2": "GPT2LMHeadModel",
+    "llama": "LlamaForCausalLM",
+    "mistral": "MistralForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "roberta": "RobertaForMaskedLM",
+    "vit": "ViTForImageClassification",
+    "xlm-roberta": "XLMRobertaForMaskedLM",
+}
+CONFIG_CLASS = {
+    "bert": "BertConfig",
+    "deit": "DeiTConfig",
+    "gpt2": "GPT2Config",
+    "llama": "LlamaConfig",
+    "mistral": "MistralConfig",
+    "qwen2": "Qwen2Config",
+    "qwen3": "Qwen3Config",
+    "roberta": "RobertaConfig",
+    "vit": "ViTConfig",
+    "xlm-roberta": "XLMRobertaConfig",
+}
 
 
 def tiny_checkpoint(

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from growplan.families.model import Model
+from growplan.families.positions import longest_input
 
 BATCH, TOKENS = 2, 16
 
@@ -17,7 +18,7 @@ def random_inputs(model: Model, random: torch.Generator) -> Tensor:
     if model.inputs == "image":
         shape = (BATCH, sizes["channels"], sizes["image"], sizes["image"])
         return torch.randn(shape, generator=random, dtype=torch.float64)
-    tokens = min(TOKENS, sizes.get("positions", TOKENS))
+    tokens = min(TOKENS, longest_input(model) or TOKENS)
     return torch.randint(0, sizes["vocab"], (BATCH, tokens), generator=random)
 
 

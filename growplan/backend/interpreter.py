@@ -132,12 +132,18 @@ class _Ops:
         self.ids = ids
 
     def module(self, module: Module, x: Tensor) -> Tensor:
-        """linear W x + b, of patches too; embedding row x; norms over the last dim; bias x + b."""
+        """linear W x + b, of patches too; embedding row x; norms over the last dim; bias x + b.
+
+        A norm over head_dim works on each head of x by itself.
+        """
         bias = self.interpreter._bias(module, self.layer)
         if module.kind == "bias":
             assert bias is not None
             return x + bias
         weight = self.interpreter._weight(module, self.layer)
+        if module.is_norm and x.shape[-1] != weight.shape[0]:  # each head by itself
+            by_head = x.reshape(*x.shape[:-1], -1, weight.shape[0])
+            return self._norm(module, by_head, weight, bias).reshape(x.shape)
         match module.kind:
             case "linear":
                 return F.linear(x, weight.T if module.stored == "in-out" else weight, bias)
@@ -145,11 +151,14 @@ class _Ops:
                 return F.embedding(x, weight.reshape(weight.shape[-2:]))
             case "patches":
                 return F.conv2d(x, weight, bias, stride=weight.shape[2:]).flatten(2).transpose(1, 2)
-            case "layernorm":
-                return F.layer_norm(x, weight.shape, weight, bias, self.model.eps(module))
-            case "rmsnorm":
-                scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.model.eps(module))
-                return x * scale * weight
+            case "layernorm" | "rmsnorm":
+                return self._norm(module, x, weight, bias)
+
+    def _norm(self, module: Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A norm over the last dimension of x."""
+        if module.kind == "layernorm":
+            return F.layer_norm(x, weight.shape, weight, bias, self.model.eps(module))
+        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.model.eps(module)) * weight
 
     def op(self, name: str, args: Sequence[Tensor | Module], kwargs: Mapping[str, Any]) -> Tensor:
         if name == "tied":
@@ -171,6 +180,10 @@ class _Ops:
                 return values[0][:, 0 if name == "first" else 1]
             case "average":
                 return (values[0] + values[1]) / 2
+            case "offset":
+                return values[0] + int(kwargs["by"])
+            case "token_positions":
+                return self._token_positions(values[0])
             case "last":
                 return self._last(values[0])
         return ACTIVATIONS[name](values[0])
@@ -193,7 +206,10 @@ class _Ops:
         return x.view(batch, tokens, -1, self.model.sizes["head_dim"]).transpose(1, 2)
 
     def _attention(self, q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
-        """softmax(q k / sqrt(head_dim)) v; query head j reads kv head floor(j KV / H)."""
+        """softmax(q k / sqrt(head_dim)) v; query head j reads kv head floor(j KV / H).
+
+        Causal attention sees the last `Model.windows[layer]` tokens, where the layer has a window.
+        """
         q, k, v = self._by_head(q), self._by_head(k), self._by_head(v)
         batch, heads, tokens, head_dim = q.shape
         source = torch.arange(heads, device=q.device) * k.shape[1] // heads
@@ -201,7 +217,9 @@ class _Ops:
         scores = q @ k.transpose(-1, -2) * head_dim**-0.5
         if causal:
             ahead = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
-            scores = scores.masked_fill(ahead, -torch.inf)
+            window = None if self.layer is None else self.model.windows[self.layer]
+            behind = ahead.new_zeros(()) if window is None else ~torch.ones_like(ahead).triu(1 - window)
+            scores = scores.masked_fill(ahead | behind, -torch.inf)
         out = torch.softmax(scores, dim=-1) @ v
         return out.transpose(1, 2).reshape(batch, tokens, heads * head_dim)
 
@@ -215,6 +233,12 @@ class _Ops:
         first, second = self._by_head(x).chunk(2, dim=-1)
         turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
         return turned.transpose(1, 2).reshape(x.shape)
+
+    def _token_positions(self, ids: Tensor) -> Tensor:
+        """RoBERTa's positions: tokens are counted from pad + 1 on, padding stays at pad."""
+        pad = int(self.model.config["pad_token_id"])
+        tokens = (ids != pad).long()
+        return tokens.cumsum(-1) * tokens + pad
 
     def _last(self, x: Tensor) -> Tensor:
         """The last token that is not padding, as transformers' sequence classifiers take it."""

@@ -23,6 +23,7 @@ from growplan.check.typed import Proof, Violation
 from growplan.diagnostics import fail
 from growplan.families.layer_lists import grown_lists
 from growplan.families.model import Model
+from growplan.families.window import deeper
 from growplan.methods.base import Claim, LayerSource, Method
 from growplan.methods.layers import spread
 
@@ -45,8 +46,9 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
             + [("why", reason) for reason in part.proof.reasons],
             help=[*_ways_out(model, old, new, promised), weaker(part.proof.claim)],
         )
-    lists = grown_lists(model, [s.layer for s in part.layers])
-    return replace(part, config=tuple(lists.items()))
+    sources = [s.layer for s in part.layers]
+    config = grown_lists(model, sources) | deeper(model.family.window, model.config, sources)
+    return replace(part, config=tuple(config.items()))
 
 
 def _proved(model: Model, layers: Layers, old: int) -> StepProof:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from growplan.algebra import Root
+from growplan.check.roles import attention_roles
 from growplan.check.size_lints import size_lints
 from growplan.check.typed import TypedStep
 from growplan.diagnostics import Diagnostic
@@ -24,6 +25,7 @@ def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim)
     """Every finding about a checked plan."""
     yield from _twins(steps)
     yield from _dead(steps)
+    yield from _dead_dims(steps)
     yield from _rounding(steps)
     yield from _dropout(target, claim)
     yield from size_lints(steps, source, target)
@@ -107,6 +109,22 @@ def dead_axes(step: TypedStep) -> list[str]:
     kinds = {"hidden": {"zero"}}
     axes = [axis for axis, e in step.maps.items() if e.kinds & kinds.get(axis, {"free"})]
     return list(dict.fromkeys(base for axis in axes if (base := axis.partition("/")[0]) not in INPUTS))
+
+
+def _dead_dims(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
+    """New units of queries and of keys, both zero before a norm over the head, wait for each other."""
+    for step in steps:
+        dims = step.maps.get("head_dim")
+        if dims is not None and dims.size > dims.old and {"q", "k"} <= attention_roles(step.before).normed:
+            yield Diagnostic(
+                "GP902",
+                "new head dims of queries and keys are zero on both sides, as the norms over the head need: "
+                "they never get a gradient (those of values do)",
+                step.span,
+                help=("grow heads instead, or train with noise on the new rows of both projections",),
+                severity="warning",
+            )
+            return
 
 
 def _rounding(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:

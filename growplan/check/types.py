@@ -13,7 +13,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Literal
 
-from growplan.algebra import ONE, Expansion
+from growplan.algebra import ONE, Expansion, Root
 from growplan.check import norms, rules
 from growplan.check.branches import BRANCH, branches, norms_into_stream
 from growplan.check.roles import ROLES, attention_roles
@@ -101,6 +101,8 @@ class TypeOps:
 
     def module(self, module: Module, x: Act) -> Act:
         try:
+            if module.name in self.roles.norms:
+                return self._head_norm(module, x)
             if module.is_norm:
                 return self._norm(module, x.map, self.stream if module.name in self.into_stream else None)
             if module.kind == "bias":
@@ -138,6 +140,37 @@ class TypeOps:
         self._scale_eps(module, result.eps_factor)
         return Act(result.out, module.outs, module.name)
 
+    def _head_norm(self, module: Module, x: Act) -> Act:
+        """A norm over each head by itself: the map of heads passes through."""
+        assert x.axis is not None
+        out = self._head_dim(self.roles.norms[module.name])
+        fed = self._before_norm(module, out)
+        units = self._expand(AxisExpr((x.axis.terms[0][:-1],)))
+        if x.map != units * fed:
+            raise Refusal(f"whole heads ({units.old}→{units.size})", rules.brief(x.map), module.name)
+        self._norm(module, fed, out)
+        return Act(units * out, x.axis, module.name, x.rotary)
+
+    def _before_norm(self, norm: Module, out: Expansion) -> Expansion:
+        """What a norm over a head must be fed to put out `out`: its units, all at one scale c.
+
+        The norm multiplies epsilon by c^2 k dh/dh* (k copies of every unit), which must be what
+        the stream's norms multiply the same key by.
+        """
+        factor, _ = self.typing.eps.get(norm.eps or "", (Fraction(1), ""))
+        copies = out.uniform_count or 1
+        return out.plain().scaled(Root(factor * Fraction(out.size, out.old * copies)))
+
+    def _head_dim(self, role: str | None) -> Expansion:
+        """The map of one head's queries, keys or values as attention reads them.
+
+        A norm over the head admits no free units before it, so there are none behind it.
+        """
+        maps = self.candidate.maps
+        plain = maps.get("head_dim") or Expansion.identity(self.model.sizes["head_dim"])
+        own = maps.get(f"head_dim/{role}") or plain
+        return own.map_kind("free", "zero") if role in self.roles.normed else own
+
     def _norm_rule(self, module: Module, e_in: Expansion, target: Expansion | None) -> norms.NormResult:
         rule = norms.layer_norm if module.kind == "layernorm" else norms.rms_norm
         try:
@@ -154,7 +187,11 @@ class TypeOps:
             return replace(result, out=target, gamma=gamma, beta=target)
 
     def _scale_eps(self, module: Module, factor: Fraction) -> None:
-        assert module.eps is not None
+        if module.eps is None:
+            if factor != 1:
+                needs = f"an epsilon that a config key holds (this one is {module.fixed_eps} in the code)"
+                raise Refusal(needs, f"epsilon to be multiplied by {factor}", module.name)
+            return
         known, first = self.typing.eps.setdefault(module.eps, (factor, module.name))
         if known != factor:
             raise Refusal(
@@ -215,8 +252,13 @@ class TypeOps:
         if BRANCH in maps and module.name in self.branches:
             maps = {**maps, "hidden": maps[BRANCH]}
         for i, axis in enumerate(module.outs.split()):
-            own = maps.get(f"head_dim/{self.roles.get((module.name, i))}")
-            out.append(axis.expansion({**maps, "head_dim": own} if own else maps, self.model.sizes))
+            part, own_maps = (module.name, i), maps
+            if part in self.roles.parts:
+                own = self._head_dim(self.roles.parts[part])
+                if part in self.roles.behind:
+                    own = self._before_norm(self.model.modules[self.roles.behind[part]], own)
+                own_maps = {**maps, "head_dim": own}
+            out.append(axis.expansion(own_maps, self.model.sizes))
         return out
 
     def _input(self, axis: AxisExpr) -> Expansion:
@@ -251,7 +293,7 @@ class TypeOps:
             return self._attention(*acts)
         if name == "rope":
             return replace(acts[0], rotary=True)
-        if name in ("first", "second", "last"):
+        if name in ("first", "second", "last", "offset", "token_positions"):
             return acts[0]
         if name == "average":
             return self.add(*acts)
@@ -262,14 +304,13 @@ class TypeOps:
         heads = maps.get("heads") or Expansion.identity(sizes["heads"])
         kv_axis = "kv_heads" if k.axis is not None and "kv_heads" in k.axis.axes else "heads"
         kv_heads = maps.get(kv_axis) or Expansion.identity(sizes[kv_axis])
-        plain = maps.get("head_dim") or Expansion.identity(sizes["head_dim"])
-        dims = [maps.get(f"head_dim/{role}") or plain for role in ROLES]
+        dims = [self._head_dim(role) for role in ROLES]
         for act, units, dim in zip((q, k, v), (heads, kv_heads, kv_heads), dims, strict=True):
             if act.map != units * dim:
                 raise Refusal(f"whole heads ({units.old}→{units.size})", rules.brief(act.map))
         out = rules.attention(heads, kv_heads, rules.head_dim(*dims, rotary=q.rotary))
-        if q.rotary and plain.size != plain.old:
-            self._rotate(plain.old, plain.size)
+        if q.rotary and dims[0].size != dims[0].old:
+            self._rotate(dims[0].old, dims[0].size)
         return Act(out, q.axis)
 
     def _rotate(self, old: int, new: int) -> None:

@@ -2,9 +2,10 @@
 
 from growplan.families.bind import bind, detect, known_keys
 from growplan.families.expr import ExpressionError, evaluate_size
-from growplan.families.load import builtin_families, load_family, parse_family
+from growplan.families.load import load_family, parse_family
 from growplan.families.model import Family, Model
 from growplan.families.sizes import explicit_config, kept_equations, open_equations, resolve_sizes
+from growplan.families.text import builtin_families
 
 __all__ = [
     "ExpressionError",

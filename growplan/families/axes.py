@@ -18,6 +18,8 @@ from growplan.families.walk import run
 
 Located = list[tuple[Assign, Span]]
 STREAM = AxisExpr((("hidden",),))
+POSITIONS = AxisExpr((("positions",),))
+ONE_HEAD = AxisExpr((("head_dim",),))
 INDEX: Mapping[str, str] = {"ids": "vocab", "positions": "positions", "types": "types"}
 
 
@@ -29,6 +31,9 @@ class _Axes:
     """`walk.Ops` over axis expressions."""
 
     def module(self, module: Module, x: AxisExpr) -> AxisExpr:
+        if module.is_norm and module.outs == ONE_HEAD and x != ONE_HEAD:
+            _heads(x, module.name)
+            return x  # each head by itself
         wanted = module.outs if module.ins is None else module.ins
         if x != wanted:
             raise AxisError(f"`{module.name}` reads {wanted}, given {x}")
@@ -52,6 +57,11 @@ class _Axes:
             _heads(values[0], "rope")
         if name == "average":
             _same(values[0], values[1], name)
+        if name == "offset":
+            return AxisExpr(((kwargs["by"],), *_index(values[0], "positions", name).terms))
+        if name == "token_positions":
+            _index(values[0], "vocab", name)
+            return POSITIONS
         return values[0]
 
     def add(self, a: AxisExpr, b: AxisExpr) -> AxisExpr:
@@ -70,6 +80,12 @@ def _same(a: AxisExpr, b: AxisExpr, sign: str) -> AxisExpr:
     if a != b:
         raise AxisError(f"`{sign}` of {a} and {b}")
     return a
+
+
+def _index(x: AxisExpr, axis: str, op: str) -> AxisExpr:
+    if x != AxisExpr(((axis,),)):
+        raise AxisError(f"`{op}` reads {'ids' if axis == 'vocab' else axis}, given {x}")
+    return x
 
 
 def _heads(x: AxisExpr, op: str) -> str | int:

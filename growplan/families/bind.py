@@ -12,15 +12,17 @@ from growplan.checkpoint.dtypes import CONFIG_DTYPES
 from growplan.diagnostics import Span, fail
 from growplan.families.keys import CARRIED, READ, REFUSED
 from growplan.families.layer_lists import check_layer_lists
-from growplan.families.load import UNTIED, builtin_families, load_family
-from growplan.families.model import Assign, Call, Family, HeadClass, Model, Module
+from growplan.families.load import UNTIED, load_family
+from growplan.families.model import Assign, Family, HeadClass, Model, Module
 from growplan.families.ops import ACTIVATIONS
+from growplan.families.positions import PAD, calls, counts_tokens, wrong_padding
 from growplan.families.problems import Problems, close_to
 from growplan.families.rope import ROPE_KEYS, RopeError, read_rope
 from growplan.families.sizes import check_sizes, resolve_sizes
 from growplan.families.statements import resolve, used_modules
 from growplan.families.tensors import Same, Tensors, best_match, check_tensors
-from growplan.families.walk import subexpressions
+from growplan.families.text import builtin_families
+from growplan.families.window import WindowError, layer_kinds, layer_windows
 
 TIE = "tie_word_embeddings"
 
@@ -37,7 +39,7 @@ def detect(config: Config) -> Family:
                 return family
     known = ", ".join(sorted(builtin))
     help = [*(close_to(name, builtin) if isinstance(name, str) else ()), f"families: {known}"]
-    help.append("describe it in a family file of your own: `--family FILE` (see growplan families)")
+    help.append("describe it in a file of your own: `--family FILE` (docs/adding-a-family.md shows how)")
     if name is None:
         fail("GP310", "config.json does not say its `model_type`", Span(config.source, 0, 1), help=help)
     return fail("GP310", f"no family has the model_type {name!r:.60}", config.span("model_type"), help=help)
@@ -59,8 +61,10 @@ def bind(family: Family, config: Config, tensors: Tensors | None = None, same: S
     sizes = resolve_sizes(family, config, problems)
     check_sizes(family, sizes, config, problems)
     classes = _classes(family, config, problems)
+    _check_padding(family, config, sizes, problems)
     if "depth" in sizes:
         check_layer_lists(family, config, sizes["depth"], problems)
+        _check_window(family, config, sizes["depth"], problems)
     problems.stop()
     candidates = [_model(family, config, sizes, cls) for cls in classes]
     if tensors is None:
@@ -83,12 +87,13 @@ def known_keys(family: Family) -> frozenset[str]:
         keys.update(key for key in (module.eps, module.bias_when) if key)
         if module.when:
             keys.add(module.when[0])
+    if family.window is not None:
+        keys.update(family.window.keys)
     return frozenset(keys | set(ROPE_KEYS)) if _uses_rope(family) else frozenset(keys)
 
 
 def _uses_rope(family: Family) -> bool:
-    inner = (e for statement in family.block for e in subexpressions(statement.value))
-    return any(isinstance(e, Call) and e.fn == "rope" for e in inner)
+    return any(calls(family.block, "rope"))
 
 
 def _check_keys(family: Family, config: Config, problems: Problems) -> None:
@@ -132,6 +137,23 @@ def _check_values(family: Family, config: Config, problems: Problems) -> None:
             read_rope(data)
         except RopeError as error:
             problems.add("GP318", str(error), config.span(error.key), help=error.help)
+
+
+def _check_padding(family: Family, config: Config, sizes: Mapping[str, int], problems: Problems) -> None:
+    if counts_tokens(family.embed):
+        wrong = wrong_padding({PAD: family.defaults.get(PAD), **config.data}, sizes)
+        if wrong is not None:
+            where = config.span(PAD) or Span(config.source, 0, 1)
+            help = "positions are counted from it: write the id of the padding token, 1 for RoBERTa"
+            problems.add("GP351", wrong, where, help=help)
+
+
+def _check_window(family: Family, config: Config, depth: int, problems: Problems) -> None:
+    try:
+        layer_windows(family.window, config.data, depth)
+    except WindowError as error:
+        where = config.span(error.key) or Span(config.source, 0, 1)
+        problems.add("GP350", f"`{error.key}`: {error}", where, help=error.help)
 
 
 def _switches(family: Family) -> list[str]:
@@ -194,6 +216,8 @@ def _classes(family: Family, config: Config, problems: Problems) -> list[HeadCla
 
 def _model(family: Family, config: Config, sizes: Mapping[str, int], cls: HeadClass) -> Model:
     data = {**config.data, **{k: v for k, v in family.defaults.items() if config.data.get(k) is None}}
+    if family.window is not None and family.window.kinds is not None:
+        data[family.window.kinds.name] = layer_kinds(family.window, config.data, sizes["depth"])
     act = _activation(family, config)
     tied = bool(data.get(TIE, False))
     modules = {m.name: _active(m, data) for m in family.modules}

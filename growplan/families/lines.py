@@ -10,10 +10,12 @@ from growplan.families.expr import ExpressionError, parse_axes, size_names
 from growplan.families.model import AxisExpr, Module, ModuleKind, SizeRule
 from growplan.families.problems import Problems, close_to
 from growplan.families.text import Text
+from growplan.families.window import Key
 
 KINDS: tuple[ModuleKind, ...] = get_args(ModuleKind)
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_0-9]\w*)*\Z")
 _KEY = re.compile(r"[A-Za-z_][\w.]*\Z")
+_EPSILON = re.compile(r"(0?\.[0-9]+|[0-9]+e-[0-9]{1,3})\Z")
 _LENGTH = re.compile(r"len\(\s*([A-Za-z_][\w.]*)\s*\)\Z")
 
 
@@ -44,8 +46,9 @@ class Lines:
         flags = self._flags(kind, parts[1:], line)
         if flags is None:
             return None
-        disk, in_layer = self._disk(name.value)
+        disk, in_layer = self._disk(flags.get("named", name.value))
         ins, outs = shape
+        fixed = bool(_EPSILON.match(flags.get("eps", "")))
         return Module(
             name.value,
             kind,
@@ -53,7 +56,8 @@ class Lines:
             outs,
             bias=kind == "layernorm" or "bias" in flags,
             stored="in-out" if flags.get("stored") == "in-out" else "out-in",
-            eps=flags.get("eps"),
+            eps=None if fixed else flags.get("eps"),
+            fixed_eps=float(flags["eps"]) if fixed else None,
             in_layer=in_layer,
             disk=disk,
             bias_when=flags.get("bias") or None,
@@ -96,7 +100,7 @@ class Lines:
 
     def _flags(self, kind: str, parts: list[str], line: Text) -> dict[str, str] | None:
         allowed = {
-            "linear": {"bias", "stored", "when"},
+            "linear": {"bias", "stored", "when", "named"},
             "embedding": {"when"},
             "layernorm": {"eps", "when"},
             "rmsnorm": {"eps", "when"},
@@ -161,6 +165,15 @@ class Lines:
         default = self.formula(rest[-1], line) if rest else None
         return SizeRule(axis.value, key, default, also, bool(length), bool(flag))
 
+    def key(self, line: Text) -> Key | None:
+        """`KEY` or `KEY ?? integer`."""
+        key, sign, default = (part.strip() for part in line.value.partition("??"))
+        if not _KEY.match(key) or (sign and not default.isdecimal()):
+            help = "write for example `sliding_window ?? 4096`"
+            self.problems.add("GP343", f"`{line.value[:60]}` is not a config key", line.span, help=help)
+            return None
+        return Key(key, int(default[:18]) if sign else None)
+
     def formula(self, text: str, line: Text) -> str | None:
         """A size expression over known axes, as text."""
         text = text.strip()
@@ -183,7 +196,8 @@ _FLAGS = {
     "bias": "`bias` or `bias KEY`",
     "stored": "`stored in-out`",
     "when": "`when KEY` or `when not KEY`",
-    "eps": "`eps KEY`",
+    "eps": "`eps KEY`, or `eps 1e-5` where no key holds it",
+    "named": "`named NAME` (where two classes store different modules under one name)",
 }
 
 
@@ -201,7 +215,7 @@ def _flag_value_ok(kind: str, word: str, value: str) -> bool:
             return not value or bool(_KEY.match(value))
         case "when":
             return bool(_KEY.match(value.removeprefix("not ").strip()))
-    return bool(_KEY.match(value))
+    return bool(_KEY.match(value)) or (word == "eps" and bool(_EPSILON.match(value)))
 
 
 def _condition(text: str | None) -> tuple[str, bool] | None:

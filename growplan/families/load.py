@@ -9,12 +9,15 @@ A family file is YAML; `data/gpt2.yaml` shows every section. Small languages ins
                                                   a convolution, one dim for each factor that it reads
                 KIND AXES, flag, ...              layernorm, rmsnorm, bias (adds one stored vector)
                 parameter AXES | AXES -> AXES     a tensor under its own name: a token, a table of rows
-    flags       bias | bias KEY (where the config says so) | stored in-out | eps KEY
+    flags       bias | bias KEY (where the config says so) | stored in-out
+                eps KEY | eps 1e-5 (where no key holds it)
                 when KEY | when not KEY (else the module passes its input on)
+                named NAME (on disk, where two classes store different modules under one name)
                 stored 1x1 (of a parameter: dims of one before its axes)
     statement   name = expression | a, b, c = fused(x) | a, b = f(x), g(x)
     expression  names, calls of modules and operations (`ops.OPS`), + (residual), * (gate)
 
+`extends: NAME` inherits every section of a family that ships; `growplan.families.sections` says how.
 `act` is the operation that the config key of the section `act` names. `NAME, untied` under `heads`
 replaces NAME where tie_word_embeddings is false. A name that begins with `_` is no output. `embed`
 starts from `ids`, `positions`, `types`, or under `input: image` from `pixels` and `positions`.
@@ -35,12 +38,13 @@ from growplan.families.axes import Located, check_axes, check_use
 from growplan.families.lines import Lines
 from growplan.families.model import Assign, Family, HeadClass, Input, Module, SizeRule
 from growplan.families.ops import ACTIVATIONS
+from growplan.families.positions import calls
 from growplan.families.problems import Problems, close_to
 from growplan.families.sections import Sections
 from growplan.families.statements import Reader
-from growplan.families.text import read_source
+from growplan.families.text import builtin_families, read_source
+from growplan.families.window import Key, Window
 
-DATA = Path(__file__).parent / "data"
 UNTIED = ", untied"
 
 # words for axes that every plan may use, where the family has the axis (transformers' own keys)
@@ -54,12 +58,6 @@ WORDS: Mapping[str, str] = {
     "vocab_size": "vocab",
     "max_position_embeddings": "positions",
 }
-
-
-@cache
-def builtin_families() -> Mapping[str, Path]:
-    """Name -> data file of every family that ships, by a scan of `growplan/families/data`."""
-    return {path.stem: path for path in sorted(DATA.glob("*.yaml"))}
 
 
 def load_family(family: str | Path) -> Family:
@@ -133,6 +131,7 @@ class _File:
             act=act,
             copies={key: str(value) for key, value in sections.scalars("copies").items()},
             input=self._input(),
+            window=self._window(lines, block),
         )
         places = {name: text.span for name, (text, _) in sections.mapping("modules").items()}
         check_use(family, places, self.problems)
@@ -212,6 +211,25 @@ class _File:
                 help = (*close_to(word.value, ACTIVATIONS), f"known: {', '.join(ACTIVATIONS)}")
                 self._bad("GP344", f"`{word.value[:60]}` is no known activation", word, help)
         return text.value
+
+    def _window(self, lines: Lines, block: Located) -> Window | None:
+        if self.sections.node("window") is None:
+            return None
+        keys: dict[str, Key] = {}
+        for name, text in self.sections.lines("window"):
+            if name.value not in ("size", "when", "kinds", "from"):
+                message = f"`window` has no key `{name.value[:60]}`"
+                self._bad("GP342", message, name, "keys: size, when, kinds, from")
+            elif (key := lines.key(text)) is not None:
+                keys[name.value] = key
+        if "size" not in keys:
+            self._bad("GP342", "`window` names the config key of its size", "window", "add `size: KEY`")
+            return None
+        attention = calls(_statements(block), "attention")
+        if not all(value.value for call in attention for _, value in call.kwargs):
+            message = "a window is for attention that is causal"
+            self._bad("GP342", message, "window", "take `window` away, or write `causal=True`")
+        return Window(keys["size"], keys.get("when"), keys.get("kinds"), keys.get("from"))
 
     def _graph(self, reader: Reader) -> tuple[Located, Located, dict[str, Located]]:
         embed, block = self.sections.text("embed"), self.sections.text("block")

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from growplan.algebra import Expansion
+from growplan.families.window import Window, layer_windows
 
 # `bias`: adds one stored vector (BERT's decoder bias), nothing else; `patches`: a linear over the
 # pixels of a patch, stored as a convolution; `parameter`: a tensor without a module around it
@@ -118,6 +119,7 @@ class Module:
     bias: bool = False  # resolved against the config in a Model
     stored: Literal["out-in", "in-out"] = "out-in"
     eps: str | None = None  # config key of a norm's epsilon
+    fixed_eps: float | None = None  # where no key holds it
     in_layer: bool = False
     disk: str = ""  # name on disk, `{i}` where the layer goes, without the prefix
     bias_when: str | None = None  # config key that decides the bias
@@ -267,6 +269,7 @@ class Family:
     copies: Mapping[str, str] = field(default_factory=dict)  # tensor -> the one it repeats if tied
     input: Input = "text"  # what `embed` starts from: token ids, or pixels
     layer_lists: tuple[str, ...] = ()  # config keys whose value, if a list, has an entry per layer
+    window: Window | None = None  # where the config says how far back attention sees
 
 
 @dataclass(frozen=True)
@@ -309,9 +312,17 @@ class Model:
         """The same architecture at other sizes with an edited config."""
         return replace(self, sizes=dict(sizes), config=dict(config))
 
+    @cached_property
+    def windows(self) -> tuple[int | None, ...]:
+        """Tokens that each layer's attention sees, the own one included; None is all before it."""
+        return layer_windows(self.family.window, self.config, self.depth)
+
     def eps(self, module: Module) -> float:
-        assert module.eps is not None
-        return float(self.config[module.eps])
+        """A norm's epsilon: the config's, or the one in the code of the model."""
+        if module.eps is not None:
+            return float(self.config[module.eps])
+        assert module.fixed_eps is not None
+        return module.fixed_eps
 
     def tensor_name(self, param: Param, layer: int | None = None) -> str:
         """The name on disk, prefix included."""

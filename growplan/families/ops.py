@@ -14,11 +14,15 @@ from growplan.families.model import Input, ModuleKind
 
 @dataclass(frozen=True)
 class Signature:
-    """`args` positional values; `flags` are booleans; `on_module`: the kind of module the first one is."""
+    """`args` positional values; `on_module`: the kind of module the first one is.
+
+    `flags` are booleans and `numbers` whole numbers, all given by name.
+    """
 
     args: int
     flags: tuple[str, ...] = ()
     on_module: ModuleKind | None = None
+    numbers: tuple[str, ...] = ()
 
 
 OPS: Mapping[str, Signature] = {
@@ -32,6 +36,8 @@ OPS: Mapping[str, Signature] = {
     "tied": Signature(2, on_module="embedding"),  # x times the transposed embedding
     "prepend": Signature(2, on_module="parameter"),  # a stored token before those of x
     "average": Signature(2),  # (a + b) / 2
+    "offset": Signature(1, numbers=("by",)),  # indices + by, into an embedding of `by + positions`
+    "token_positions": Signature(1),  # pad + 1, pad + 2, ... over ids that are not padding, else pad
     "first": Signature(1),  # the first token
     "second": Signature(1),
     "last": Signature(1),  # the last token that is not padding

@@ -23,12 +23,13 @@ from growplan.families.model import (
     Name,
     names_read,
 )
-from growplan.families.ops import OPS
+from growplan.families.ops import OPS, Signature
 from growplan.families.problems import Problems, close_to
 from growplan.families.text import Text
 from growplan.families.walk import subexpressions
 
 MAX_DEPTH = 64
+LARGEST = 1 << 20  # of a whole number in a call
 EXAMPLE = "write for example `x = x + h.mlp.c_proj(gelu(h.mlp.c_fc(h.ln_2(x))))`"
 ACT = "act"  # the operation a family's `act:` key names
 
@@ -144,7 +145,7 @@ class Reader:
         if len(node.args) != signature.args:
             self._bad(node, f"`{fn}` takes {signature.args} values, {len(node.args)} given")
             return None
-        flags = self._flags(node, fn, signature.flags)
+        flags = self._flags(node, fn, signature)
         args: list[Expr | None] = []
         for i, arg in enumerate(node.args):
             on = signature.on_module if i == 0 else None
@@ -176,22 +177,23 @@ class Reader:
         self._bad(node, f"`{name or '?'}` is no {word}", help, code="GP344")
         return None
 
-    def _flags(self, node: ast.Call, fn: str, flags: tuple[str, ...]) -> tuple[tuple[str, Const], ...] | None:
+    def _flags(self, node: ast.Call, fn: str, signature: Signature) -> tuple[tuple[str, Const], ...] | None:
+        wanted = (*signature.flags, *signature.numbers)
+        forms = [f"{f}=True or False" for f in signature.flags] + [f"{n}=2" for n in signature.numbers]
         given: dict[str, Const] = {}
         for keyword in node.keywords:
-            value = keyword.value
-            good = keyword.arg in flags and isinstance(value, ast.Constant) and isinstance(value.value, bool)
-            if not good or keyword.arg is None or not isinstance(value, ast.Constant):
-                self._bad(
-                    keyword, f"`{fn}` takes {', '.join(f'{f}=True or False' for f in flags) or 'no options'}"
-                )
+            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+            is_flag = keyword.arg in signature.flags and isinstance(value, bool)
+            is_number = keyword.arg in signature.numbers and type(value) is int and 0 < value < LARGEST
+            if keyword.arg is None or not isinstance(value, int) or not (is_flag or is_number):
+                self._bad(keyword, f"`{fn}` takes {', '.join(forms) or 'no options'}")
                 return None
-            given[keyword.arg] = Const(bool(value.value))
-        missing = [flag for flag in flags if flag not in given]
-        if missing:
-            self._bad(node, f"`{fn}` needs `{missing[0]}=True` or `{missing[0]}=False`")
-            return None
-        return tuple((flag, given[flag]) for flag in flags)
+            given[keyword.arg] = Const(value)
+        for form, word in zip(forms, wanted, strict=True):
+            if word not in given:
+                self._bad(node, f"`{fn}` needs {form}")
+                return None
+        return tuple((word, given[word]) for word in wanted)
 
 
 def _is_token(module: Module) -> bool:

@@ -7,8 +7,9 @@ interpreted here, not by YAML 1.1 (`off` is a word, `1e-12` a number).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from growplan.checkpoint.files import read_regular
 from growplan.diagnostics import Source, Span, fail
 from growplan.families.problems import Problems
 
+DATA = Path(__file__).parent / "data"
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_OPENERS = 500  # fewer brackets and dashes cannot nest deep enough to matter
@@ -66,6 +68,12 @@ def _line_start(source: Source, number: int) -> int:
     return source._line_starts[number - 1]
 
 
+@cache
+def builtin_families() -> Mapping[str, Path]:
+    """Name -> data file of every family that ships, by a scan of `growplan/families/data`."""
+    return {path.stem: path for path in sorted(DATA.glob("*.yaml"))}
+
+
 def read_source(path: str | Path) -> Source:
     """The text of a family file; GP340 where it cannot be read."""
     help = "give a family file: YAML such as `growplan/families/data/gpt2.yaml`"
@@ -81,6 +89,20 @@ def read_source(path: str | Path) -> Source:
     except UnicodeDecodeError as error:
         message = f"the family file `{path}` is not UTF-8 (byte {error.start})"
         fail("GP340", message, help=("save it as UTF-8", help))
+
+
+def _mark(node: Any, source: Source) -> None:
+    """Let every node of a tree know its file; an alias may lead back into it."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if hasattr(node, "source"):
+            continue
+        node.source = source
+        if isinstance(node, yaml.MappingNode):
+            waiting += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 class Tree:
@@ -104,6 +126,7 @@ class Tree:
         if not isinstance(node, yaml.MappingNode):
             message = "a family file is a mapping"
             fail("GP342", message, Span(self.source, 0, 0), help="begin with `family: NAME`")
+        _mark(node, self.source)
         return node
 
     def _refuse_deep_nesting(self) -> None:
@@ -126,7 +149,8 @@ class Tree:
             return  # reported with its place when composed
 
     def span(self, node: Any) -> Span:
-        return Span(self.source, node.start_mark.index, node.end_mark.index)
+        """Where a node stands, in the file it came from (an inherited one: the parent's)."""
+        return Span(node.source, node.start_mark.index, node.end_mark.index)
 
     def mapping(self, node: Any, what: str) -> dict[str, tuple[Text, Any]]:
         """key -> (key text, value node), duplicates refused."""

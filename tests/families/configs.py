@@ -45,7 +45,19 @@ LLAMA: dict[str, Any] = {
     "max_position_embeddings": 24,
     "rms_norm_eps": 1e-5,
 }
-CONFIGS = {"bert": BERT, "gpt2": GPT2, "llama": LLAMA}
+MISTRAL: dict[str, Any] = {**LLAMA, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+QWEN2: dict[str, Any] = {**LLAMA, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
+QWEN3: dict[str, Any] = {**LLAMA, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 8}
+ROBERTA: dict[str, Any] = {**BERT, "architectures": ["RobertaForMaskedLM"], "model_type": "roberta"}
+CONFIGS = {
+    "roberta": ROBERTA,
+    "bert": BERT,
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "mistral": MISTRAL,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
+}
 
 
 @dataclass(frozen=True)

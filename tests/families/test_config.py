@@ -32,7 +32,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("bert", {"model_type": ABSENT}, "GP310", "{"),
     ("bert", {"model_type": "barth"}, "GP310", '"model_type": "barth"'),
     ("bert", {"model_type": ["bert"]}, "GP310", '"model_type"'),
-    ("llama", {"model_type": "mistral"}, "GP310", '"model_type": "mistral"'),
+    ("llama", {"model_type": "falcon"}, "GP310", '"model_type": "falcon"'),
     ("bert", {"architectures": ["BertForMultipleChoice"]}, "GP311", '"architectures"'),
     ("bert", {"architectures": "BertModel"}, "GP311", '"architectures": "BertModel"'),
     ("bert", {"architectures": [7]}, "GP311", '"architectures"'),
@@ -103,6 +103,24 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("llama", {"rms_norm_eps": 10**60}, "GP319", f'"rms_norm_eps": {10**60}'),
     ("llama", {"dtype": "int8"}, "GP320", '"dtype": "int8"'),
     ("llama", {"torch_dtype": 32}, "GP320", '"torch_dtype": 32'),
+    ("mistral", {"sliding_window": 0}, "GP350", '"sliding_window": 0'),
+    ("mistral", {"sliding_window": "all"}, "GP350", '"sliding_window": "all"'),
+    ("mistral", {"sliding_window": True}, "GP350", '"sliding_window": true'),
+    ("mistral", {"attention_bias": True}, "GP313", '"attention_bias": true'),
+    ("mistral", {"layer_types": ["full_attention"] * 3}, "GP312", '"layer_types"'),
+    ("mistral", {"num_key_value_heads": ABSENT}, "GP314", "{"),
+    ("qwen2", {"use_sliding_window": 1}, "GP350", '"use_sliding_window": 1'),
+    ("qwen2", {"use_sliding_window": True, "max_window_layers": -1}, "GP350", '"max_window_layers": -1'),
+    ("qwen2", {"layer_types": "full_attention"}, "GP350", '"layer_types": "full_attention"'),
+    ("qwen2", {"layer_types": ["chunked_attention"] * 3}, "GP350", '"layer_types"'),
+    ("qwen2", {"layer_types": ["full_attention"] * 2}, "GP350", '"layer_types"'),
+    ("qwen2", {"layer_types": ["sliding_attention"] * 3}, "GP350", '"layer_types"'),
+    ("qwen2", {"attention_bias": False}, "GP312", '"attention_bias": false'),
+    ("qwen3", {"head_dim": ABSENT}, "GP314", "{"),
+    ("roberta", {"pad_token_id": None}, "GP351", '"pad_token_id": null'),
+    ("roberta", {"pad_token_id": 31}, "GP351", '"pad_token_id": 31'),
+    ("roberta", {"pad_token_id": 23}, "GP351", '"pad_token_id": 23'),
+    ("roberta", {"directionality": "bidi"}, "GP312", '"directionality": "bidi"'),
     ("gpt2", {"hidden_size": 64}, "GP321", '"hidden_size": 64'),
     ("gpt2", {"n_ctx": 12}, "GP321", '"n_ctx": 12'),
 ]
@@ -150,6 +168,25 @@ def test_defaults_of_absent_keys() -> None:
 def test_dtype_words() -> None:
     assert model("llama", torch_dtype="bfloat16").dtype == "BF16"
     assert model("llama", dtype="float16", torch_dtype="bfloat16").dtype == "F16"
+
+
+def test_windows() -> None:
+    assert model("mistral").windows == (4096,) * 3
+    assert model("mistral", sliding_window=None).windows == (None,) * 3
+    assert model("mistral", sliding_window=4).windows == (4, 4, 4)
+    assert model("llama").windows == (None,) * 3
+    assert model("qwen2").windows == (None,) * 3
+    on = {"use_sliding_window": True, "sliding_window": 4}
+    assert model("qwen2", **on).windows == (None,) * 3  # max_window_layers 28
+    assert model("qwen2", **on, max_window_layers=1).windows == (None, 4, 4)
+    listed = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+    assert model("qwen2", **on, **listed).windows == (4, None, 4)
+
+
+def test_biases_of_qwen2() -> None:
+    assert {n for n, m in model("qwen2").modules.items() if m.bias} == {
+        f"layers.self_attn.{p}_proj" for p in "qkv"
+    }
 
 
 def test_activation_is_named_in_the_statements() -> None:

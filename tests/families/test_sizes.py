@@ -18,8 +18,9 @@ from growplan.families import (
     open_equations,
 )
 from growplan.families.expr import parse_axes
-from growplan.families.load import DATA, parse_family
+from growplan.families.load import parse_family
 from growplan.families.sizes import broken_constraints
+from growplan.families.text import DATA
 from tests.families.configs import CONFIGS, config, model
 
 

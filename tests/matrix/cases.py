@@ -21,7 +21,7 @@ class Variant:
 
     @property
     def has_kv(self) -> bool:
-        return self.family == "llama"
+        return self.family not in ("bert", "roberta", "gpt2")
 
     def takes(self, growth: str) -> bool:
         """Whether the model has the axes of a growth of `FIRST`."""
@@ -60,6 +60,10 @@ VARIANTS = (
     Variant("llama-wide-heads", "llama", "LlamaModel", "rms", {"head_dim": 12}),
     Variant("vit-base", "vit", "ViTModel", "pre-ln", {"qkv_bias": False, "pooler_output_size": 30}),
     Variant("deit-teacher", "deit", "DeiTForImageClassificationWithTeacher", "pre-ln", {"num_labels": 3}),
+    Variant("mistral-window", "mistral", "MistralForCausalLM", "rms"),
+    Variant("qwen3-gqa", "qwen3", "Qwen3ForCausalLM", "rms", {"head_dim": 12, "attention_bias": True}),
+    Variant("roberta-mlm", "roberta", "RobertaForMaskedLM", "post-ln"),
+    Variant("qwen2-window-tied", "qwen2", "Qwen2ForCausalLM", "rms", {"tie_word_embeddings": True}),
 )
 
 ANY_SIZE = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
@@ -101,6 +105,9 @@ SECOND: dict[str, dict[str, str]] = {
 }
 # heads alone, where the config can say it (LLaMA): (variant, growth) -> every claim exact
 HEADS_ONLY = (
+    ("qwen3-gqa", "widen head_dim 12→20; widen hidden 48→72"),
+    ("qwen3-gqa", "widen hidden 48→120; widen head_dim 12→18; widen heads 6→9"),
+    ("qwen3-gqa", "grow heads to 12, kv_heads to 4 via fpi; mask-in heads 12→20"),
     ("llama-gqa", "widen head_dim 8→12"),
     ("llama-gqa-tied", "widen heads 6→9; widen head_dim 8→10; widen hidden to 90"),
     ("llama-wide-heads", "widen head_dim 12→18; mask-in heads 6→12"),

@@ -12,7 +12,7 @@ from growplan.cli.console import Console
 @click.argument("name", required=False)
 def command(console: Console, name: str | None) -> None:
     """List the model families; NAME (or a family file) shows its axes, equations and modules."""
-    from growplan.families.load import builtin_families, load_family
+    from growplan.families import builtin_families, load_family
     from growplan.views.families import FamiliesReport, FamilyReport
 
     if name is None:

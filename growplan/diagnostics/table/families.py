@@ -1,4 +1,4 @@
-"""GP310-GP345: model families, configs against them, tensors against a config."""
+"""GP310-GP351: model families, configs against them, tensors against a config."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ CODES = {
     ),
     "GP340": Code(
         "A family file cannot be found or read.",
-        "`--family` takes the name of a family or the path of a family file.",
+        "`--family` takes the name of a family or the path of a family file; `extends` one that ships.",
         "Check the path; `growplan families` lists the names.",
     ),
     "GP341": Code(
@@ -155,6 +155,16 @@ CODES = {
         "A statement of a family file puts the wrong axis into a module or operation.",
         "The axes are checked through the whole graph before any config is read.",
         "Correct the axes of the module or the statement.",
+    ),
+    "GP350": Code(
+        "A config describes a sliding window that transformers could not build.",
+        "Which tokens a layer sees is part of the function: it must hold layer by layer, before and after.",
+        "Correct the key; a window is a whole number of tokens, and every layer has one kind of attention.",
+    ),
+    "GP351": Code(
+        "Positions are counted from the padding id, and the config has none that fits.",
+        "RoBERTa gives the first token the position after the padding id, and padding that of the id.",
+        "Set `pad_token_id` to the id of the padding token.",
     ),
     "GP360": Code(
         "An image model has no such number of positions.",
