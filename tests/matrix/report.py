@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.methods import default_method, method_names
-from tests.matrix.cases import FIRST, HEADS_ONLY, VARIANTS, Variant
+from tests.matrix import cases as matrix
+from tests.matrix.cases import Variant
 from tests.matrix.run import by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 STRENGTHS = ("exact", "approximate", "none", "refused")
@@ -27,28 +28,35 @@ Cell = tuple[str, str]  # family, method
 
 @dataclass(frozen=True)
 class Found:
-    """One growth of one variant: what was proved, and how far the outputs are apart."""
+    """One growth of one variant: what was proved, and how far the outputs are apart.
+
+    `methods`: those of a growth as strong as the whole; all of them where it is exact.
+    """
 
     variant: Variant
     steps: str
     strength: str  # a claim's, or `refused`
+    methods: frozenset[str]
     error: float = 0.0  # of the outputs' spread, float64
     stock: float | None = None
 
-    @property
-    def methods(self) -> set[str]:
-        plan = parse_text(self.steps, "<matrix>", "dsl")
-        return {step.via or default_method(step.verb) or "" for step in plan.steps}
-
 
 def cases(families: Sequence[str]) -> Iterator[tuple[Variant, str]]:
-    """Every variant with every first growth that it takes, and the explicit pairs."""
-    by_name = {variant.name: variant for variant in VARIANTS}
-    pairs = [(v, steps) for v in VARIANTS for steps in FIRST if v.takes(steps)]
-    pairs += [(by_name[name], steps) for name, steps in HEADS_ONLY]
-    for variant, steps in pairs:
+    """Every variant with every first growth that it takes, and the pairs that the matrix lists one by one."""
+    by_name = {variant.name: variant for variant in matrix.VARIANTS}
+    pairs = [(v, steps) for v in matrix.VARIANTS for steps in matrix.FIRST if v.takes(steps)]
+    for listed in vars(matrix).values():
+        if isinstance(listed, tuple) and listed and isinstance(listed[0], tuple) and listed[0][0] in by_name:
+            pairs += [(by_name[name], steps) for name, steps, *_ in listed]
+    for variant, steps in dict.fromkeys(pairs):
         if not families or variant.family in families:
             yield variant, steps
+
+
+def named(steps: str) -> frozenset[str]:
+    """The methods that a growth names, or means."""
+    plan = parse_text(steps, "<matrix>", "dsl")
+    return frozenset(step.via or default_method(step.verb) or "" for step in plan.steps)
 
 
 def measure(variant: Variant, source: Path, steps: str, target: Path, stock: bool) -> Found:
@@ -56,13 +64,15 @@ def measure(variant: Variant, source: Path, steps: str, target: Path, stock: boo
     try:
         grown = grow(source, steps, target)
     except DiagnosticError:
-        return Found(variant, steps, "refused")
+        return Found(variant, steps, "refused", named(steps))
+    strength = grown.typed.claim.strength
+    weakest = frozenset(s.method for s in grown.typed.steps if s.proof.claim.strength == strength)
     inputs = inputs_for(grown.typed.source)
     error = worst(by_interpreter(source, inputs), by_interpreter(target, inputs))
     loaded = None
     if stock:
         loaded = worst(*(by_transformers(d, variant.architecture, inputs) for d in (source, target)))
-    return Found(variant, steps, grown.typed.claim.strength, error, loaded)
+    return Found(variant, steps, strength, weakest & named(steps), error, loaded)
 
 
 def run(families: Sequence[str], stock: bool) -> Iterator[Found]:
@@ -81,7 +91,7 @@ def table(found: Iterable[Found]) -> str:
     for each in found:
         for method in each.methods:
             cells[each.variant.family, method].append(each)
-    families = list(dict.fromkeys(variant.family for variant in VARIANTS))
+    families = list(dict.fromkeys(variant.family for variant in matrix.VARIANTS))
     families = [f for f in families if any(cell[0] == f for cell in cells)]
     rows = [["method", *families], ["---"] * (len(families) + 1)]
     rows += [
