@@ -96,11 +96,16 @@ def compare_with_transformers(
 
 
 def _random_inputs(config: Any, random: torch.Generator) -> Tensor:
-    """Pixels for a config with an image size, else token ids."""
+    """Pixels for a config with an image size, else token ids.
+
+    No more than fit behind the padding id, which RoBERTa counts positions from.
+    """
     size = getattr(config, "image_size", None)
     if size is not None:
         return torch.randn((BATCH, config.num_channels, size, size), generator=random)
-    tokens = min(TOKENS, getattr(config, "max_position_embeddings", TOKENS))
+    positions = getattr(config, "max_position_embeddings", TOKENS)
+    behind = positions - (getattr(config, "pad_token_id", None) or 0) - 1
+    tokens = min(TOKENS, behind if behind > 0 else positions)
     return torch.randint(0, config.vocab_size, (BATCH, tokens), generator=random)
 
 

@@ -13,6 +13,7 @@ from growplan.backend.stock import compare_with_transformers
 from growplan.checkpoint.config import write_config
 from growplan.diagnostics import DiagnosticError
 from tests.backend.plans import case, source
+from tests.tiny import tiny_checkpoint
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,12 @@ def test_a_grown_model_through_its_stock_class(family: str, plan: str, tmp_path:
     assert set(found) == ({"hidden", "pooled"} if family == "bert" else {"logits"})
     for difference in found.values():
         assert difference.error < 1e-5 * difference.spread
+
+
+def test_positions_counted_behind_the_padding_id(tmp_path: Path) -> None:
+    """RoBERTa with 12 positions has room for 10 tokens."""
+    path = tiny_checkpoint("roberta", tmp_path, max_position_embeddings=12)
+    assert [d.error for d in compare_with_transformers(path, path)] == [0.0]
 
 
 def test_a_missing_tensor_is_refused(tmp_path: Path) -> None:
