@@ -69,6 +69,16 @@ def test_the_stock_class_loads_a_toy() -> None:
     assert all(d.error < 1e-5 * d.spread for d in result.applied.stock)
 
 
+def test_the_stock_class_loads_a_toy_whose_positions_count_from_the_padding(tmp_path: Path) -> None:
+    """RoBERTa's 16 positions read 14 tokens."""
+    config = json.loads((PLANS / "configs" / "bert-base-uncased" / "config.json").read_text())
+    roberta = {"architectures": ["RobertaForMaskedLM"], "model_type": "roberta", "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps({**config, **roberta, "max_position_embeddings": 514}))
+    result = run_toy(parse_text("widen ffn x2", "p.grow", "dsl"), model_dir=tmp_path, stock=True)
+    assert result.toy.source.sizes["positions"] == 16
+    assert result.applied.stock
+
+
 def test_a_mistake_of_the_plan_is_placed_in_the_plan(tmp_path: Path) -> None:
     plan = tmp_path / "bad.grow"
     plan.write_text(f"source {PLANS}/configs/gpt2\nwiden hidden 512→1024 via fpi\n", encoding="utf-8")
