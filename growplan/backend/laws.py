@@ -186,7 +186,7 @@ def _tensor(law: TensorLaw, sides: Sides) -> Iterator[LawError]:
         return
     assert law.col_dim is not None
     old, new = (t.movedim((law.row_dim, law.col_dim), (0, 1)).flatten(1) for t in (old, new))
-    yield _matrix(law.tensor, "W* E_in = E_out W", law.cols, law.rows, old, new, sides)
+    yield _matrix(law.tensor, "W* E_in = E_out W", law.cols, law.rows, old, new, sides, law.twins)
 
 
 def _constant(name: str, value: float, old: Tensor, new: Tensor) -> LawError:
@@ -208,13 +208,22 @@ def _vector(
 
 
 def _matrix(
-    name: str, law: str, e_in: Expansion, e_out: Expansion, old: Tensor, new: Tensor, sides: Sides
+    name: str,
+    law: str,
+    e_in: Expansion,
+    e_out: Expansion,
+    old: Tensor,
+    new: Tensor,
+    sides: Sides,
+    twins: Expansion | None = None,
 ) -> LawError:
-    """Rows are what the matrix writes: old [n_out, n_in], new [n_out*, n_in*].
+    """Rows are what the matrix writes: old [n_out, n_in], new [n_out*, n_in*]; inputs are twins z.
 
     A NaN or infinity that the old matrix has not breaks the law in free rows and columns too.
     """
     x = sides.normal(PROBES, e_in.old)
+    if twins is not None:
+        x = apply(twins, sides.normal(PROBES, twins.old), free=x)
     wider = apply(e_in, x, free=sides.normal(PROBES, e_in.size))
     y, size = _project(old, x)
     y_new, size_new = _project(new, wider)

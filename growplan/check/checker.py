@@ -7,16 +7,17 @@ recorded, and the walk goes on with the sizes it asked for, so that one run repo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from growplan.check.blocks import in_line_norms
-from growplan.check.claims import prove_width, weakest
+from growplan.check.claims import StepProof, prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
+from growplan.check.twins import Twins, after_depth, after_width
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
@@ -144,7 +145,7 @@ def _typed(plan: Plan, request: Request, method: Method, before: Model, index: i
         part = depth_proof(request, method, before, promised)
     else:
         part = prove_width(request, method, before, promised, key)
-    after = _resized(before, request, dict(part.config))
+    after = replace(_resized(before, request, dict(part.config)), twins=_twins(before, part))
     axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
     return TypedStep(
         index=index,
@@ -179,6 +180,12 @@ def _claim(request: Request, method: Method, before: Model) -> Claim:
     if expect is not None:
         return Claim(expect)
     return method.claim(Ask(tuple(request.grow), request.options, in_line_norms(before) != ()))
+
+
+def _twins(before: Model, part: StepProof) -> Twins:
+    if part.layers:
+        return after_depth(before, part.layers)
+    return after_width(before, part.maps, any(r.graft for r in part.rewrites))
 
 
 def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:

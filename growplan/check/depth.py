@@ -19,6 +19,7 @@ from growplan.check.blocks import in_line_norms, last_module, writers
 from growplan.check.claims import StepProof, weaker
 from growplan.check.norms import twice_bound
 from growplan.check.resolve import Request
+from growplan.check.twins import copied_readers
 from growplan.check.typed import Proof, Violation
 from growplan.diagnostics import fail
 from growplan.families.layer_lists import grown_lists
@@ -36,6 +37,8 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
     old, new = request.grow["depth"]
     layers = method.deepen(old, new, request.options)
     assert len(layers) == new
+    if any(s.writers == "cancel" for s in layers):
+        _check_copies(request, model)
     part = _proved(model, layers, old)
     if not part.proof.claim.covers(promised):
         fail(
@@ -49,6 +52,24 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
     sources = [s.layer for s in part.layers]
     config = grown_lists(model, sources) | deeper(model.family.window, model.config, sources)
     return replace(part, config=tuple(config.items()))
+
+
+def _check_copies(request: Request, model: Model) -> None:
+    """GP233 where a module that would cancel over copies reads none."""
+    found = writers(model)
+    alone = [name for name in found if name not in copied_readers(model, found)]
+    if alone:
+        read = (model.modules[name].ins for name in alone)
+        axes = sorted({axis for ins in read if ins is not None for axis in ins.axes} - {"head_dim"})
+        fail(
+            "GP233",
+            f"`{alone[0]}` reads no copies that this plan has made, so nothing cancels there",
+            request.span,
+            help=[
+                f"widen {' and '.join(axes)} in a step before this one",
+                "or `type 1`, whose new blocks are zero",
+            ],
+        )
 
 
 def _proved(model: Model, layers: Layers, old: int) -> StepProof:
@@ -65,7 +86,8 @@ def _proved(model: Model, layers: Layers, old: int) -> StepProof:
         reason = "a block with zero projections still changes its input, so it is no identity"
         return _part(label, Claim("none"), (reason,), layers)
     zero = ", ".join(name.partition(".")[2] or name for name in writers(model))
-    reason = f"{_blocks(len(layers) - old)} zero to the residual stream ({zero} = 0)"
+    what = "= 0" if not any(s.writers == "cancel" for s in layers) else "cancel over equal units"
+    reason = f"{_blocks(len(layers) - old)} zero to the residual stream ({zero} {what})"
     if norms == ():
         return _part(label, Claim("exact"), (reason, _after(layers)), layers)
     refusal = _fixed(model, norms, layers)

@@ -33,7 +33,7 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
         elif option.range is not None and value not in option.choices:
             ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.choices and value not in option.choices:
+        elif option.choices and str(value) not in option.choices:
             ways = f"one of: {', '.join(option.choices)}"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
         elif option.name == "init" and value != option.default and not _is_init(str(value)):

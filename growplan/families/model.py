@@ -274,7 +274,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Model:
-    """A family bound to a config: sizes, active modules and statements, names on disk."""
+    """A family bound to a config: sizes, active modules and statements, names on disk.
+
+    `twins` is what a plan's growth so far makes sure of: for every input of the model, the
+    activations over an axis are T z for some z, T the axis' entry (units that copy one row of it
+    are equal; an axis without an entry may hold anything). Training ends it.
+    """
 
     family: Family
     config: Mapping[str, Any]
@@ -290,6 +295,7 @@ class Model:
     dtype: str = "F32"  # safetensors name
     extra_tensors: tuple[str, ...] = ()  # buffers on disk, carried as they are
     dropped: tuple[str, ...] = ()  # stored copies of a tied tensor, not written again
+    twins: Mapping[str, Expansion] = field(default_factory=dict)  # axis -> which units are equal: see below
 
     @property
     def depth(self) -> int:

@@ -34,8 +34,19 @@ def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
             raise Objection("GP262", f"changes dim {dim}, of which the law says nothing")
     total = ONE
     if law.cols is not None and law.col_dim is not None:
-        total = _check_columns(state.axes[law.col_dim], law.cols, shape[law.col_dim])
+        axis = without_noise(state.axes[law.col_dim], _input(law, law.cols))
+        total = _check_columns(axis, law.cols, shape[law.col_dim])
     _check_rows(state.axes[law.row_dim], law.rows, shape[law.row_dim], total)
+
+
+def _input(law: TensorLaw, cols: Expansion) -> Expansion:
+    """What a null term must vanish on: E_in, or less where units of the input are known to be equal."""
+    if law.twins is None:
+        return cols
+    if law.twins.size != cols.old:
+        raise Objection("GP268", f"the law's twins make {law.twins.size} units, its columns read {cols.old}")
+    known = cols.after(law.twins)
+    return cols if known is None else known
 
 
 def _check_constant(state: State, constant: Root) -> None:
@@ -167,12 +178,11 @@ def _totals(given: list[Run], old: int) -> Iterator[tuple[int, int, Root | None]
 
 
 def _resolved(axis: Axis, e_in: Expansion, old: int) -> Axis:
-    """The axis without its null terms, uneven and own shares read as even ones, where they are complete.
+    """The axis with uneven and own shares read as even ones, where they are complete.
 
     Such shares of a unit's copies add up to the unit by construction, whatever was drawn,
     provided that all of them are there, once, over the map's own coefficients.
     """
-    axis = without_noise(axis, e_in)
     drawn = [part for part in axis.parts if part.kind == "share"]
     if not drawn:
         return axis

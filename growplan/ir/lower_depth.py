@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 
 from growplan.algebra import ONE, Expansion, Run
 from growplan.check.blocks import writers
+from growplan.check.twins import twins_of
 from growplan.check.typed import TypedStep
 from growplan.families.model import Model, Param
 from growplan.ir.graph import Graph, Node, Provenance, TensorLaw
-from growplan.ir.primitives import CopyLayer, Fill, Fresh, Primitive, ZeroOut
+from growplan.ir.primitives import AddNull, CopyLayer, Fill, Fresh, Primitive, ZeroOut
 from growplan.ir.record import record
+from growplan.ir.text.implied import copies_of
 from growplan.methods.base import LayerSource
 
 INITIALIZER_RANGE = 0.02  # what transformers assumes where the config says nothing
@@ -48,7 +50,8 @@ class _Depth:
         value = self.graph.models[-1][old_name]
         shape = self.graph.nodes[value].type.shape
         ops: list[Primitive] = [CopyLayer(at, layer)] if at != layer else []
-        ops += _ops(made, param, shape, f"{self.step.key}/{name}/layer")
+        twins = twins_of(self.step.before, param) if made.kind == "cancel" else None
+        ops += _ops(made, param, shape, f"{self.step.key}/{name}/layer", twins)
         base = value
         for count, op in enumerate(ops, 1):
             inputs = (value, base)[: op.arity]
@@ -56,13 +59,13 @@ class _Depth:
             value = self.graph.add(Node(f"{name}@{k}.{count}", op, inputs, type_, k))
         if made.kind == "copy":
             self.provenance.append(Provenance(name, old_name))
-        self.laws.append(_law(made, name, old_name, param, shape))
+        self.laws.append(_law(made, name, old_name, param, shape, twins))
         return value
 
 
 @dataclass(frozen=True)
 class _Made:
-    """What becomes of a tensor: `copy`, `zero`, `one`, or a draw by `init`; `layer`: of another old layer."""
+    """What becomes of a tensor: copy, zero, cancel, one, or a draw by `init`; `layer`: an old layer's."""
 
     kind: str
     init: str = ""
@@ -76,7 +79,7 @@ def _made(param: Param, source: LayerSource, silenced: frozenset[str], model: Mo
         layer = norms[param.module]
         return neutral if layer is None else _Made("copy", layer=layer)
     if source.silent and param.module in silenced:
-        return _Made("zero")
+        return _Made("cancel" if source.writers == "cancel" and param.leaf == "weight" else "zero")
     if not source.fresh:
         return _Made("copy")
     if module.is_norm or param.leaf == "bias":
@@ -92,11 +95,17 @@ def _initializer_range(model: Model) -> float:
     return INITIALIZER_RANGE
 
 
-def _ops(made: _Made, param: Param, shape: tuple[int, ...], key: str) -> list[Primitive]:
+def _ops(
+    made: _Made, param: Param, shape: tuple[int, ...], key: str, twins: Expansion | None
+) -> list[Primitive]:
     whole = ((0, shape[param.row_dim]),)
     match made.kind:
         case "zero":
             return [ZeroOut(param.row_dim, whole)]
+        case "cancel":
+            assert twins is not None
+            noise = AddNull(param.col_dim, copies_of(twins), "centred", "like", key)
+            return [ZeroOut(param.row_dim, whole), noise]
         case "one":
             return [Fill(ONE)]
         case "fresh":
@@ -104,10 +113,17 @@ def _ops(made: _Made, param: Param, shape: tuple[int, ...], key: str) -> list[Pr
     return []
 
 
-def _law(made: _Made, name: str, old_name: str, param: Param, shape: tuple[int, ...]) -> TensorLaw:
+def _law(
+    made: _Made,
+    name: str,
+    old_name: str,
+    param: Param,
+    shape: tuple[int, ...],
+    twins: Expansion | None,
+) -> TensorLaw:
     rows = shape[param.row_dim]
     e_out = Expansion.identity(rows)
-    if made.kind == "zero":
+    if made.kind in ("zero", "cancel"):
         e_out = Expansion(rows, (Run("zero", rows),))
     elif made.kind == "fresh":
         e_out = Expansion(rows, (Run("free", rows),))
@@ -115,4 +131,4 @@ def _law(made: _Made, name: str, old_name: str, param: Param, shape: tuple[int, 
     if param.cols is None:
         return TensorLaw(name, old_name, e_out, None, param.row_dim, None, constant)
     cols = Expansion.identity(shape[param.col_dim])
-    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim, constant)
+    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim, constant, twins)

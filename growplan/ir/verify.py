@@ -142,6 +142,7 @@ class _Verifier:
             law.row_dim,
             law.col_dim,
             law.constant,
+            law.twins,
             slices,
         )
         if key not in self.proved:

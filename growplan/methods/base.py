@@ -134,15 +134,16 @@ class Candidate:
 class LayerSource:
     """Where a layer of a deeper model comes from: an old layer, maybe silenced, maybe drawn anew.
 
-    `writers`: what becomes of the modules that write the residual stream: kept, or zero, so that
-    the block adds nothing. `fresh`: how everything else is drawn, as a new layer's (`config`:
-    normal with the config's initializer_range; `like`; `normal(STD)`); empty where it is copied.
+    `writers`: what becomes of the modules that write the residual stream: kept; zero, so that the
+    block adds nothing; or `cancel`, noise that cancels over copies of the units that they read.
+    `fresh`: how everything else is drawn, as a new layer's (`config`: normal with the config's
+    initializer_range; `like`; `normal(STD)`); empty where it is copied.
     `norms` is the checker's: norms that become plain (None: scale 1, shift 0), or those of another
     old layer.
     """
 
     layer: int
-    writers: Literal["kept", "zero"] = "kept"
+    writers: Literal["kept", "zero", "cancel"] = "kept"
     fresh: str = ""
     norms: tuple[tuple[str, int | None], ...] = ()
 

@@ -35,7 +35,7 @@ from growplan.methods.base import (
     WidthRequest,
 )
 from growplan.methods.bert2bert import circular_maps
-from growplan.methods.lemon_depth import FAN_IN, lemon_layers
+from growplan.methods.lemon_depth import FAN_IN, TYPE, lemon_layers
 
 SCALE = 0.1
 
@@ -107,6 +107,7 @@ METHOD = Lemon(
         ),
         Option("scale", SCALE, "with `split comp`: the draw of a copy, in parts of `init`", range=(0, 10)),
         Option("init", "like", "how fresh units are drawn: `like` the old ones, or `normal(STD)`"),
+        TYPE,
         FAN_IN,
     ),
 )

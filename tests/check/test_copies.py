@@ -132,3 +132,37 @@ def test_no_padding_survives_a_norm_in_the_stream() -> None:
     pads = np.concatenate([x, np.repeat(x.mean(-1, keepdims=True), 3, -1)], -1)
     normed = layer_norm(pads, np.ones(n + 3), np.zeros(n + 3), 1e-5)[:, n:]
     assert np.abs(normed).max() < 1e-12, "mean pads come out as the shift alone"
+
+
+WIDE = "grow hidden 48→96, heads 6→12, ffn 80→160 via lemon; "
+
+
+def test_new_blocks_cancel_over_the_copies_of_the_plan() -> None:
+    typed = check("gpt2", WIDE + "deepen depth 2→4 via lemon, type 2", **SMALL["gpt2"])
+    assert str(typed.claim) == "exact"
+    assert "cancel over equal units" in typed.steps[-1].proof.reasons[0]
+    assert {axis: e.old for axis, e in typed.target.twins.items()} == {"hidden": 48, "heads": 6, "ffn": 80}
+
+
+@pytest.mark.parametrize(
+    ("steps", "reads"),
+    [
+        ("deepen depth 2→4 via lemon, type 2", "heads"),
+        ("widen ffn 80→160 via lemon; deepen depth 2→4 via lemon, type 2", "heads"),
+        ("grow hidden 48→96, heads 6→12, ffn 80→160 via aki; deepen depth 2→4 via lemon, type 2", "heads"),
+        (WIDE + "deepen depth 2→3 via identity, new fresh; deepen depth 3→4 via lemon, type 2", "heads"),
+    ],
+)
+def test_where_no_units_are_equal_nothing_cancels(steps: str, reads: str) -> None:
+    """Trained units, units of another layer (AKI), layers that are drawn."""
+    code, message, ways = refused("gpt2", steps)
+    assert (code, "reads no copies" in message) == ("GP233", True)
+    assert reads in ways[0]
+
+
+def test_twins_compose() -> None:
+    """Two widenings and a stack: the units are those of the source, and every layer has them."""
+    steps = "widen ffn 80→160 via lemon; stack depth x2; widen ffn 160→240 via net2net"
+    twins = check("gpt2", steps, **SMALL["gpt2"]).target.twins["ffn"]
+    assert (twins.old, twins.size) == (80, 240)
+    assert list(twins.rows())[:160] == list(twins.rows())[:80] * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import strategies as st
@@ -217,6 +218,8 @@ def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
         if law.constant is None and draw(st.booleans()):
             slices_of = st.builds(Above, st.sampled_from(tensors), st.integers(0, 2), slices(5))
             law = BlockLaw(**vars(law), above=draw(st.none() | slices_of))
+        elif draw(st.booleans()):
+            law = replace(law, twins=draw(expansions(2, kinds)))
         out.append(law)
     return out
 

@@ -76,6 +76,7 @@ PLANS: dict[str, dict[str, str]] = {
     },
     "lemon": {
         "gpt2": "widen hidden 48→120 via lemon",
+        "vit": "grow hidden 48→96, heads 6→12, ffn 80→160 via lemon; deepen depth to 3 via lemon, type 2",
         "bert": "widen hidden 48→96 via lemon, split comp",
         "smollm": "widen hidden 48→72 via lemon, split uneven; widen ffn 80→100 via lemon, init normal(0.02)",
     },

@@ -112,6 +112,19 @@ def test_noise_must_be_over_the_map_of_the_input() -> None:
     assert only(verify(one_step((4, 4), [split, noise, swapped], law))).code == "GP266"
 
 
+def test_noise_may_vanish_on_twins_alone() -> None:
+    """Two units known to be equal at the input: noise that cancels over them is null there, and no other."""
+    zero, twins = E(4, ("zero", 4)), E(2, ("copy", 2), ("copy", 2))
+    law = TensorLaw("h.0.w", "h.0.w", zero, IDENTITY(4), 0, 1, twins=twins)
+    ops = [ZeroOut(0, ((0, 4),)), AddNull(1, twins, "centred", "like", "k")]
+    assert verify(one_step((4, 4), ops, law)) == []
+    other = [ops[0], replace(ops[1], map=E(2, ("copy", 1), ("copy", 1), ("copy", 1), ("copy", 1, 1)))]
+    assert only(verify(one_step((4, 4), other, law))).code == "GP266"
+    assert only(verify(one_step((4, 4), ops, replace(law, twins=E(2, ("copy", 2)))))).code == "GP268"
+    free = E(2, ("copy", 2), ("copy", 1), ("free", 1))
+    assert only(verify(one_step((4, 4), ops, replace(law, twins=free)))).code == "GP266"
+
+
 def test_noise_after_zeroed_rows_is_still_held_to_the_input() -> None:
     """0 . E = 0 whatever E is, but noise that is added later is not."""
     zero = E(4, ("zero", 4))

@@ -123,6 +123,14 @@ HEADS_ONLY = (
     ("llama-wide-heads", "mask-in heads 6→12"),
     ("llama-wide-heads", "widen kv_heads 3→6 via fpi"),
     ("llama-wide-heads", "widen heads 6→12 via net2net"),
+    (
+        "gpt2-tied",
+        "grow hidden x2, heads x2, ffn 80→160 via lemon; deepen depth x2 via lemon, type 2; widen ffn x2",
+    ),
+    (
+        "llama-gqa-tied",
+        "grow hidden 48→72, heads 6→9, ffn 80→131 via lemon; deepen depth 2→3 via lemon, type 2, fan-in next",
+    ),
     ("gpt2-tied", "widen hidden 48→72 via lemon; widen ffn 80→131 via lemon"),
     ("gpt2-untied", "widen hidden 48→120 via lemon, split comp, scale 0.3"),
     ("bert-mlm", "widen hidden 48→144 via lemon, split comp; widen ffn 80→200 via lemon"),

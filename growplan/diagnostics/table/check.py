@@ -133,6 +133,11 @@ CODES = {
         why="Its matrices are two old ones on the diagonal, so both sides of each double together.",
         fix="Write all of the sizes in one `grow` step, each twice the old one.",
     ),
+    "GP233": Code(
+        what="Noise that cancels over copies is asked for where a plan has made no copies.",
+        why="LEMON's second kind of new block adds nothing because equal units are read with opposite signs.",
+        fix="Widen what the new block reads first, in the same plan: training would end the equality.",
+    ),
     "GP210": Code(
         "Query heads and kv heads cannot be laid out in groups.",
         "A config maps query head j to kv head floor(j * KV / H): groups are contiguous and equal.",

@@ -45,6 +45,7 @@ class _LawDraft:
     blocks: bool = False
     above: Above | None = None
     constant: Root | None = None
+    twins: Expansion | None = None
 
 
 class StepReader:
@@ -230,8 +231,10 @@ class StepReader:
     def _draft(self, tree: Parsed, tensor: str, home: str | None, terms: Terms) -> _LawDraft:
         draft = self._plain_draft(tree, tensor, home, terms)
         if tree.data == "law":
-            constant = first(tree, "constant")
-            return draft if constant is None else replace(draft, constant=terms.constant(constant))
+            constant, twins = first(tree, "constant"), first(tree, "twins")
+            if constant is not None:
+                draft = replace(draft, constant=terms.constant(constant))
+            return draft if twins is None else replace(draft, twins=terms.whole_map(terms.maps_in(twins)[0]))
         graft = first(tree, "grafted")
         if graft is None:
             return replace(draft, blocks=True)
@@ -268,7 +271,7 @@ class StepReader:
         rows = sized(draft.rows, draft.row_dim)
         cols = sized(draft.cols, draft.col_dim) if draft.reads else None
         dims = (draft.row_dim, draft.col_dim)
-        law = TensorLaw(draft.tensor, draft.source, rows, cols, *dims, draft.constant)
+        law = TensorLaw(draft.tensor, draft.source, rows, cols, *dims, draft.constant, draft.twins)
         return BlockLaw(**vars(law), above=draft.above) if draft.blocks else law
 
 

@@ -43,8 +43,8 @@ KEYWORDS = frozenset(
         dim drop duplicate_row even false fill for free fresh from from_leaf graft grafted grid growir hole
         i in key keys law layers leaf let like ln_average load map mask mean measure model none normal null
         of origin over paired plan resample resampled rescale_norm rest rows same scale set_config silent
-        sizes snr source split_column sqrt step store stream times trainable true unchanged uneven with zero
-        zero_out
+        sizes snr source split_column sqrt step store stream times trainable true twins unchanged uneven with
+        zero zero_out
         """,
     )
 )
