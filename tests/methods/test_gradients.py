@@ -179,3 +179,28 @@ def test_silent_blocks_learn_through_their_writers_alone(step: Step, family: str
             writes = any(part in name for part in WRITERS[family])
             moves = float(gradient.abs().max()) / grown.scale > 1e-6
             assert moves == writes, name
+
+
+SHARED = {"k_proj", "v_proj"}  # of kv heads that are no copies: what comes back over equal queries cancels
+CANCELLING = [
+    ("gpt2", "widen heads x2 via lemon", set()),
+    ("llama", "widen heads x2 via lemon", SHARED),
+    ("llama", "grow heads 6→12, kv_heads 3→6 via lemon", set()),
+]
+
+
+@pytest.mark.parametrize(("family", "heads", "still"), CANCELLING)
+def test_blocks_that_cancel_over_copies_learn_at_once(
+    step: Step, family: str, heads: str, still: set[str]
+) -> None:
+    """LEMON's second type: the new block adds nothing, and its weights get a gradient in the first step."""
+    width = f"widen ffn 80→160 via lemon; {heads}; widen hidden 48→96 via lemon"
+    grown = step(family, f"{width}; deepen depth x2 via lemon, type 2")
+    new = [i for i, layer in enumerate(grown.typed.steps[-1].layers) if layer.silent]
+    assert len(new) == 2
+    found = {
+        name.split(".")[-2]
+        for name, gradient in grown.gradients.items()
+        if any(f".{i}." in name for i in new) and float(gradient.abs().max()) / grown.scale < 1e-9
+    }
+    assert found == still
