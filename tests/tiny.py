@@ -52,6 +52,7 @@ BASE: dict[str, dict[str, Any]] = {
         "layer_norm_eps": 1e-3,
     },
 }
+BASE["mixtral"] = {**BASE["llama"], "num_local_experts": 4, "num_experts_per_tok": 2}
 BASE["deit"] = BASE["vit"]
 BASE["mistral"] = {**BASE["llama"], "sliding_window": 4}
 BASE["qwen2"] = {**BASE["llama"], "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
@@ -63,6 +64,7 @@ DEFAULT_CLASS = {
     "gpt2": "GPT2LMHeadModel",
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
+    "mixtral": "MixtralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "roberta": "RobertaForMaskedLM",
@@ -75,6 +77,7 @@ CONFIG_CLASS = {
     "gpt2": "GPT2Config",
     "llama": "LlamaConfig",
     "mistral": "MistralConfig",
+    "mixtral": "MixtralConfig",
     "qwen2": "Qwen2Config",
     "qwen3": "Qwen3Config",
     "roberta": "RobertaConfig",

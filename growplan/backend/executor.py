@@ -21,7 +21,7 @@ from growplan.backend.threads import one_thread_each
 from growplan.checkpoint.reader import Reader
 from growplan.checkpoint.writer import Writer
 from growplan.ir.graph import Graph, Node
-from growplan.ir.primitives import CopyLayer, Load, Store
+from growplan.ir.primitives import CopyLayer, CopyTensor, Load, Store
 
 MINIMUM_MEMORY = 64 << 20
 TEMPORARIES = 6  # tensors of a block's size alive at once while a chain is evaluated
@@ -97,7 +97,7 @@ def execute(
 def copied_from(graph: Graph, value: str) -> str | None:
     """The source tensor that a stored value is byte for byte, or None."""
     node = graph.nodes[value]
-    while isinstance(node.op, Store | CopyLayer):
+    while isinstance(node.op, Store | CopyLayer | CopyTensor):
         node = graph.nodes[node.inputs[0]]
     return node.op.tensor if isinstance(node.op, Load) else None
 

@@ -7,7 +7,7 @@ float32 islands (RMSNorm, softmax, rotary tables) are not repeated: everything i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,7 +34,8 @@ class Interpreter:
     needed and the result is not kept, so a model larger than memory runs block by block.
 
     Shapes: ids [batch, tokens] or pixels [batch, channels, size, size]; the stream x
-    [batch, tokens, hidden]; queries and keys [batch, tokens, heads * head_dim].
+    [batch, tokens, hidden]; queries and keys [batch, tokens, heads * head_dim]; what each expert
+    holds [experts, batch, tokens, ffn].
     """
 
     def __init__(
@@ -121,6 +122,11 @@ class Interpreter:
         name = self.model.tensor_name(param, layer if param.in_layer else None)
         return self.get(name).to(device=self.device, dtype=self.dtype)
 
+    def _of_experts(self, module: Module, layer: int | None) -> Iterator[tuple[Tensor, ...]]:
+        """The tensors of a module (weight, then bias) of one expert after the other."""
+        for expert in zip(*map(self.model.of_experts, module.params), strict=True):
+            yield tuple(self._tensor(param, layer) for param in expert)
+
 
 class _Ops:
     """`walk.Ops` over tensors, of one layer (or outside the layers)."""
@@ -136,6 +142,8 @@ class _Ops:
 
         A norm over head_dim works on each head of x by itself.
         """
+        if module.in_expert:
+            return self._of_each_expert(module, x)
         bias = self.interpreter._bias(module, self.layer)
         if module.kind == "bias":
             assert bias is not None
@@ -176,6 +184,8 @@ class _Ops:
                 return self._attention(*values, causal=bool(kwargs["causal"]))
             case "rope":
                 return self._rope(values[0])
+            case "route":
+                return self._route(*values)
             case "first" | "second":
                 return values[0][:, 0 if name == "first" else 1]
             case "average":
@@ -198,7 +208,19 @@ class _Ops:
         sizes = [part.size(self.model.sizes) for part in module.outs.split()]
         return torch.split(x, sizes, dim=-1)
 
+    def _of_each_expert(self, module: Module, x: Tensor) -> Tensor:
+        """[experts, batch, tokens, out], of one input for all, or of one for each."""
+        each = x if x.ndim == 4 else [x] * self.model.sizes["experts"]
+        weights = self.interpreter._of_experts(module, self.layer)
+        return torch.stack([F.linear(y, *tensors) for y, tensors in zip(each, weights, strict=True)])
+
     # operations -----------------------------------------------------------------------------
+
+    def _route(self, scores: Tensor, z: Tensor) -> Tensor:
+        """softmax over the best `active` of the scores [batch, tokens, experts] weighs their z."""
+        best, chosen = scores.topk(self.model.sizes["active"], dim=-1)
+        weights = torch.zeros_like(scores).scatter(-1, chosen, torch.softmax(best, dim=-1))
+        return torch.einsum("bte,ebth->bth", weights, z)
 
     def _by_head(self, x: Tensor) -> Tensor:
         """[batch, tokens, heads * head_dim] -> [batch, heads, tokens, head_dim]."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from growplan.algebra import Expansion, Root, even_inverse, first_inverse
 from growplan.backend.dtypes import torch_dtype
+from growplan.backend.experts import add_noise, drop_units, sample_units
 from growplan.backend.maps import gather_of, positions
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
@@ -27,8 +28,11 @@ from growplan.backend.shares import own_shares, uneven_columns, uneven_rows
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -42,6 +46,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -57,6 +62,11 @@ def load(op: Load, inputs: Sequence[Operand], out: Block) -> Tensor:
 
 
 def copy_layer(op: CopyLayer, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """The rows as they are."""
+    return inputs[0].rows(out.rows)
+
+
+def copy_tensor(op: CopyTensor, inputs: Sequence[Operand], out: Block) -> Tensor:
     """The rows as they are."""
     return inputs[0].rows(out.rows)
 
@@ -199,6 +209,7 @@ def store(op: Store, inputs: Sequence[Operand], out: Block) -> Tensor:
 KERNELS: dict[type[Primitive], Kernel] = {
     Load: load,
     CopyLayer: copy_layer,
+    CopyTensor: copy_tensor,
     DuplicateRow: duplicate_row,
     SplitColumn: split_column,
     LnAverage: ln_average,
@@ -208,6 +219,9 @@ KERNELS: dict[type[Primitive], Kernel] = {
     AddNull: add_null,
     Leaf: leaf,
     FromLeaf: from_leaf,
+    SampleUnits: sample_units,
+    DropUnits: drop_units,
+    AddNoise: add_noise,
     Mask: mask,
     Graft: graft,
     Resample: resample,

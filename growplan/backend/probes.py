@@ -101,7 +101,7 @@ def layers_of(step: Step, after: Model) -> tuple[tuple[int, bool], ...]:
 
 def _sampled(model: Model) -> frozenset[int]:
     """The layers whose blocks are compared."""
-    counts = (prod(model.shape(p)) * (model.depth if p.in_layer else 1) for p in model.params())
+    counts = (prod(model.shape(p)) * model.copies(p) for p in model.params())
     if sum(counts) < EVERY_LAYER_BELOW:
         return frozenset(range(model.depth))
     return frozenset({0, model.depth // 2, model.depth - 1})

@@ -1,4 +1,4 @@
-"""Random values drawn a second time: samples of every fresh slice, uneven share and null term.
+"""Random values drawn a second time: samples of every fresh slice, uneven share, null term and noise.
 
 The second draw is Philox on plain Python integers, so that a fault of the tensor code cannot
 repeat itself here. Any value of a free slice preserves the function, but only one value is
@@ -16,13 +16,14 @@ import torch
 
 from growplan.backend.dtypes import UNIT_ROUNDOFF, arithmetic, torch_dtype
 from growplan.backend.evaluate import Evaluation
+from growplan.backend.experts import chosen_units
 from growplan.backend.kernels import scale_of
 from growplan.backend.nulls import deviation
 from growplan.backend.operands import Moments
 from growplan.backend.philox import key_of, normal_table
 from growplan.ir.graph import Graph, Node, Step
 from growplan.ir.nulls import groups
-from growplan.ir.primitives import AddNull, Drawn, Fresh, Primitive, SplitColumn
+from growplan.ir.primitives import AddNoise, AddNull, Drawn, DropUnits, Fresh, Primitive, SplitColumn
 
 SAMPLES = 6  # elements of each range that are drawn again
 
@@ -54,7 +55,7 @@ def _drawn_nodes(graph: Graph, step: Step) -> Iterator[tuple[str, Node]]:
         if graph.nodes[value].step != step.index:
             continue
         for node in graph.chain(value):
-            drawn = isinstance(node.op, Drawn) and bool(node.op.key)
+            drawn = type(node.op) in SAMPLERS and isinstance(node.op, Drawn) and bool(node.op.key)
             if drawn and node.step == step.index and node.id not in seen:
                 seen.add(node.id)
                 yield tensor, node
@@ -185,8 +186,55 @@ def _moved(node: Node, dim: int, index: tuple[int, int], at: int) -> tuple[int, 
     return index[0], (high * size + at) * after + low
 
 
+# experts -------------------------------------------------------------------------------------------
+
+
+def _dropped(node: Node, evaluation: Evaluation, random: Random) -> Iterator[Sample]:
+    """Units that were chosen are drawn like all that were; the others are as they were."""
+    op = node.op
+    assert isinstance(op, DropUnits)
+    y = evaluation.whole(node.inputs[0])
+    chosen = chosen_units(op.units, node.type.shape[op.dim], op.count).tolist()
+    units, key = set(chosen), key_of(op.units)
+    bound = max(word_of(key, unit) for unit in random.sample(chosen, min(SAMPLES, op.count)))
+    x = y.index_select(op.dim, torch.tensor(chosen, device=y.device)).to(torch.float64)
+    mean = float(x.mean())
+    std = float((x - mean).square().mean().sqrt())
+    dtype, width = y.dtype, prod(node.type.shape[1:])
+    others = [unit for unit in range(node.type.shape[op.dim]) if unit not in units]
+    kept = random.sample(others, min(SAMPLES, len(others)))
+    for unit in (chosen[0], chosen[-1], *random.sample(chosen, min(SAMPLES, op.count)), *kept):
+        index = _place(node, op.dim, unit, random)
+        before = float(y[index[0]].reshape(-1)[index[1]])
+        if unit in units:
+            z = normal_of(key_of(op.key), index[0] * width + index[1])
+            expected = float(torch.tensor(z * std + mean, dtype=torch.float64).to(dtype))
+            u = UNIT_ROUNDOFF[dtype]
+            yield index, expected, 8 * u * abs(expected) + (u + 1e-12) * (abs(mean) + std)
+        else:  # a word below that of a chosen one should have been chosen
+            yield index, before if word_of(key, unit) >= bound else float("nan"), 0.0
+
+
+def _noisy(node: Node, evaluation: Evaluation, random: Random) -> Iterator[Sample]:
+    """What stood there plus the deviation times the normal of the element."""
+    op = node.op
+    assert isinstance(op, AddNoise)
+    width = prod(node.type.shape[1:])
+    for row in (0, node.type.shape[0] - 1, *(random.randrange(node.type.shape[0]) for _ in range(SAMPLES))):
+        index = _place(node, 0, row, random)
+        before = _element(evaluation, node.inputs[0], index)
+        expected = before + op.std * normal_of(key_of(op.key), index[0] * width + index[1])
+        yield index, expected, 2 * UNIT_ROUNDOFF[arithmetic(node.type.dtype)] * abs(expected)
+
+
 Sampler = Callable[[Node, Evaluation, Random], Iterator[Sample]]
-SAMPLERS: Mapping[type[Primitive], Sampler] = {Fresh: _fresh, SplitColumn: _shares, AddNull: _null}
+SAMPLERS: Mapping[type[Primitive], Sampler] = {
+    Fresh: _fresh,
+    SplitColumn: _shares,
+    AddNull: _null,
+    DropUnits: _dropped,
+    AddNoise: _noisy,
+}
 
 # Philox on integers ---------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ def writers(model: Model) -> tuple[str, ...]:
 
 def _maker(expr: Expr, made_by: Mapping[str, str]) -> str | None:
     match expr:
+        case Call("route", (_, z), _):
+            return _maker(z, made_by)
         case Call(fn, _, _):
             return fn
         case Name(id):
@@ -70,7 +72,7 @@ class _Silent:
         return "zero" if module.name in self.silenced else "other"
 
     def op(self, name: str, args: Sequence[Value | Module], kwargs: Mapping[str, Any]) -> Value:
-        return "other"
+        return "zero" if name == "route" and args[1] == "zero" else "other"
 
     def add(self, a: Value, b: Value) -> Value:
         if "zero" in (a, b):

@@ -19,6 +19,7 @@ from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.twins import Twins, after_depth, after_width
 from growplan.check.typed import TypedPlan, TypedStep
+from growplan.check.upcycle import upcycle_proof
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
 from growplan.families.expr import size_names
@@ -101,6 +102,9 @@ class _Walk:
             return
         self.steps.append(step)
         self.model = step.after
+        if step.upcycling is not None:
+            known = (*self.model.family.equations, *self.model.family.keeps)
+            self.relations = tuple(r for r in self.relations if r in known)
         for relation in self.relations:
             if holds(relation, before.sizes) and not holds(relation, self.model.sizes):
                 self.openers[relation] = request
@@ -141,12 +145,18 @@ class _Walk:
 def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:
     promised = _claim(request, method, before)
     key = f"{plan.seed}/{request.id}"
-    if "depth" in request.grow:
+    if request.verb == "upcycle":
+        part = upcycle_proof(request, method, before, promised)
+    elif "depth" in request.grow:
         part = depth_proof(request, method, before, promised)
     else:
         part = prove_width(request, method, before, promised, key)
-    after = replace(_resized(before, request, dict(part.config)), twins=_twins(before, part))
+    grown = part.after or _resized(before, request, dict(part.config))
+    after = grown if part.after else replace(grown, twins=_twins(before, part))
     axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
+    if part.upcycling is not None:  # a dense ffn is one expert of one
+        moved = {a: (before.sizes.get(a, 1), n) for a, n in after.sizes.items()}
+        axes = tuple((axis, old, new) for axis, (old, new) in moved.items() if old != new)
     return TypedStep(
         index=index,
         id=request.id,
@@ -169,6 +179,7 @@ def _typed(plan: Plan, request: Request, method: Method, before: Model, index: i
         layers=part.layers,
         config=part.config,
         key=key,
+        upcycling=part.upcycling,
         over=(request.step.over or 0) if request.step is not None else 0,
         span=request.span,
     )
@@ -195,7 +206,9 @@ def _resized(before: Model, request: Request, config: dict[str, object]) -> Mode
 
 def step_text(request: Request) -> str:
     """The canonical line: `widen hidden 384→768 via fpi`; axes that follow, which come last, are left out."""
+    tail = "".join(f", {key} {value}" for key, value in request.options.items())
+    if request.verb == "upcycle":
+        return f"upcycle ffn to {request.grow['experts'][1]} experts via {request.via}{tail}"
     shown = list(request.grow.items())[: len(request.step.growths) if request.step is not None else None]
     parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown)
-    tail = "".join(f", {key} {value}" for key, value in request.options.items())
     return f"{request.verb} {parts} via {request.via}{tail}"

@@ -12,7 +12,8 @@ from growplan.check.blocks import in_line_norms
 from growplan.check.branches import BRANCH, branches
 from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
-from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Violation
+from growplan.check.settle import with_followers
+from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Upcycling, Violation
 from growplan.check.types import Typing, type_model
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
@@ -43,6 +44,8 @@ class StepProof:
     violations: tuple[Violation, ...] = ()
     layers: tuple[LayerSource, ...] = ()
     config: tuple[tuple[str, object], ...] = ()
+    after: Model | None = None  # of another family, where the step makes one
+    upcycling: Upcycling | None = None
 
 
 def weakest(claims: Sequence[Claim]) -> Claim:
@@ -98,6 +101,11 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append(NO_GRAFT)
     if any(rewrite.noise is not None for rewrite in typing.rewrites.values()):
         reasons.append("noise on the copies of a unit cancels where they are read: N·E_in = 0")
+    if "experts" in request.grow:
+        (old, new), (k, wider) = request.grow["experts"], request.grow["active"]
+        reasons.append(
+            f"the best {wider} of {new} scores are the {new // old} copies of the best {k} of {old}"
+        )
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     read = tuple(axis for axis in request.grow if axis in typing.inputs)
@@ -206,7 +214,8 @@ def weaker(claim: Claim) -> str:
 
 
 def _sizes(request: Request) -> str:
-    return " and ".join(f"`{axis}` {old}→{new}" for axis, (old, new) in request.grow.items())
+    named = {axis: sizes for axis, sizes in request.grow.items() if axis != "active"}
+    return " and ".join(f"`{axis}` {old}→{new}" for axis, (old, new) in named.items())
 
 
 def _ways_out(request: Request, model: Model) -> list[str]:
@@ -218,6 +227,11 @@ def _ways_out(request: Request, model: Model) -> list[str]:
         multiple = (new // old + 1) * old
         words = f"widen hidden to {multiple}, a multiple of {old}"
         tries.append((words, via, {**grow, "hidden": (old, multiple)}))
+    if "experts" in grow and grow["experts"][1] % grow["experts"][0]:
+        old, new = grow["experts"]
+        multiple = (new // old + 1) * old
+        sizes = with_followers({**grow, "experts": (old, multiple)}, model)
+        tries.append((f"widen experts to {multiple}, a multiple of {old}", via, sizes))
     if "head_dim" in grow:
         old = grow["head_dim"][0]
         for size in _head_sizes(model, *grow["head_dim"]):
@@ -245,7 +259,7 @@ def _head_sizes(model: Model, old: int, new: int) -> list[int]:
 def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool:
     """Whether a method knows a map for these sizes that the model accepts."""
     method = get_method(name)
-    if method is None or not set(grow) <= set(method.axes):
+    if method is None or not set(grow) - {"active"} <= set(method.axes):
         return False
     try:
         candidates = method.widen(WidthRequest(grow, model.sizes, ""))

@@ -17,20 +17,24 @@ def cost(model: Model) -> Cost:
 
     FLOPs per token count a multiply and an add for every weight of a matrix that a token
     passes (2 x parameters of linear modules, of patches and of a tied head); attention scores, which
-    depend on the context length, and embedding look-ups are left out.
+    depend on the context length, and embedding look-ups are left out. Of a mixture, a token
+    passes `active` of the experts.
     """
     width = DTYPE_BYTES.get(model.dtype, 4)
-    parameters = flops = largest = 0
+    parameters = active = flops = largest = 0
     for param in model.params():
-        copies = model.depth if param.in_layer else 1
+        copies = passed = model.copies(param)
+        if param.in_expert:
+            passed = copies // model.sizes["experts"] * model.sizes["active"]
         size = prod(model.shape(param))
         parameters += size * copies
+        active += size * passed
         largest = max(largest, size * width)
         if model.modules[param.module].kind in ("linear", "patches") and param.leaf == "weight":
-            flops += 2 * size * copies
+            flops += 2 * size * passed
     for embedding in tied_embeddings(model):
         flops += 2 * prod(model.shape(model.modules[embedding].params[0]))
-    return Cost(parameters, flops, parameters * width, largest)
+    return Cost(parameters, flops, parameters * width, largest, active)
 
 
 def tied_embeddings(model: Model) -> tuple[str, ...]:

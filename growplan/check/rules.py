@@ -7,10 +7,10 @@ statement about exact reals; `tests/check/test_rules.py` proves each against den
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from growplan.algebra import Expansion, Root, Run
+from growplan.algebra import ONE, Expansion, Root, Run
 
 ZERO = Root(Fraction(0))
 
@@ -165,6 +165,54 @@ def attention(heads: Expansion, kv_heads: Expansion, head_dim: Expansion) -> Exp
             needs = f"copies of head {row.unit} in the group of its kv head {row.unit // old_group}"
             raise Refusal(needs, f"head {j}, such a copy, in the group of kv head {j // group}")
     return heads * head_dim
+
+
+def route(scores: Expansion, experts: Expansion, active: Expansion) -> None:
+    """A mixture: the best k of the scores weigh their experts' outputs by softmax, z = sum p_e z_e.
+
+    With every expert and its score copied m times and k* = m k, the best k* scores are all copies of
+    the best k; each copy weighs p_e / m, so that the m copies add up to p_e z_e. Any map of z
+    passes, being linear. Uneven copies would weigh some experts more, and an unscaled k would
+    leave some of the best ones out.
+    """
+    if scores != experts:
+        raise Refusal(f"a score for each expert ({brief(experts)})", brief(scores))
+    if experts.kinds != {"copy"} or not experts.is_plain:
+        raise Refusal("experts that are copies, with their scores", brief(experts))
+    m = experts.uniform_count
+    if m is None:
+        raise Refusal("every expert copied equally often", counts_of(experts).replace("units", "experts"))
+    if active.size != m * active.old:
+        needs = f"{m * active.old} experts for each token, all {m} copies of the best {active.old}"
+        raise Refusal(needs, f"{active.size}")
+
+
+def equal_experts(
+    shards: int, active: int, scales: Mapping[str, Root], *, noise: float = 0.0, drop: float = 0.0
+) -> str:
+    """route(_, z) = z for experts that are copies, or shards with what makes up for their weights.
+
+    Copies: the softmax over the best k scores adds up to 1, so sum_e p_e z = z for any router.
+    Shards: rows of the router are equal within a group of G, so that the best k, a multiple of G, are
+    whole groups, and a group's shards weigh p/G each where the group weighs p:
+
+        sum_groups (p/G) sum_shards down_s(act(gate_s y) * up_s y) = z / G
+
+    since the ffn is a sum over units. Gate is read through an activation and stays; up and down
+    are linear, and their factors must make up G. Returns the reason.
+    """
+    if noise or drop:
+        raise Refusal("equal experts", "experts that are " + ("noisy" if noise else "drawn again in part"))
+    if active % shards:
+        raise Refusal(f"whole groups of {shards} shards", f"the best {active}")
+    gate, up, down = (scales.get(role, ONE) for role in ("gate", "up", "down"))
+    if not gate.is_one:
+        raise Refusal("an unscaled gate, since activations are not homogeneous", f"gate × {gate}")
+    if up * down != Root.rational(shards):
+        raise Refusal(f"factors of up and down that make up {shards}", f"{up} and {down}")
+    if shards == 1:
+        return "weights of the best experts add up to 1, so equal experts give what one gives"
+    return f"whole groups are picked, and up × {up}, down × {down} makes up for shards that weigh 1/{shards}"
 
 
 def tied_target(embedding: Expansion) -> Expansion:

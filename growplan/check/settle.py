@@ -25,10 +25,6 @@ from growplan.language.plan import Growth, Step
 from growplan.methods import default_method, get_method, method_names
 from growplan.methods.base import Ask, Method
 
-LATER = {
-    "upcycle": "MoE upcycling",
-}
-
 
 def settle(
     step: Step, model: Model, relations: tuple[Relation, ...], doubted: frozenset[str] = frozenset()
@@ -38,15 +34,9 @@ def settle(
     Of `doubted` axes an earlier mistake hides the size: theirs is not judged, and the step is
     None if it grows one.
     """
-    if step.verb in LATER:
-        fail(
-            "GP110",
-            f"{LATER[step.verb]} is not part of this version",
-            step.span,
-            help="`growplan methods` lists what is",
-        )
     found: list[Diagnostic] = []
-    grow = _sizes(step, model, relations, doubted, found)
+    upcycles = step.verb == "upcycle"
+    grow = _experts(step) if upcycles else _sizes(step, model, relations, doubted, found)
     via = step.via or default_method(step.verb) or ""
     method = get_method(via)
     if method is None:
@@ -61,7 +51,7 @@ def settle(
     if doubted & axes_named(step, model):
         return None
     assert step.id is not None and method is not None
-    grow = images.with_grid(with_kv_heads(grow, model), model)
+    grow = images.with_grid(with_followers(grow, model), model)
     return Request(step, step.id, step.verb, via, grow, step.span), method
 
 
@@ -71,14 +61,23 @@ def words(step: Step) -> Iterator[Diagnostic]:
     method = get_method(via)
     if method is not None:
         yield from check_options(step, method)
-    elif step.verb not in LATER:
+    else:
         yield _no_method(step, via)
 
 
 def axes_named(step: Step, model: Model) -> set[str]:
     """The axes a step names."""
+    if step.verb == "upcycle":
+        return set(model.sizes)
     aliases = axis_aliases(model.family)
     return {aliases.get(growth.axis, growth.axis) for growth in step.growths}
+
+
+def _experts(step: Step) -> dict[str, tuple[int, int]]:
+    """A dense ffn is one expert, which becomes as many as the step says."""
+    (growth,) = step.growths
+    assert growth.to is not None
+    return {"experts": (1, growth.to)}
 
 
 def _sizes(
@@ -117,11 +116,17 @@ def _by_options(growth: Growth, axis: str, step: Step, model: Model) -> Growth:
     return growth.model_copy(update={"to": size})
 
 
-def with_kv_heads(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, tuple[int, int]]:
-    """kv_heads follow heads where the two are equal; else they stay."""
-    kv = model.sizes.get("kv_heads")
+def with_followers(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, tuple[int, int]]:
+    """With the axes that follow: kv_heads follow heads where the two are equal, else they stay.
+
+    With m times the experts a token passes m times as many.
+    """
+    kv, active = model.sizes.get("kv_heads"), model.sizes.get("active")
     if "heads" in grow and "kv_heads" not in grow and kv is not None and kv == model.sizes["heads"]:
-        return {**grow, "kv_heads": grow["heads"]}
+        grow = {**grow, "kv_heads": grow["heads"]}
+    if "experts" in grow and active is not None:
+        old, new = grow["experts"]
+        grow = {**grow, "active": (active, active * (new // old))}
     return grow
 
 
@@ -202,7 +207,7 @@ def implied(
             broken = broken or error
             continue
         if new > model.sizes[axis]:
-            grow = with_kv_heads({axis: (model.sizes[axis], new)}, model)
+            grow = with_followers({axis: (model.sizes[axis], new)}, model)
             reason = f"{left} = {right}"
             id = f"{opener.id}/{axis}"
             return Request(None, id, "widen", opener.via, grow, opener.span, reason, opener.options)

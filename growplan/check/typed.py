@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from growplan.algebra import Expansion
+from growplan.algebra import Expansion, Root
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, Grid, LayerSource, Noise
+from growplan.methods.base import Claim, Grid, LayerSource, Mixture, Noise
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,16 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Upcycling:
+    """Where the tensors of a mixture come from: `sources` names the dense module of an expert's."""
+
+    mixture: Mixture
+    sources: Mapping[str, str]
+    router: str  # the module that scores the experts
+    scales: Mapping[str, Root]  # module of an expert -> factor of its weights, where not 1
+
+
+@dataclass(frozen=True)
 class TypedStep:
     """One step, resolved against the model before it and typed."""
 
@@ -91,6 +101,7 @@ class TypedStep:
     layers: tuple[LayerSource, ...] = ()  # depth steps
     config: tuple[tuple[str, object], ...] = ()  # keys set in the model after the step
     key: str = ""  # seeds every random draw of the step
+    upcycling: Upcycling | None = None  # the model after is of another family
     over: int = 0  # mask-in: steps of the ramp, 0 when none is stored
     span: Span | None = None
 
@@ -103,6 +114,7 @@ class Cost:
     flops_per_token: int
     bytes: int
     largest_tensor: int  # bytes
+    active: int = 0  # parameters that one token passes: of a mixture, those of its best experts
 
 
 @dataclass(frozen=True)

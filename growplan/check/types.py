@@ -291,6 +291,8 @@ class TypeOps:
         acts = [a for a in args if isinstance(a, Act)]
         if name == "attention":
             return self._attention(*acts)
+        if name == "route":
+            return self._route(*acts)
         if name == "rope":
             return replace(acts[0], rotary=True)
         if name in ("first", "second", "last", "offset", "token_positions"):
@@ -312,6 +314,15 @@ class TypeOps:
         if q.rotary and dims[0].size != dims[0].old:
             self._rotate(dims[0].old, dims[0].size)
         return Act(out, q.axis)
+
+    def _route(self, scores: Act, z: Act) -> Act:
+        sizes, maps = self.model.sizes, self.candidate.maps
+        experts, active = (maps.get(a) or Expansion.identity(sizes[a]) for a in ("experts", "active"))
+        try:
+            rules.route(scores.map, experts, active)
+        except Refusal as refusal:
+            raise _placed(refusal, scores.producer or "") from None
+        return Act(z.map, z.axis, z.producer)
 
     def _rotate(self, old: int, new: int) -> None:
         """Frequencies keep their pairs under theta* = theta^(dh*/dh); only plain ones have a theta alone."""

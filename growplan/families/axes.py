@@ -35,9 +35,9 @@ class _Axes:
             _heads(x, module.name)
             return x  # each head by itself
         wanted = module.outs if module.ins is None else module.ins
-        if x != wanted:
+        if x != wanted and not (module.in_expert and x == _each(wanted)):
             raise AxisError(f"`{module.name}` reads {wanted}, given {x}")
-        return module.outs
+        return _each(module.outs) if module.in_expert else module.outs
 
     def op(self, name: str, args: Sequence[AxisExpr | Module], kwargs: Mapping[str, Any]) -> AxisExpr:
         if name == "tied":
@@ -53,6 +53,8 @@ class _Axes:
         values = [arg for arg in args if isinstance(arg, AxisExpr)]
         if name == "attention":
             return _attention(*values)
+        if name == "route":
+            return _route(*values)
         if name == "rope":
             _heads(values[0], "rope")
         if name == "average":
@@ -86,6 +88,20 @@ def _index(x: AxisExpr, axis: str, op: str) -> AxisExpr:
     if x != AxisExpr(((axis,),)):
         raise AxisError(f"`{op}` reads {'ids' if axis == 'vocab' else axis}, given {x}")
     return x
+
+
+def _each(x: AxisExpr) -> AxisExpr:
+    """`x` of each expert."""
+    return AxisExpr(tuple(("experts", *term) for term in x.terms))
+
+
+def _route(scores: AxisExpr, z: AxisExpr) -> AxisExpr:
+    """Scores over the experts, a value of each expert: the value all tokens go on with."""
+    if scores != AxisExpr((("experts",),)):
+        raise AxisError(f"`route` reads scores over experts, given {scores}")
+    if any(term[0] != "experts" or len(term) < 2 for term in z.terms):
+        raise AxisError(f"`route` reads a value of each expert, given {z}")
+    return AxisExpr(tuple(term[1:] for term in z.terms))
 
 
 def _heads(x: AxisExpr, op: str) -> str | int:

@@ -215,7 +215,7 @@ def _classes(family: Family, config: Config, problems: Problems) -> list[HeadCla
 
 
 def _model(family: Family, config: Config, sizes: Mapping[str, int], cls: HeadClass) -> Model:
-    data = {**config.data, **{k: v for k, v in family.defaults.items() if config.data.get(k) is None}}
+    data = {**config.data, **_defaults(family, config)}
     if family.window is not None and family.window.kinds is not None:
         data[family.window.kinds.name] = layer_kinds(family.window, config.data, sizes["depth"])
     act = _activation(family, config)
@@ -241,6 +241,15 @@ def _model(family: Family, config: Config, sizes: Mapping[str, int], cls: HeadCl
         head,
         dtype,
     )
+
+
+def _defaults(family: Family, config: Config) -> dict[str, Any]:
+    """What transformers assumes of keys that are absent; rope_theta may stand in another one."""
+    out = {key: value for key, value in family.defaults.items() if config.data.get(key) is None}
+    inside = (config.data.get(key) for key in ("rope_parameters", "rope_scaling"))
+    if any(isinstance(given, Mapping) and "rope_theta" in given for given in inside):
+        out.pop("rope_theta", None)
+    return out
 
 
 def _activation(family: Family, config: Config) -> str | None:

@@ -22,9 +22,16 @@ _LENGTH = re.compile(r"len\(\s*([A-Za-z_][\w.]*)\s*\)\Z")
 class Lines:
     """Reads module and size lines against the axes and layer prefixes of one file."""
 
-    def __init__(self, axes: Collection[str], layers: Mapping[str, str], problems: Problems) -> None:
+    def __init__(
+        self,
+        axes: Collection[str],
+        layers: Mapping[str, str],
+        problems: Problems,
+        experts: Mapping[str, str] | None = None,
+    ) -> None:
         self.axes = axes
         self.layers = layers
+        self.experts = experts or {}
         self.problems = problems
 
     # modules --------------------------------------------------------------------------------
@@ -46,7 +53,11 @@ class Lines:
         flags = self._flags(kind, parts[1:], line)
         if flags is None:
             return None
-        disk, in_layer = self._disk(flags.get("named", name.value))
+        disk, in_layer, in_expert = self._disk(flags.get("named", name.value))
+        if in_expert and kind != "linear":
+            message = f"a module of each expert is a linear, not a {kind}"
+            self.problems.add("GP343", message, line.span, help="name it outside the `experts`")
+            return None
         ins, outs = shape
         fixed = bool(_EPSILON.match(flags.get("eps", "")))
         return Module(
@@ -59,6 +70,7 @@ class Lines:
             eps=None if fixed else flags.get("eps"),
             fixed_eps=float(flags["eps"]) if fixed else None,
             in_layer=in_layer,
+            in_expert=in_expert,
             disk=disk,
             bias_when=flags.get("bias") or None,
             when=_condition(flags.get("when")),
@@ -133,11 +145,13 @@ class Lines:
             return None
         return flags
 
-    def _disk(self, name: str) -> tuple[str, bool]:
-        for word, disk in self.layers.items():
-            if name.startswith(word + "."):
-                return disk + name[len(word) :], True
-        return name, False
+    def _disk(self, name: str) -> tuple[str, bool, bool]:
+        """(name on disk, inside the layers, one for each expert)."""
+        for words, in_expert in ((self.experts, True), (self.layers, False)):
+            for word, disk in words.items():
+                if name.startswith(word + "."):
+                    return disk + name[len(word) :], True, in_expert
+        return name, False, False
 
     # sizes ----------------------------------------------------------------------------------
 

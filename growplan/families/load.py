@@ -9,6 +9,8 @@ A family file is YAML; `data/gpt2.yaml` shows every section. Small languages ins
                                                   a convolution, one dim for each factor that it reads
                 KIND AXES, flag, ...              layernorm, rmsnorm, bias (adds one stored vector)
                 parameter AXES | AXES -> AXES     a tensor under its own name: a token, a table of rows
+    upcycles    dense families whose ffn becomes the experts; `dense`: module here: module there
+    experts     {NAME: DISK}: modules whose name begins so are linear, and each expert has its own
     flags       bias | bias KEY (where the config says so) | stored in-out
                 eps KEY | eps 1e-5 (where no key holds it)
                 when KEY | when not KEY (else the module passes its input on)
@@ -36,6 +38,7 @@ from growplan.checkpoint.files import path_exists
 from growplan.diagnostics import Source, fail
 from growplan.families.axes import Located, check_axes, check_use
 from growplan.families.lines import Lines
+from growplan.families.mixture import read_dense, read_experts
 from growplan.families.model import Assign, Family, HeadClass, Input, Module, SizeRule
 from growplan.families.ops import ACTIVATIONS
 from growplan.families.positions import calls
@@ -101,7 +104,7 @@ class _File:
         sections.open()
         self.problems.stop()
         layers = self._layers()
-        lines = Lines(list(sections.mapping("sizes")), layers, self.problems)
+        lines = Lines(list(sections.mapping("sizes")), layers, self.problems, read_experts(sections))
         sizes, modules = self._sizes(lines), self._modules(lines)
         self.problems.stop()
         requires, act = self._requires(), self._act()
@@ -132,6 +135,8 @@ class _File:
             copies={key: str(value) for key, value in sections.scalars("copies").items()},
             input=self._input(),
             window=self._window(lines, block),
+            upcycles=sections.words("upcycles"),
+            dense=read_dense(sections, modules),
         )
         places = {name: text.span for name, (text, _) in sections.mapping("modules").items()}
         check_use(family, places, self.problems)

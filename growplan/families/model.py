@@ -88,9 +88,11 @@ class Param:
     cols: AxisExpr | None
     row_dim: int
     in_layer: bool
-    name: str  # on disk, without prefix; `{i}` where the layer goes
+    name: str  # on disk, without prefix; `{i}` where the layer goes, `{e}` where the expert goes
     ones: int = 0  # dims of one before the axes: 2 in a class token [1, 1, hidden]
     unfolded: bool = False  # one dim for each factor of `cols`: a convolution [hidden, channels, p, p]
+    in_expert: bool = False  # one tensor for each expert
+    expert: int | None = None  # whose it is, where the experts are told apart
 
     @property
     def col_dim(self) -> int:
@@ -107,6 +109,10 @@ class Param:
         matrix = (self.rows, self.cols)
         return (*ones, *(matrix if self.row_dim == self.ones else matrix[::-1]))
 
+    def of_expert(self, expert: int) -> Param:
+        """The parameter of one expert."""
+        return replace(self, name=self.name.replace("{e}", str(expert)), expert=expert)
+
 
 @dataclass(frozen=True)
 class Module:
@@ -121,7 +127,8 @@ class Module:
     eps: str | None = None  # config key of a norm's epsilon
     fixed_eps: float | None = None  # where no key holds it
     in_layer: bool = False
-    disk: str = ""  # name on disk, `{i}` where the layer goes, without the prefix
+    in_expert: bool = False  # every expert has its own
+    disk: str = ""  # name on disk, `{i}` where the layer goes (and `{e}` the expert), without the prefix
     bias_when: str | None = None  # config key that decides the bias
     weight_leaf: bool = True  # False: a bare parameter, stored under `disk` itself
     leaf_names: tuple[str, str] = ("weight", "bias")  # ("gamma", "beta") in old BERT checkpoints
@@ -145,7 +152,8 @@ class Module:
         weight = Param(
             self.name, "weight", self.outs, self.ins, row_dim, self.in_layer, name, self.ones, unfolded
         )
-        return (weight, bias) if self.bias else (weight,)
+        found = (weight, bias) if self.bias else (weight,)
+        return tuple(replace(param, in_expert=True) for param in found) if self.in_expert else found
 
 
 # the op graph: parsed expressions --------------------------------------------------------------
@@ -270,6 +278,8 @@ class Family:
     input: Input = "text"  # what `embed` starts from: token ids, or pixels
     layer_lists: tuple[str, ...] = ()  # config keys whose value, if a list, has an entry per layer
     window: Window | None = None  # where the config says how far back attention sees
+    upcycles: tuple[str, ...] = ()  # dense families that become this mixture
+    dense: Mapping[str, str] = field(default_factory=dict)  # module of an expert -> module of theirs
 
 
 @dataclass(frozen=True)
@@ -337,15 +347,27 @@ class Model:
         return name if outside else self.prefix + name
 
     def params(self) -> Iterator[Param]:
-        """Every parameter once, layers folded."""
+        """Every parameter once, layers and experts folded."""
         for module in self.modules.values():
             yield from module.params
 
     def shape(self, param: Param) -> tuple[int, ...]:
         return tuple(axis.size(self.sizes) for axis in param.stored)
 
+    def copies(self, param: Param) -> int:
+        """How many tensors a parameter stands for."""
+        layers = self.depth if param.in_layer else 1
+        return layers * (self.sizes["experts"] if param.in_expert else 1)
+
+    def of_experts(self, param: Param) -> tuple[Param, ...]:
+        """The parameter of each expert; itself where all tokens pass it."""
+        if not param.in_expert:
+            return (param,)
+        return tuple(param.of_expert(e) for e in range(self.sizes["experts"]))
+
     def tensors(self) -> Iterator[tuple[str, Param, int | None]]:
-        """Every tensor on disk: (name, parameter, layer)."""
-        for param in self.params():
-            for layer in range(self.depth) if param.in_layer else (None,):
-                yield self.tensor_name(param, layer), param, layer
+        """Every tensor on disk: (name, parameter, layer); a parameter of each expert stands alone."""
+        for folded in self.params():
+            for param in self.of_experts(folded):
+                for layer in range(self.depth) if param.in_layer else (None,):
+                    yield self.tensor_name(param, layer), param, layer

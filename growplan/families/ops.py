@@ -33,6 +33,7 @@ OPS: Mapping[str, Signature] = {
     "tanh": Signature(1),
     "attention": Signature(3, ("causal",)),  # q, k, v; query head j reads kv head floor(j KV / H)
     "rope": Signature(1),  # rotary positions, halves of a head rotated
+    "route": Signature(2),  # scores, z of each expert: the best `active` scores weigh theirs by softmax
     "tied": Signature(2, on_module="embedding"),  # x times the transposed embedding
     "prepend": Signature(2, on_module="parameter"),  # a stored token before those of x
     "average": Signature(2),  # (a + b) / 2

@@ -33,6 +33,9 @@ OPTIONAL = (
     "copies",
     "buffers",
     "layer_lists",
+    "experts",
+    "upcycles",
+    "dense",
 )
 OWN = ("family", "extends")  # never inherited
 REPLACED = ("layers", "classes")  # mappings that are one whole

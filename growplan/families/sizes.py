@@ -121,6 +121,10 @@ def check_sizes(family: Family, sizes: Mapping[str, int], config: Config, proble
             message = f"`{left}` must be a multiple of `{right}`: {a} is no multiple of {b}"
             help = "correct the size in config.json: the model could not be built with it"
             problems.add("GP316", message, _place(family, config, left, right), help=help)
+    if sizes.get("active", 0) > sizes.get("experts", LARGEST):
+        message = f"a token passes {sizes['active']} experts, and there are {sizes['experts']}"
+        place = _place(family, config, "active")
+        problems.add("GP316", message, place, help="correct the size in config.json")
     if any(problem.code in ("GP314", "GP315", "GP316") for problem in problems.found):
         return
     for left, right in open_equations(family, sizes):

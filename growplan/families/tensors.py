@@ -36,13 +36,18 @@ def best_match(candidates: Sequence[Model], tensors: Tensors) -> Model:
     for candidate in candidates:
         for prefix in dict.fromkeys([candidate.prefix, "", *prefixes]):
             model = with_stored_leaves(replace(candidate, prefix=prefix), tensors)
-            names = [model.tensor_name(p, 0 if p.in_layer else None) for p in model.params()]
+            names = [model.tensor_name(p, 0 if p.in_layer else None) for p in _first(model)]
             present = sum(name in tensors for name in names)
             score = (len(names) - present, -present)
             if best is None or score < best[0]:
                 best = score, model
     assert best is not None
     return best[1]
+
+
+def _first(model: Model) -> Iterator[Param]:
+    """Every parameter once; of the first expert where each has its own."""
+    return (model.of_experts(param)[0] for param in model.params())
 
 
 def with_stored_leaves(model: Model, tensors: Tensors) -> Model:
@@ -69,7 +74,7 @@ def check_tensors(model: Model, tensors: Tensors, same: Same | None, problems: P
     missing: list[str] = []
     dtypes: dict[str, str] = {}
     expected: set[str] = set()
-    shapes = {id(param): model.shape(param) for param in model.params()}
+    shapes = {(param.module, param.leaf): model.shape(param) for param in model.params()}
     for name, param, _ in model.tensors():
         expected.add(name)
         tensor = tensors.get(name)
@@ -77,8 +82,9 @@ def check_tensors(model: Model, tensors: Tensors, same: Same | None, problems: P
             missing.append(name)
             continue
         dtypes.setdefault(tensor.dtype, name)
-        if tuple(tensor.shape) != shapes[id(param)]:
-            _report_shape(model, name, param, tuple(tensor.shape), shapes[id(param)], problems)
+        shape = shapes[param.module, param.leaf]
+        if tuple(tensor.shape) != shape:
+            _report_shape(model, name, param, tuple(tensor.shape), shape, problems)
     if missing:
         note = ("family", f"{model.family.name}, {model.architecture}, prefix `{model.prefix}`")
         help = "the checkpoint is incomplete, or config.json describes another model"

@@ -26,8 +26,10 @@ from growplan.ir.graph import (
     TensorType,
 )
 from growplan.ir.lower_depth import lower_depth
+from growplan.ir.lower_moe import lower_upcycle
 from growplan.ir.primitives import (
     AddNull,
+    CopyTensor,
     DuplicateRow,
     Fresh,
     Graft,
@@ -55,7 +57,8 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     graph = Graph()
     _load_source(graph, typed, tensors or {})
     for step in typed.steps:
-        (lower_depth if step.layers else _lower_width)(graph, step)
+        lower_step = lower_upcycle if step.upcycling else lower_depth if step.layers else _lower_width
+        lower_step(graph, step)
     for tensor, value in graph.models[-1].items():
         type_ = graph.nodes[value].type
         node = Node(f"store {tensor}", Store(tensor), (value,), type_, len(typed.steps))
@@ -85,12 +88,15 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
     model = dict(before)
     laws: dict[str, TensorLaw] = {}
     provenance: list[Provenance] = []
-    for name, param, _ in step.before.tensors():
+    experts = [row.unit for row in step.maps["experts"].rows()] if "experts" in step.maps else []
+    for name, param, layer in step.after.tensors():
         rewrite = rewrites.get((param.module, param.leaf))
-        if rewrite is None or _unchanged(rewrite):
+        source = step.before.tensor_name(_source(step, param, experts), layer)
+        if rewrite is None or (_unchanged(rewrite) and source == name):
             continue
         norm = step.before.modules[param.module].is_norm
-        chain = _Chain(graph, name, step, param, before[name])
+        chain = _Chain(graph, name, step, param, before[source])
+        chain.copied(source)
         if rewrite.grid is not None:
             provenance.append(Provenance(name, name, chain.grid(rewrite.grid)))
             model[name] = chain.value
@@ -100,7 +106,7 @@ def _lower_width(graph: Graph, step: TypedStep) -> None:
         model[name] = chain.value
         cols = None if param.unfolded else rewrite.cols  # pixels have no map: `rows` says it all
         col_dim = None if cols is None else param.col_dim
-        laws[name] = TensorLaw(name, name, rewrite.rows, cols, param.row_dim, col_dim)
+        laws[name] = TensorLaw(name, source, rewrite.rows, cols, param.row_dim, col_dim)
     interpolated = {r.module for r in step.rewrites if r.grid is not None}
     typings = (t for t in step.typings if t.module.name not in interpolated)
     modules = tuple(law for t in typings for law in _module_laws(t, step.before.depth))
@@ -133,6 +139,14 @@ def _graft(graph: Graph, step: TypedStep, model: dict[str, str]) -> dict[str, Ab
     return taken
 
 
+def _source(step: TypedStep, param: Param, experts: list[int]) -> Param:
+    """The parameter before the step: of a copied expert, that of the expert it is a copy of."""
+    if param.expert is None or not experts:
+        return param
+    folded = next(p for p in step.before.modules[param.module].params if p.leaf == param.leaf)
+    return folded.of_expert(experts[param.expert])
+
+
 def _unchanged(rewrite: ParamRewrite) -> bool:
     return (
         rewrite.grid is None
@@ -142,7 +156,10 @@ def _unchanged(rewrite: ParamRewrite) -> bool:
 
 
 def _module_laws(typing: ModuleTyping, depth: int) -> list[ModuleLaw]:
+    """One law a layer; the tensors of each expert are held to their own laws instead."""
     module = typing.module
+    if module.in_expert:
+        return []
     kind: LawKind = "tied" if typing.tied else module.kind
     layers = range(depth) if module.in_layer else (None,)
     return [
@@ -164,6 +181,11 @@ class _Chain:
     def __post_init__(self) -> None:
         self._type = self.graph.nodes[self.value].type
         self._count = 0
+
+    def copied(self, source: str) -> None:
+        """The tensor that the chain begins with, under the name it will have."""
+        if source != self.tensor:
+            self._apply(CopyTensor(source, self.tensor))
 
     def rows(self, rewrite: ParamRewrite, norm: bool) -> None:
         """E_out on the row axis."""

@@ -48,6 +48,18 @@ class CopyLayer(Primitive):
 
 
 @dataclass(frozen=True)
+class CopyTensor(Primitive):
+    """The same tensor under another name (an expert that is a copy, an untied head).
+
+    rewrite:   {source}   ->   {target}
+    """
+
+    name: ClassVar[str] = "copy_tensor"
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class DuplicateRow(Primitive):
     """Gather slices along `dim` by the copy rows of E; all other rows stay holes.
 
@@ -211,6 +223,50 @@ class FromLeaf(Primitive):
 
 
 @dataclass(frozen=True)
+class SampleUnits(Primitive):
+    """Gather `count` of the slices along `dim`, in order, chosen at random by `key`.
+
+    rewrite:   x : n   ->   y : count      y = x[S], S the slices with the smallest words of `key`
+    """
+
+    name: ClassVar[str] = "sample_units"
+    dim: int
+    count: int
+    key: str
+
+
+@dataclass(frozen=True)
+class DropUnits(Primitive):
+    """Draw the slices again that `sample_units` chooses, like those that it chose.
+
+    rewrite:   y, x   ->   y     y[S] = mean(x) + std(x) * normal(key, element) along dim
+    inputs:    y the tensor, x what `sample_units` by the key `units` gathered of it
+
+    Drop-Upcycling (arXiv 2502.19261), which draws for gate, up and down apart.
+    """
+
+    name: ClassVar[str] = "drop_units"
+    arity: ClassVar[int] = 2
+    dim: int
+    count: int
+    units: str
+    key: str
+
+
+@dataclass(frozen=True)
+class AddNoise(Primitive):
+    """Add normal noise to every element; the slices along `dim` count as drawn.
+
+    rewrite:   x   ->   x + std * normal(key, element)
+    """
+
+    name: ClassVar[str] = "add_noise"
+    dim: int
+    std: float
+    key: str
+
+
+@dataclass(frozen=True)
 class Mask(Primitive):
     """Multiply slices by a growth mask whose stored value is 0 (MSG, arXiv 2305.02869).
 
@@ -298,6 +354,7 @@ def leaf_name(step: str, tensor: str) -> str:
 PRIMITIVES: tuple[type[Primitive], ...] = (
     Load,
     CopyLayer,
+    CopyTensor,
     DuplicateRow,
     SplitColumn,
     LnAverage,
@@ -307,6 +364,9 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     AddNull,
     Leaf,
     FromLeaf,
+    SampleUnits,
+    DropUnits,
+    AddNoise,
     Mask,
     Graft,
     Resample,
@@ -315,4 +375,5 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Store,
 )
 
-Drawn = Fresh | SplitColumn | AddNull  # what may read the counter-based generator, by its key
+# what may read the counter-based generator, by its key
+Drawn = Fresh | SplitColumn | AddNull | SampleUnits | DropUnits | AddNoise

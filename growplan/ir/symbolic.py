@@ -17,8 +17,11 @@ from typing import Any
 
 from growplan.algebra import ONE, even_inverse, first_inverse
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -32,6 +35,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -172,6 +176,31 @@ def _from_leaf(op: FromLeaf, inputs: States) -> State:
     return _filled(y, op.dim, op.at, given, whole=True)
 
 
+def _sample_units(op: SampleUnits, inputs: States) -> State:
+    """Slices chosen by a key: told apart from others, and copies of nothing that could be named."""
+    return _drawn(op.dim, op.count, ("units", op.key), inputs[0])
+
+
+def _drop_units(op: DropUnits, inputs: States) -> State:
+    y, x = inputs
+    if x != _sample_units(SampleUnits(op.dim, op.count, op.units), (y,)):
+        raise Objection("GP263", "the slices it replaces are not those that it takes the scale from")
+    return _drawn(op.dim, y.axes[op.dim].size, (op.count, op.units, op.key), y)
+
+
+def _add_noise(op: AddNoise, inputs: States) -> State:
+    x = inputs[0]
+    return _drawn(op.dim, x.axes[op.dim].size, (op.std, op.key), x)
+
+
+def _drawn(dim: int, count: int, how: Hashable, x: State) -> State:
+    """A state whose slices along `dim` are made of x's by chance."""
+    if any(part.kind == "hole" for part in x.axes[dim].parts):
+        raise Objection("GP260", "draws over slices that are not written yet")
+    part = Part("fresh", count, of=(how, x.axes[dim], x.others(dim), x.turn))
+    return x.put(dim, Axis((part,)), turns=1)
+
+
 def _mask(op: Mask, inputs: States) -> State:
     y = inputs[0]
     for begin, end in op.at:
@@ -229,6 +258,7 @@ def _overwritten(axis: Axis, at: Ranges, part: Part) -> Axis:
 RULES: Mapping[type[Primitive], Rule] = {
     Load: _same,
     CopyLayer: _same,
+    CopyTensor: _same,
     DuplicateRow: _duplicate_row,
     SplitColumn: _split_column,
     LnAverage: _ln_average,
@@ -238,6 +268,9 @@ RULES: Mapping[type[Primitive], Rule] = {
     AddNull: _add_null,
     Leaf: _leaf,
     FromLeaf: _from_leaf,
+    SampleUnits: _sample_units,
+    DropUnits: _drop_units,
+    AddNoise: _add_noise,
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,

@@ -13,8 +13,11 @@ from typing import Any
 from growplan.algebra import Expansion
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -28,6 +31,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -67,6 +71,12 @@ def _same(op: Primitive, inputs: Types) -> TensorType:
 def _copy_layer(op: CopyLayer, inputs: Types) -> TensorType:
     if op.source < 0 or op.target < 0:
         raise Mistype("layers are counted from 0")
+    return inputs[0]
+
+
+def _copy_tensor(op: CopyTensor, inputs: Types) -> TensorType:
+    if not op.source or not op.target or op.source == op.target:
+        raise Mistype("a copy has a name of its own")
     return inputs[0]
 
 
@@ -163,6 +173,31 @@ def _from_leaf(op: FromLeaf, inputs: Types) -> TensorType:
     return y
 
 
+def _sample_units(op: SampleUnits, inputs: Types) -> TensorType:
+    x = inputs[0]
+    if not 0 < op.count <= _extent(x, op.dim):
+        raise Mistype(f"cannot choose {op.count} slices of dim {op.dim} of {x}")
+    if not op.key:
+        raise Mistype("a choice needs a key")
+    return TensorType((*x.shape[: op.dim], op.count, *x.shape[op.dim + 1 :]), x.dtype)
+
+
+def _drop_units(op: DropUnits, inputs: Types) -> TensorType:
+    y, x = inputs
+    if x != _sample_units(SampleUnits(op.dim, op.count, op.units), (y,)):
+        raise Mistype(f"{x} is not what it replaces of {y}")
+    if not op.key or op.key == op.units:
+        raise Mistype("a draw needs a key of its own")
+    return y
+
+
+def _add_noise(op: AddNoise, inputs: Types) -> TensorType:
+    _extent(inputs[0], op.dim)
+    if not 0 < op.std < float("inf") or not op.key:
+        raise Mistype("noise has a positive deviation and a key")
+    return inputs[0]
+
+
 def _mask(op: Mask, inputs: Types) -> TensorType:
     _check_slices(op.at, op.dim, inputs[0])
     if not op.axis or op.over < 0:
@@ -203,6 +238,7 @@ def _rescale_norm(op: RescaleNorm, inputs: Types) -> TensorType:
 
 RULES: Mapping[type[Primitive], Rule] = {
     CopyLayer: _copy_layer,
+    CopyTensor: _copy_tensor,
     DuplicateRow: _duplicate_row,
     SplitColumn: _split_column,
     LnAverage: _ln_average,
@@ -212,6 +248,9 @@ RULES: Mapping[type[Primitive], Rule] = {
     AddNull: _add_null,
     Leaf: _leaf,
     FromLeaf: _from_leaf,
+    SampleUnits: _sample_units,
+    DropUnits: _drop_units,
+    AddNoise: _add_noise,
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,

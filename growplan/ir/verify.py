@@ -17,7 +17,7 @@ from growplan.ir.blocks import check_above, check_blocks
 from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
-from growplan.ir.primitives import CopyLayer, Drawn, FromLeaf, Leaf, Primitive, leaf_name
+from growplan.ir.primitives import CopyLayer, CopyTensor, Drawn, FromLeaf, Leaf, Primitive, leaf_name
 from growplan.ir.slices import Objection
 from growplan.ir.symbolic import State, apply
 from growplan.ir.wellformed import REPORT, origin_note, well_formed
@@ -172,14 +172,16 @@ def _broken(links: tuple[Link, ...], law: TensorLaw, shape: tuple[int, ...]) -> 
 
 
 def _anonymous(op: Primitive, keys: dict[str, str]) -> Primitive:
-    """`op` without its layer; keys of draws are told apart, not compared."""
+    """`op` without its layer or names; keys of draws are told apart, not compared."""
     if isinstance(op, CopyLayer):
         return CopyLayer(0, 0)
-    if isinstance(op, Drawn) and op.key:
-        return replace(op, key=keys.setdefault(op.key, f"key {len(keys)}"))
+    if isinstance(op, CopyTensor):
+        return CopyTensor("old", "new")
     if isinstance(op, Leaf):
         return replace(op, leaf=keys.setdefault(f"leaf {op.leaf}", f"key {len(keys)}"))
-    return op
+    names = [name for name in ("key", "units") if getattr(op, name, "")]
+    told = {n: keys.setdefault(getattr(op, n), f"key {len(keys)}") for n in names if isinstance(op, Drawn)}
+    return replace(op, **told) if told else op
 
 
 # provenance and names ----------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def _check_unchanged(claim: Provenance, chain: _Chain) -> None:
     """Nothing but `copy_layer`, and the one `resample` that the claim names."""
     wanted = [] if claim.resample is None else [claim.resample]
     for node in chain.nodes:
-        if isinstance(node.op, CopyLayer):
+        if isinstance(node.op, CopyLayer | CopyTensor):
             continue
         if node.op not in wanted:
             said = "bit for bit" if claim.resample is None else "interpolated as the claim says, once"
@@ -200,15 +202,15 @@ def _check_unchanged(claim: Provenance, chain: _Chain) -> None:
 
 
 def _check_names(claim: TensorLaw | Provenance, chain: _Chain) -> None:
-    """`copy_layer` is the only way from one layer's name to another's, and says which."""
+    """`copy_layer` and `copy_tensor` are the only ways from one name to another, and say which."""
     name = claim.source
     for node in chain.nodes:
         if isinstance(node.op, CopyLayer):
             name = in_layer(name, node.op.source, node.op.target)
+        elif isinstance(node.op, CopyTensor):
+            name = node.op.target if name == node.op.source else f"{name}, no {node.op.source}"
     if name != claim.tensor:
-        raise Objection(
-            "GP269", f"is made from `{claim.source}`, and the `copy_layer`s between lead to `{name}`"
-        )
+        raise Objection("GP269", f"is made from `{claim.source}`, and the copies between lead to `{name}`")
 
 
 def _check_layer(claim: TensorLaw | Provenance, step: Step) -> None:

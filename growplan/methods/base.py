@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from growplan.algebra import Expansion
+from growplan.algebra import Expansion, Root
 
 Strength = Literal["exact", "approximate", "none"]
 Domain = tuple[str, ...]  # inputs a claim is limited to: () is all of them
@@ -131,6 +131,34 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class UpcycleRequest:
+    """What a method is asked to make a mixture of: an ffn of so many units, as so many experts."""
+
+    experts: int
+    ffn: int
+    options: Mapping[str, OptionValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How the experts come from one ffn.
+
+    Expert e is shard e mod `shards` of it, times `scales` (of `gate`, `up`, `down`; 1 where left
+    out), then a ratio `drop` of its units drawn again, then `noise` added. Router: drawn by
+    `router`, each row repeated for the shards of a group.
+    """
+
+    label: str
+    experts: int
+    active: int
+    shards: int = 1
+    scales: Mapping[str, Root] = field(default_factory=dict)
+    router: str = "normal(0.02)"
+    noise: float = 0.0
+    drop: float = 0.0
+
+
+@dataclass(frozen=True)
 class LayerSource:
     """Where a layer of a deeper model comes from: an old layer, maybe silenced, maybe drawn anew.
 
@@ -185,6 +213,10 @@ class Method:
     def depth(self, old: int, options: Mapping[str, OptionValue]) -> int | None:
         """The number of layers that the options alone ask for; None where the plan must say it."""
         return None
+
+    def upcycle(self, request: UpcycleRequest) -> Mixture:
+        """The mixture that the ffn becomes. Raises GP116 and GP257."""
+        raise TypeError(f"{self.name} makes no mixture")
 
 
 NOISE = Option(

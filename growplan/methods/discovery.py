@@ -11,7 +11,13 @@ import growplan.methods as package
 from growplan.methods.base import Method
 
 _SUPPORT = {"base", "discovery", "heads", "layers", "lemon_depth"}
-_DEFAULTS = {"widen": "fpi", "stack": "stackbert", "deepen": "identity", "mask-in": "msg"}
+_DEFAULTS = {
+    "widen": "fpi",
+    "stack": "stackbert",
+    "deepen": "identity",
+    "mask-in": "msg",
+    "upcycle": "upcycle",
+}
 
 
 @cache

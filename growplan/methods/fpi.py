@@ -123,10 +123,10 @@ def stream_maps(old: int, new: int) -> list[tuple[str, dict[str, Expansion]]]:
 
 
 def inner_maps(request: WidthRequest) -> dict[str, Expansion]:
-    """Circular copies of ffn units and heads; new vocabulary and positions are free."""
+    """Circular copies of ffn units, heads and experts; new vocabulary and positions are free."""
     maps: dict[str, Expansion] = {}
     for axis, (old, new) in request.grow.items():
-        if axis == "ffn":
+        if axis in ("ffn", "experts", "active"):
             maps[axis] = Expansion.circular(old, new)
         elif axis in ID_AXES:
             maps[axis] = Expansion.appended(old, new, "free")
@@ -139,7 +139,7 @@ METHOD = Fpi(
     name="fpi",
     title="function-preserving growth: even copies, mean rows or zero rows, whichever the norms accept",
     paper="Net2Net arXiv 1511.05641; LEMON arXiv 2310.07999",
-    axes=("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions"),
+    axes=("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions", "experts"),
     verbs=("widen", "grow"),
     options=(
         Option("split", "uneven", "how the copies of a unit share its outgoing weights", ("uneven", "even")),

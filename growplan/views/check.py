@@ -98,6 +98,8 @@ class CheckReport:
             ("FLOPs per token", numbers.flops, old.flops_per_token, new.flops_per_token),
             ("checkpoint", numbers.size, old.bytes, new.bytes),
         ]
+        if (old.active, new.active) != (old.parameters, new.parameters):
+            facts.insert(1, ("of them, a token passes", numbers.count, old.active, new.active))
         rows = [["", "before", "after", ""]]
         rows += [[name, show(a), show(b), numbers.ratio(a, b)] for name, show, a, b in facts]
         rows.append(["peak memory", "", numbers.size(self.typed.peak_memory), "while applying"])

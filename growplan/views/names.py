@@ -18,6 +18,7 @@ AXIS_ORDER = (
     "head_dim",
     "ffn",
     "experts",
+    "active",
     "depth",
     "vocab",
     "positions",
@@ -50,6 +51,8 @@ HOW = {
     "layers copied": "new layers are copies of old ones",
     "fresh layers": "new layers are drawn as at the start of training",
     "identity blocks": "new layers add nothing yet",
+    "experts that are copies": "every expert is the ffn",
+    "experts that are shards": "the ffn is cut, and every expert is a piece of it",
 }
 
 
@@ -129,6 +132,7 @@ def cost_data(cost: Cost) -> dict[str, int]:
     """A cost as plain values."""
     return {
         "parameters": cost.parameters,
+        "active_parameters": cost.active,
         "flops_per_token": cost.flops_per_token,
         "bytes": cost.bytes,
         "largest_tensor": cost.largest_tensor,

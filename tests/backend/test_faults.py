@@ -26,8 +26,11 @@ from growplan.diagnostics import DiagnosticError
 from growplan.ir.graph import Graph, Step, TensorLaw
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -38,6 +41,7 @@ from growplan.ir.primitives import (
     Primitive,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -176,6 +180,16 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
         "squared": on_op(lambda op: replace(op, by=op.by * op.by)),
     },
     CopyLayer: {},
+    CopyTensor: {},
+    SampleUnits: {"other key": on_op(lambda op: replace(op, key=op.key + "x"))},
+    DropUnits: {
+        "other key": on_op(lambda op: replace(op, key=op.key + "x")),
+        "other units": on_op(lambda op: replace(op, units=op.units + "x")),
+    },
+    AddNoise: {
+        "other key": on_op(lambda op: replace(op, key=op.key + "x")),
+        "louder": on_op(lambda op: replace(op, std=op.std * 1.1)),
+    },
     Load: {},
     Store: {"truncated": on_result(lambda y: y.where(y.abs() > 1e-3, 0.0))},
 }
@@ -185,6 +199,10 @@ assert set(OWN) == set(PRIMITIVES)
 WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     Load: [("gpt2", "widen hidden 48→64 via fpi"), ("gpt2", "stack depth x2")],
     CopyLayer: [("gpt2", "stack depth x2"), ("llama", "deepen depth 2→4 via identity")],
+    CopyTensor: [("mixtral", "widen experts 4→8")],
+    SampleUnits: [("llama", "upcycle ffn to 4 experts, drop 0.5")],
+    DropUnits: [("llama", "upcycle ffn to 4 experts, drop 0.5")],
+    AddNoise: [("llama", "upcycle ffn to 4 experts, noise 0.1")],
     DuplicateRow: [("bert", "widen hidden 48→96 via fpi"), ("gpt2", "widen hidden 48→64 via fpi")],
     SplitColumn: [("bert", "widen hidden 48→96 via fpi"), ("llama", "widen ffn 80→100 via net2net")],
     LnAverage: [("gpt2", "widen hidden 48→64 via fpi")],

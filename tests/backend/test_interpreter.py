@@ -70,6 +70,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("roberta", "RobertaForTokenClassification", {**PAD, "num_labels": 3}),
     ("roberta", "RobertaForQuestionAnswering", {}),
     ("xlm-roberta", "XLMRobertaForMaskedLM", PAD),
+    ("mixtral", "MixtralModel", {}),
+    ("mixtral", "MixtralForCausalLM", {"num_key_value_heads": 6, "hidden_act": "gelu_new"}),
+    ("mixtral", "MixtralForCausalLM", {"num_local_experts": 5, "num_experts_per_tok": 3, **TIED}),
+    ("mixtral", "MixtralForCausalLM", {"num_experts_per_tok": 1, "head_dim": 12}),
+    ("mixtral", "MixtralForSequenceClassification", {**PAD, "num_experts_per_tok": 4}),
 ]
 OUTPUTS = {"hidden": "last_hidden_state", "pooled": "pooler_output", "relation": "seq_relationship_logits"}
 

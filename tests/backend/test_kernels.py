@@ -19,6 +19,7 @@ from growplan.ir.primitives import (
     PRIMITIVES,
     AddNull,
     CopyLayer,
+    CopyTensor,
     DuplicateRow,
     Fill,
     Fresh,
@@ -49,7 +50,9 @@ def test_every_primitive_has_a_kernel() -> None:
     assert set(KERNELS) == set(PRIMITIVES)
 
 
-@pytest.mark.parametrize("op", [Load("t"), CopyLayer(0, 1), Store("t"), Leaf("t", (3, 4), "F64")])
+@pytest.mark.parametrize(
+    "op", [Load("t"), CopyLayer(0, 1), CopyTensor("a", "t"), Store("t"), Leaf("t", (3, 4), "F64")]
+)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_only_moves_a_tensor_keeps_its_bits(op: Primitive, dtype: str) -> None:
     x = random((3, 4), dtype)

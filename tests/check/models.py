@@ -62,7 +62,14 @@ VIT: dict[str, Any] = {
     "num_channels": 3,
     "num_labels": 1000,
 }
-CONFIGS = {"gpt2": GPT2, "bert": BERT, "smollm": SMOLLM, "vit": VIT}
+MIXTRAL: dict[str, Any] = {
+    **{key: value for key, value in SMOLLM.items() if key != "tie_word_embeddings"},
+    "model_type": "mixtral",
+    "architectures": ["MixtralForCausalLM"],
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+}
+CONFIGS = {"mixtral": MIXTRAL, "gpt2": GPT2, "bert": BERT, "smollm": SMOLLM, "vit": VIT}
 
 
 def read(config: dict[str, Any]) -> Config:

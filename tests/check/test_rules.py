@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
@@ -57,6 +58,52 @@ def even_map(n: int = 6) -> st.SearchStrategy[Expansion]:
 
 def norm_input(rng: np.random.Generator, n: int, scale: float) -> np.ndarray:
     return (rng.normal(size=(5, n)) + 0.5) * scale
+
+
+class TestRoute:
+    """softmax over the best k of the scores; z [experts, hidden] of one token."""
+
+    @staticmethod
+    def route(scores: np.ndarray, z: np.ndarray, k: int) -> np.ndarray:
+        best = np.argsort(-scores, kind="stable")[:k]
+        p = np.exp(scores[best] - scores[best].max())
+        return p / p.sum() @ z[best]
+
+    @given(st.integers(1, 4), st.integers(1, 3), st.randoms(use_true_random=False), seeds)
+    def test_even_copies_are_exact(self, k: int, m: int, order: Random, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        units = [*range(4)] * m
+        order.shuffle(units)
+        experts = Expansion.of_units(4, units)
+        rules.route(experts, experts, Expansion.circular(k, m * k))
+        scores, z = rng.normal(size=4), rng.normal(size=(4, 3))
+        got = self.route(scores[units], z[units], m * k)
+        np.testing.assert_allclose(got, self.route(scores, z, k), **CLOSE)
+
+    @given(st.lists(st.integers(0, 3), max_size=5), st.integers(1, 8), seeds)
+    def test_refused_is_not_exact(self, more: list[int], wider: int, seed: int) -> None:
+        """Uneven copies, or another number of active experts: some scores come out otherwise."""
+        rng, units = np.random.default_rng(seed), [0, 1, 2, 3, *more]
+        experts = Expansion.of_units(4, units)
+        wider = max(2, min(wider, len(units)))
+        try:
+            rules.route(experts, experts, Expansion.circular(2, wider))
+        except Refusal:
+            z = rng.normal(size=(4, 3))
+            tries = [rng.normal(size=4) for _ in range(40)]
+            off = [np.abs(self.route(s[units], z[units], wider) - self.route(s, z, 2)).max() for s in tries]
+            assert max(off) > 1e-6
+
+    def test_refused(self) -> None:
+        same = Expansion.identity(4)
+        for scores, experts, active in (
+            (Expansion.circular(4, 8), same, Expansion.identity(2)),  # scores of experts there are not
+            (Expansion.appended(4, 8, "zero"), Expansion.appended(4, 8, "zero"), Expansion.circular(2, 4)),
+            (Expansion.appended(4, 6, "free"), Expansion.appended(4, 6, "free"), Expansion.identity(2)),
+            (same.scaled(half), same.scaled(half), Expansion.identity(2)),
+        ):
+            with pytest.raises(Refusal):
+                rules.route(scores, experts, active)
 
 
 class TestLayerNorm:

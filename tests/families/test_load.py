@@ -43,7 +43,17 @@ def test_families_ship() -> None:
         assert family.name == name
         types += family.requires["model_type"]
     assert len(types) == len(set(types))
-    assert {"bert", "deit", "gpt2", "llama", "mistral", "vit"} <= set(types)
+    assert {"bert", "deit", "gpt2", "llama", "mistral", "mixtral", "vit"} <= set(types)
+
+
+def test_mixtral() -> None:
+    family = load_family("mixtral")
+    modules = {m.name: m for m in family.modules}
+    w1 = modules["layers.experts.w1"]
+    assert (w1.in_layer, w1.in_expert) == (True, True)
+    (param,) = w1.params
+    assert param.of_expert(3).name == "layers.{i}.block_sparse_moe.experts.3.w1.weight"
+    assert not modules["layers.block_sparse_moe.gate"].in_expert
 
 
 def test_gpt2() -> None:

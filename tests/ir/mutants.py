@@ -13,8 +13,11 @@ from itertools import islice, pairwise
 from growplan.algebra import Expansion, Root, Run
 from growplan.ir.graph import BlockLaw, Graph, Node, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -27,6 +30,7 @@ from growplan.ir.primitives import (
     Primitive,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -124,6 +128,19 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "other source", CopyLayer(source + 1, target)
             yield "other target", CopyLayer(source, target + 1)
             yield "turned round", CopyLayer(target, source)
+        case CopyTensor(source=source_name, target=target_name):
+            yield "other source", CopyTensor(source_name + "x", target_name)
+            yield "other target", CopyTensor(source_name, target_name + "x")
+            yield "turned round", CopyTensor(target_name, source_name)
+        case SampleUnits(count=count, key=key):
+            yield "one more", replace(op, count=count + 1)
+            yield "other key", replace(op, key=key + "x")
+        case DropUnits(count=count, units=units):
+            yield "one more", replace(op, count=count + 1)
+            yield "other units", replace(op, units=units + "x")
+            yield "other dim", replace(op, dim=1 - op.dim)
+        case AddNoise():
+            yield "other dim", replace(op, dim=1 - op.dim)
         case Load(tensor=tensor) | Store(tensor=tensor):
             yield "other tensor", replace(op, tensor=tensor + "x")
 

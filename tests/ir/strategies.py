@@ -21,8 +21,10 @@ from growplan.ir.graph import (
     TensorType,
 )
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
     DuplicateRow,
     Fill,
     Fresh,
@@ -36,6 +38,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -85,6 +88,7 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
     init = st.sampled_from(["like", "normal(0.02)"])
     choices: list[st.SearchStrategy[Primitive]] = [
         st.builds(CopyLayer, st.integers(0, 4), st.integers(0, 4)),
+        st.lists(WORDS, min_size=2, max_size=2, unique=True).map(lambda pair: CopyTensor(*pair)),
         st.builds(DuplicateRow, st.just(dim), gather),
         st.builds(SplitColumn, st.just(dim), split, st.just("even")),
         st.builds(SplitColumn, st.just(dim), split, st.just("uneven"), st.just(key)),
@@ -94,6 +98,8 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Fill, roots()),
         st.builds(LnAverage, st.just(dim), slices(n), roots()),
         st.builds(Fresh, st.just(dim), slices(n), init, st.just(key)),
+        st.builds(SampleUnits, st.just(dim), st.integers(1, n), st.just(key)),
+        st.builds(AddNoise, st.just(dim), st.floats(0.001, 2), st.just(key)),
         st.builds(Mask, st.just(dim), slices(n), st.just("heads") | WORDS, st.integers(0, 3)),
         st.builds(Scale, roots()),
         st.builds(Resample, st.just(dim), *[st.integers(0, 2)] * 3),

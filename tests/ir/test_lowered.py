@@ -109,6 +109,10 @@ PLANS: dict[str, dict[str, str]] = {
         "smollm": "mask-in heads 6→9; widen hidden 48→72 via fpi",
     },
 }
+SMALL["mixtral"] = {**SMALL["smollm"], "num_local_experts": 2}
+PLANS["fpi"]["mixtral"] = "widen experts 2→4; widen hidden 48→72; widen heads 6→9; widen ffn 80→100"
+SHARDS = "upcycle ffn to 4 experts, granularity 2, drop 0.25, noise 0.01"
+PLANS["upcycle"] = {"smollm": f"{SHARDS}; widen ffn 40→60 via fpi"}
 PLANS["resample"] = {"vit": "widen image 20→28 via resample; widen hidden x2 via fpi; widen heads"}
 CASES = [(method, family, steps) for method, plans in PLANS.items() for family, steps in plans.items()]
 IDS = [f"{method}-{family}" for method, family, _ in CASES]

@@ -7,8 +7,11 @@ import pytest
 from growplan.algebra import Expansion, Root
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -21,6 +24,7 @@ from growplan.ir.primitives import (
     Primitive,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -44,6 +48,10 @@ AT = ((4, 6),)
     [
         (Load("w"), (), None),
         (CopyLayer(0, 3), (f32(4),), f32(4)),
+        (CopyTensor("e.0.w", "e.1.w"), (f32(4),), f32(4)),
+        (SampleUnits(1, 2, "u"), (f32(4, 6),), f32(4, 2)),
+        (DropUnits(1, 2, "u", "k"), (f32(4, 6), f32(4, 2)), f32(4, 6)),
+        (AddNoise(0, 0.1, "k"), (f32(4, 6),), f32(4, 6)),
         (DuplicateRow(1, MAP), (f32(3, 4),), f32(3, 6)),
         (DuplicateRow(0, MAP), (f32(4, 3, 2),), f32(6, 3, 2)),
         (SplitColumn(0, E(4, ("copy", 4), ("copy", 3)), "uneven", "k"), (f32(4, 3),), f32(7, 3)),
@@ -89,6 +97,12 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
         (FromLeaf(0, ((4, 7),)), (f32(6, 3), f32(3, 3)), "slices up to 7"),
         (Load("w"), (f32(1),), "takes 0 inputs, has 1"),
         (CopyLayer(-1, 1), (f32(1),), "layers are counted from 0"),
+        (CopyTensor("w", "w"), (f32(1),), "a copy has a name of its own"),
+        (SampleUnits(0, 5, "u"), (f32(4, 6),), "cannot choose 5 slices of dim 0 of f32[4, 6]"),
+        (SampleUnits(0, 2, ""), (f32(4, 6),), "a choice needs a key"),
+        (DropUnits(0, 2, "u", "k"), (f32(4, 6), f32(3, 6)), "f32[3, 6] is not what it replaces of f32[4, 6]"),
+        (DropUnits(0, 2, "u", "u"), (f32(4, 6), f32(2, 6)), "a draw needs a key of its own"),
+        (AddNoise(0, 0.0, "k"), (f32(4),), "noise has a positive deviation and a key"),
         (DuplicateRow(2, MAP), (f32(3, 4),), "f32[3, 4] has no dim 2"),
         (DuplicateRow(0, MAP), (f32(3, 4),), "the map reads 4 slices, dim 0 of f32[3, 4] has 3"),
         (DuplicateRow(0, E(4, ("copy", 4), ("mean", 2))), (f32(4),), "the map has rows of kind mean"),

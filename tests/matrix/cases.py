@@ -64,6 +64,7 @@ VARIANTS = (
     Variant("qwen3-gqa", "qwen3", "Qwen3ForCausalLM", "rms", {"head_dim": 12, "attention_bias": True}),
     Variant("roberta-mlm", "roberta", "RobertaForMaskedLM", "post-ln"),
     Variant("qwen2-window-tied", "qwen2", "Qwen2ForCausalLM", "rms", {"tie_word_embeddings": True}),
+    Variant("mixtral-gqa", "mixtral", "MixtralForCausalLM", "rms"),
 )
 
 ANY_SIZE = {"pre-ln": "exact", "rms": "exact", "post-ln": "refused"}
@@ -160,6 +161,9 @@ HEADS_ONLY = (
     ("vit-base", "widen hidden 48→72 via fpi; mask-in heads"),
     ("vit-base", "widen head_dim 8→12; widen heads 6→7 via net2net"),
     ("deit-teacher", "grow hidden to 96, heads to 12, ffn to 160 via fpi"),
+    ("mixtral-gqa", "widen experts 4→8; widen hidden 48→72; widen ffn 80→100"),
+    ("mixtral-gqa", "widen ffn x2; grow experts to 12, heads to 9 via fpi; widen hidden to 72"),
+    ("mixtral-gqa", "widen head_dim 8→12; widen kv_heads 3→6; widen experts x2; deepen depth x2"),
 )
 
 # new units of the layer above: every claim none, every result another function

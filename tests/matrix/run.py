@@ -73,7 +73,11 @@ def by_transformers(directory: Path, architecture: str, inputs: torch.Tensor) ->
 
     loader = getattr(transformers, architecture)
     model, info = loader.from_pretrained(
-        directory, output_loading_info=True, dtype=torch.float64, attn_implementation="eager"
+        directory,
+        output_loading_info=True,
+        dtype=torch.float64,
+        attn_implementation="eager",
+        experts_implementation="eager",
     )
     assert not any(info.values()), info
     with torch.no_grad():

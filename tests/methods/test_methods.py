@@ -8,7 +8,7 @@ import pytest
 
 from growplan.algebra import Expansion
 from growplan.methods import get_method, method_names
-from growplan.methods.base import Method, Option, OptionValue, WidthRequest
+from growplan.methods.base import Method, Option, OptionValue, UpcycleRequest, WidthRequest
 from growplan.methods.heads import head_maps
 from growplan.methods.layers import spread
 
@@ -21,12 +21,15 @@ WITH = {  # where an option is read
     ("identity", "init"): {"new": "fresh"},
     ("mslt", "init"): {"new": "fresh"},
     ("lemon", "scale"): {"split": "comp"},
+    ("upcycle", "scale"): {"granularity": 2},
 }
-ASKS_DEPTH = {("gstack", "g"): 3, ("solar", "m"): 1}  # options that stand for a size
+ASKS_SIZE = {("gstack", "g"): 3, ("solar", "m"): 1, ("upcycle", "top-k"): 3, ("upcycle", "granularity"): 2}
 
 
 def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
-    """What a method makes of a growth of one of its axes, or of depth."""
+    """What a method makes of a growth of one of its axes, of depth, or of an ffn."""
+    if method.verbs == ("upcycle",):
+        return method.upcycle(UpcycleRequest(8, SIZES["ffn"], options))
     if not method.axes:
         asked = method.depth(4, options)
         return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
@@ -40,7 +43,7 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])
 def test_every_option_is_read(method: Method, option: Option) -> None:
     more = WITH.get((method.name, option.name), {})
-    other = ASKS_DEPTH.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
+    other = ASKS_SIZE.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
     values = option.choices or (option.default, *(() if option.range else (other,)))
     values = (*values, *((0.25, 3.5) if option.range else ()))
     found = [proposed(method, {**more, option.name: value}) for value in values]

@@ -46,11 +46,6 @@ CODES = {
         "Every axis of the equation was given a size by the plan, so none can be implied.",
         "Change one of the sizes, or leave one axis to be implied.",
     ),
-    "GP110": Code(
-        "The verb is part of the language, but not of this version.",
-        "The verb is reserved so that plans do not change their meaning later.",
-        "See `growplan methods` for what this version does.",
-    ),
     "GP111": Code(
         "`via` names a method that does not exist.",
         "Methods are found by name in growplan/methods.",
@@ -152,6 +147,27 @@ CODES = {
         "An option has a number that does not fit the model's layers.",
         "`block` of `midas` must divide the number of layers; `m` of `solar` may be half of it at most.",
         "Use one of the numbers named.",
+    ),
+    "GP253": Code(
+        "The model's family has no mixture of experts that it could become.",
+        "Upcycling needs a transformers class whose block is the dense one with a routed ffn in it; Mixtral"
+        " is that for LLaMA and Mistral, and there is none for BERT, GPT-2 or ViT.",
+        "Widen the ffn instead, or describe such a mixture in a family file with `upcycles`.",
+    ),
+    "GP254": Code(
+        "The mixture's config cannot express what the dense model is.",
+        "The result must load in the stock class, and that has no key for it (Mixtral has no biases).",
+        "Upcycle a model without it, or grow the dense model.",
+    ),
+    "GP257": Code(
+        "Experts, `top-k` and `granularity` do not go together.",
+        "Shards come in whole groups: the ffn divides into them, experts and `top-k` are multiples of them.",
+        "Use one of the numbers named.",
+    ),
+    "GP258": Code(
+        "`upcycle` on a model that is a mixture of experts already.",
+        "Upcycling makes the experts from one ffn; here there are several, which differ.",
+        "Add experts by `widen experts … via fpi`.",
     ),
     "GP901": Code(
         "Copies share their outgoing weights evenly.",

@@ -88,8 +88,8 @@ CODES = {
         fix=_BUG,
     ),
     "GP269": Code(
-        what="A tensor comes from another layer than `copy_layer` says, or without one.",
-        why="A reader of the text follows layers by `copy_layer`; it must be the truth.",
+        what="A tensor comes from another layer or name than its copies say, or without one.",
+        why="A reader of the text follows `copy_layer` and `copy_tensor`; they must be the truth.",
         fix="Name the source and the target layer of the tensor.",
     ),
     "GP270": Code(
@@ -101,7 +101,7 @@ CODES = {
     "GP271": Code(
         what="A tensor that should be bit-equal to a source tensor is changed on the way.",
         why="Where nothing is preserved, provenance is what is asserted when the plan runs.",
-        fix="Only `copy_layer` may stand between the two, and the `resample` that the claim names.",
+        fix="Only copies may stand between the two, and the `resample` that the claim names.",
     ),
     "GP272": Code(
         what="A pass changed what is stored.",

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 from growplan.ir.graph import Graph
-from growplan.ir.primitives import CopyLayer, DuplicateRow, Primitive, RescaleNorm, Scale, SplitColumn
+from growplan.ir.primitives import (
+    CopyLayer,
+    CopyTensor,
+    DuplicateRow,
+    Primitive,
+    RescaleNorm,
+    Scale,
+    SplitColumn,
+)
 
 
 def carry_untouched(graph: Graph) -> Graph:
-    """Drop copies between layers, identity maps and factors of 1.
+    """Drop copies under other names, identity maps and factors of 1.
 
     before:   load w | copy_layer 0 -> 12 | store h.12.w
     after:    load w | store h.12.w          the executor copies the bytes
@@ -29,7 +37,7 @@ def carry_untouched(graph: Graph) -> Graph:
 def changes_nothing(op: Primitive) -> bool:
     """Whether the result is its first input, bit for bit."""
     match op:
-        case CopyLayer():
+        case CopyLayer() | CopyTensor():
             return True
         case DuplicateRow(map=map) | SplitColumn(map=map):
             return map.is_identity

@@ -8,6 +8,7 @@ from growplan.algebra import even_inverse
 from growplan.ir.graph import Graph, Node, TensorType
 from growplan.ir.primitives import (
     CopyLayer,
+    CopyTensor,
     DuplicateRow,
     Mask,
     Primitive,
@@ -80,7 +81,7 @@ def _path(nodes: dict[str, Node], readers: dict[str, int], node: Node) -> list[N
 
 def _passes_by(op: Primitive, dim: int) -> bool:
     """Whether `op` does the same whether dimension `dim` is gathered before or after it."""
-    if isinstance(op, CopyLayer | Scale | RescaleNorm):
+    if isinstance(op, CopyLayer | CopyTensor | Scale | RescaleNorm):
         return True
     if isinstance(op, SplitColumn) and op.shares != "even":
         return False  # its shares are drawn per element

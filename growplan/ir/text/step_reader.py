@@ -148,7 +148,8 @@ class StepReader:
         type_ = first(tree, "type")
         last_type = terms.type(type_) if type_ is not None else None
         keys = f"{self.keys}/{tensor}/" if self.keys else ""
-        place = Place(terms, _law_maps(draft), keys, tensor, layers_between(home, tensor))
+        names = None if home is None else (home, tensor)
+        place = Place(terms, _law_maps(draft), keys, tensor, layers_between(home, tensor), names)
         base = value
         for j, op in enumerate(ops, 1):
             given_type = last_type if j == len(ops) else None

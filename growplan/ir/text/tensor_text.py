@@ -61,7 +61,7 @@ class TensorTexts:
             grid = origin.resample
             claims.append(f"bitwise{of}" if grid is None else f"resampled{of}{words.grid(grid)}")
         rows = [", ".join(claims)] if claims else []
-        rows += self._ops(nodes, tensor, law, layers_between(named, tensor))
+        rows += self._ops(nodes, tensor, law, named)
         carried = CARRIED.get(rows[0]) if rows else None
         if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
             return statement(f"{text} {carried}", tensor)
@@ -107,13 +107,14 @@ class TensorTexts:
     def _law_map(self, e: Expansion, dim: int, shape: tuple[int, ...]) -> str:
         return "same" if dim < len(shape) and e.is_identity and e.old == shape[dim] else self.names.map(e)
 
-    def _ops(
-        self, nodes: list[Node], tensor: str, law: TensorLaw | None, layers: tuple[int, int] | None
-    ) -> Iterator[str]:
+    def _ops(self, nodes: list[Node], tensor: str, law: TensorLaw | None, named: str | None) -> Iterator[str]:
         """One line per primitive, with whatever its place does not imply."""
         base = nodes[0].inputs[0] if nodes else ""
         context = words.Context(
-            lambda e, dim: self._op_map(e, dim, law), lambda key: self.names.key(key, tensor), layers
+            lambda e, dim: self._op_map(e, dim, law),
+            lambda key: self.names.key(key, tensor),
+            layers_between(named, tensor),
+            None if named is None else (named, tensor),
         )
         for j, node in enumerate(nodes, 1):
             self.done.add(node.id)

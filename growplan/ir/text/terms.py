@@ -15,8 +15,11 @@ from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.diagnostics import Source, Span, fail
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -30,6 +33,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -195,6 +199,7 @@ class Place:
     keys: str = ""
     tensor: str = "~"
     layers: tuple[int, int] | None = None
+    names: tuple[str, str] | None = None
 
     def dim(self, tree: Parsed) -> int:
         return self.terms.ints(trees(tree, "dim")[0])[0]
@@ -216,9 +221,13 @@ class Place:
         return None if word is None else self.terms.root(word)
 
     def key(self, tree: Parsed) -> str:
-        word = first(tree, "short_key", "full_key")
-        if word is None:
-            return ""
+        return next(iter(self.keys_of(tree)), "")
+
+    def keys_of(self, tree: Parsed) -> list[str]:
+        """Every key of a primitive, in order."""
+        return [self._key(word) for word in trees(tree, "short_key", "full_key")]
+
+    def _key(self, word: Parsed) -> str:
         if word.data == "full_key":
             return self.terms.string(tokens(word, "STRING")[0], self.tensor)
         if not self.keys:
@@ -235,6 +244,13 @@ def _copy_layer(tree: Parsed, p: Place) -> Primitive:
     if given is None:
         p.terms.refuse("GP251", "the names here have no layers; write `copy_layer 0 -> 1`", tree)
     return CopyLayer(given[0], given[1])
+
+
+def _copy_tensor(tree: Parsed, p: Place) -> Primitive:
+    given = p.terms.names(tree) or p.names
+    if given is None:
+        p.terms.refuse("GP251", "there are no two names here; write `copy_tensor of a -> b`", tree)
+    return CopyTensor(given[0], given[1])
 
 
 def _split(tree: Parsed, p: Place) -> Primitive:
@@ -264,10 +280,24 @@ def resample(tree: Parsed, p: Place) -> Resample:
     return Resample(p.dim(tree), kept, old, new)
 
 
+def _drop(tree: Parsed, p: Place) -> Primitive:
+    (count,) = p.terms.ints(tree)
+    return DropUnits(p.dim(tree), count, *p.keys_of(tree))
+
+
+def _noise(tree: Parsed, p: Place) -> Primitive:
+    std = p.init(tree).removeprefix("normal(").removesuffix(")")
+    try:
+        return AddNoise(p.dim(tree), float(std), p.key(tree))
+    except ValueError:
+        p.terms.refuse("GP250", "noise is written `normal(STD)`", tree)
+
+
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "load_tensor": lambda tree, p: Load(p.terms.names(tree)[0]),
     "store_tensor": lambda tree, p: Store(p.terms.names(tree)[0]),
     "copy_layer": _copy_layer,
+    "copy_tensor": _copy_tensor,
     "duplicate_row": lambda tree, p: DuplicateRow(p.dim(tree), p.map(tree)),
     "split_column": _split,
     "ln_average": lambda tree, p: LnAverage(p.dim(tree), p.at(tree), p.root(tree) or ONE),
@@ -277,6 +307,9 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "add_null": _add_null,
     "leaf": _leaf,
     "from_leaf": lambda tree, p: FromLeaf(p.dim(tree), p.at(tree)),
+    "sample_units": lambda tree, p: SampleUnits(p.dim(tree), p.terms.ints(tree)[0], p.key(tree)),
+    "drop_units": _drop,
+    "add_noise": _noise,
     "mask": _mask,
     "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
     "resample": resample,

@@ -11,8 +11,11 @@ from typing import Any
 from growplan.algebra import Expansion
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddNoise,
     AddNull,
     CopyLayer,
+    CopyTensor,
+    DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
@@ -26,6 +29,7 @@ from growplan.ir.primitives import (
     Ranges,
     Resample,
     RescaleNorm,
+    SampleUnits,
     Scale,
     SplitColumn,
     Store,
@@ -39,12 +43,12 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_null after approximate as at bitwise blocks by centred claim cols constant copy copy_layer data
-        dim drop duplicate_row even false fill for free fresh from from_leaf graft grafted grid growir hole
-        i in key keys law layers leaf let like ln_average load map mask mean measure model none normal null
-        of origin over paired plan resample resampled rescale_norm rest rows same scale set_config silent
-        sizes snr source split_column sqrt step store stream times trainable true twins unchanged uneven with
-        zero zero_out
+        add_noise add_null after approximate as at bitwise blocks by centred claim cols constant copy
+        copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill for free fresh
+        from from_leaf graft grafted grid growir hole i in key keys law layers leaf let like ln_average
+        load map mask mean measure model none normal null of origin over paired plan resample resampled
+        rescale_norm rest rows same sample_units scale set_config silent sizes snr source split_column
+        sqrt step store stream times trainable true twins unchanged uneven with zero zero_out
         """,
     )
 )
@@ -104,11 +108,16 @@ class Context:
     map: Callable[[Expansion, int], str]  # a map on a dimension: `by law`, a name, or as it is
     key: Callable[[str], str]  # ` key shares`
     layers: tuple[int, int] | None = None  # what `copy_layer` means without numbers
+    names: tuple[str, str] | None = None  # what `copy_tensor` means without names
 
 
 def _copy_layer(op: CopyLayer, at: Context) -> str:
     implied = at.layers == (op.source, op.target)
     return "" if implied else f" {mark_number(op.source)} -> {mark_number(op.target)}"
+
+
+def _copy_tensor(op: CopyTensor, at: Context) -> str:
+    return "" if at.names == (op.source, op.target) else f" of {name(op.source)} -> {name(op.target)}"
 
 
 def _split(op: SplitColumn, at: Context) -> str:
@@ -134,6 +143,10 @@ def _leaf(op: Leaf, at: Context) -> str:
     return f" {name(op.leaf)}: {TensorType(op.shape, op.dtype)} {op.kind}"
 
 
+def _drop(op: DropUnits, at: Context) -> str:
+    return f" dim {op.dim} {op.count}{at.key(op.units)}{at.key(op.key)}"
+
+
 def _mask(op: Mask, at: Context) -> str:
     return f" dim {op.dim} at {ranges(op.at)} as {word(op.axis)}" + (f" over {op.over}" if op.over else "")
 
@@ -147,6 +160,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Load: lambda op, at: f" {name(op.tensor)}",
     Store: lambda op, at: f" {name(op.tensor)}",
     CopyLayer: _copy_layer,
+    CopyTensor: _copy_tensor,
     DuplicateRow: lambda op, at: f" dim {op.dim} {at.map(op.map, op.dim)}",
     SplitColumn: _split,
     LnAverage: _average,
@@ -156,6 +170,9 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     AddNull: _add_null,
     Leaf: _leaf,
     FromLeaf: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
+    SampleUnits: lambda op, at: f" dim {op.dim} {op.count}{at.key(op.key)}",
+    DropUnits: _drop,
+    AddNoise: lambda op, at: f" dim {op.dim} normal({op.std!r}){at.key(op.key)}",
     Mask: _mask,
     Graft: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Resample: lambda op, at: grid(op),

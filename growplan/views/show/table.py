@@ -66,15 +66,18 @@ def parameters(typed: TypedPlan) -> Iterator[ParameterRow]:
 
 
 def _name(model: Model, param: Param) -> str:
-    """The name on disk with the layers it stands for."""
+    """The name on disk with the layers and experts it stands for."""
     name = model.tensor_name(param)
+    name = name.replace("{e}", f"{{0:{model.sizes.get('experts')}}}")
     return name.replace("{i}", f"{{0:{model.depth}}}")
 
 
 def _rewriting(typed: TypedPlan, param: Param) -> Iterator[int]:
     for step in typed.steps:
         rewritten = any((r.module, r.leaf) == (param.module, param.leaf) for r in step.rewrites)
-        if (step.layers and param.in_layer) or (rewritten and _changes(step.before, step.after, param)):
+        copied = (step.layers and param.in_layer) or ("experts" in step.maps and param.in_expert)
+        made = step.upcycling is not None and param.module not in step.before.modules
+        if copied or made or (rewritten and _changes(step.before, step.after, param)):
             yield step.index
 
 
