@@ -29,9 +29,13 @@ from growplan.language.plan import Plan
 from growplan.pipeline import Compiled, compile_plan, placed, target_directory
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from growplan.backend.assertions import Measurement
+    from growplan.backend.evaluate import Read
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
+    from growplan.learn.leaves import Learned
 
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
 STOCK_BYTES = 4 << 30  # larger models are loaded by transformers only when asked
@@ -42,11 +46,12 @@ RECORD_BYTES = 1 << 20  # room for config, card and growth.json
 class Event:
     """Something to show while a plan is applied.
 
-    `assert` events carry the step (of `steps`) and the layers done, over all steps; `step` events the
-    step and what was measured of it; `write` events the bytes done. The others say what begins.
+    `assert` events carry the step (of `steps`) and the layers done, over all steps, `learn` events those
+    of one step; `step` events the step and what was measured of it; `write` events the bytes done. The
+    others say what begins.
     """
 
-    kind: str  # assert | step | write | compare | segments | stock | publish
+    kind: str  # learn | assert | step | write | compare | segments | stock | publish
     step: TypedStep | None = None
     measured: Measurement | None = None
     tensor: str = ""
@@ -68,6 +73,7 @@ class ApplyResult:
     stock: tuple[StockDifference, ...] | None = None  # None: not loaded by transformers
     leftover: Path | None = None  # a replaced directory that could not be deleted
     dry_run: bool = False
+    learned: tuple[Learned, ...] = ()  # what steps found in the user's data
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ def apply(
         return ApplyResult(path, job.typed, (), (), job.layout.total_size, left, dry_run=True)
 
     from growplan.backend.devices import resolve_device
+    from growplan.backend.evaluate import with_leaves
+    from growplan.backend.executor import reader_rows
 
     where = str(resolve_device(device))
     with placed(place_of_target):
@@ -134,16 +142,20 @@ def apply(
             target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
         )
     with claimed as place, open_reader(job.headers) as reader:
-        measured = _assert_steps(job, reader, where, tell)
-        hashes = _write_tensors(job, reader, place.partial, where, memory, tell)
+        leaves, learned = _learn(job, reader, where, tell)
+        read = with_leaves(reader_rows(reader, where), leaves)
+        measured = _assert_steps(job, read, where, tell)
+        hashes = _write_tensors(job, reader, place.partial, where, memory, leaves, tell)
         tell(Event("compare"))
-        _compare_written(job, reader, place.partial, where)
+        _compare_written(job, read, place.partial, where)
         write_config(place.partial, job.typed.target.config)
         files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
         tell(Event("segments"))
-        found = _measure_segments(job, reader, where, measured)
+        found = _measure_segments(job, read, where, measured)
         loaded = _load_stock(job, place.partial, stock, tell)
-        write_certificate(place.partial, job.typed, job.headers, measured, found, loaded, hashes, files)
+        write_certificate(
+            place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, learned
+        )
         reader.check_unchanged()
         tell(Event("publish"))
         published = place.publish()
@@ -156,6 +168,7 @@ def apply(
         left,
         loaded,
         published.leftover,
+        learned=learned,
     )
 
 
@@ -175,13 +188,26 @@ def _prepare(compiled: Compiled) -> _Job:
     return _Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
 
 
-def _assert_steps(job: _Job, reader: Reader, device: str, tell: Callable[[Event], None]) -> Measured:
-    from growplan.backend.assertions import assert_step
+def _learn(
+    job: _Job, reader: Reader, device: str, tell: Callable[[Event], None]
+) -> tuple[dict[str, Tensor], tuple[Learned, ...]]:
+    """The values of leaves, and what was measured for them; {} where no step waits for data."""
     from growplan.backend.executor import reader_rows
+    from growplan.learn.leaves import learn_leaves
+
+    def show(step: TypedStep, layers: int) -> None:
+        tell(Event("learn", step, done=layers, total=step.before.depth))
+
+    assert job.compiled.graph is not None
+    read = reader_rows(reader, device)
+    return learn_leaves(job.compiled.graph, job.typed, read, job.source, device, show)
+
+
+def _assert_steps(job: _Job, read: Read, device: str, tell: Callable[[Event], None]) -> Measured:
+    from growplan.backend.assertions import assert_step
 
     graph = job.compiled.graph
     assert graph is not None
-    read = reader_rows(reader, device)
     steps, seed = job.typed.steps, job.compiled.plan.seed
     total, before = sum(step.after.depth for step in steps), 0
     out = []
@@ -199,7 +225,13 @@ def _assert_steps(job: _Job, reader: Reader, device: str, tell: Callable[[Event]
 
 
 def _write_tensors(
-    job: _Job, reader: Reader, out: Path, device: str, memory: int | None, tell: Callable[[Event], None]
+    job: _Job,
+    reader: Reader,
+    out: Path,
+    device: str,
+    memory: int | None,
+    leaves: dict[str, Tensor],
+    tell: Callable[[Event], None],
 ) -> dict[str, str]:
     from growplan.backend.executor import Progress, execute
 
@@ -209,10 +241,10 @@ def _write_tensors(
     final = job.compiled.final
     assert final is not None
     with Writer(out, job.layout) as writer:
-        return execute(final, reader, writer, device, show, memory)
+        return execute(final, reader, writer, device, show, memory, leaves)
 
 
-def _compare_written(job: _Job, reader: Reader, out: Path, device: str) -> None:
+def _compare_written(job: _Job, read: Read, out: Path, device: str) -> None:
     """What lies on disk is the last model of the graph that was asserted."""
     from growplan.backend.executor import reader_rows
     from growplan.backend.written import written_equals
@@ -220,22 +252,21 @@ def _compare_written(job: _Job, reader: Reader, out: Path, device: str) -> None:
     graph = job.compiled.graph
     assert graph is not None
     with open_reader(read_headers(out)) as written:
-        written_equals(graph, reader_rows(reader, device), reader_rows(written), device=device)
+        written_equals(graph, read, reader_rows(written), device=device)
 
 
-def _measure_segments(job: _Job, reader: Reader, device: str, measured: Measured) -> list[SegmentError]:
+def _measure_segments(job: _Job, read: Read, device: str, measured: Measured) -> list[SegmentError]:
     """Source against result of every run of preserving steps, as stored.
 
     A step alone was measured already, except in half precision: steps are asserted before the
     one rounding of the store.
     """
-    from growplan.backend.executor import reader_rows
     from growplan.backend.segments import measure_segment, of_step, segments
 
     graph, steps = job.compiled.graph, job.typed.steps
     assert graph is not None
     models = [job.typed.source, *(step.after for step in steps)]
-    read, seed = reader_rows(reader, device), job.typed.plan.seed
+    seed = job.typed.plan.seed
     return [
         of_step(first, measured[first][1])
         if last - first == 1 and job.headers.dtypes <= {"F32", "F64"}

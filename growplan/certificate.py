@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from growplan.backend.probes import OutputError
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
+    from growplan.learn.leaves import Learned
 
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
 
@@ -37,11 +38,12 @@ def write_certificate(
     stock: Sequence[StockDifference] | None,
     tensors: Mapping[str, str],
     files: Sequence[str],
+    learned: Sequence[Learned] = (),
 ) -> Growth:
     """Write growth.json and README.md into `out`.
 
     `stock` is what the transformers class gave, where it was loaded; `tensors` maps each tensor
-    written to its sha256, `files` names the other files in `out`.
+    written to its sha256, `files` names the other files in `out`, `learned` is what came from data.
     """
     plan, directory = typed.plan, source.directory
     growth = Growth(
@@ -58,11 +60,17 @@ def write_certificate(
         versions=_versions(),
         hint=_hint(typed),
         parent=parent_of(directory),
-        extra={} if stock is None else {"stock": [asdict(difference) for difference in stock]},
+        extra=_extra(stock, learned),
     )
     write_growth(out, growth)
     write_card(out, card_text(growth, directory, title=f"{growth.source}, grown"))
     return growth
+
+
+def _extra(stock: Sequence[StockDifference] | None, learned: Sequence[Learned]) -> dict[str, object]:
+    """What only some runs have: a comparison by transformers, values measured on data."""
+    loaded = {} if stock is None else {"stock": [asdict(difference) for difference in stock]}
+    return {**loaded, **({"learned": [asdict(each) for each in learned]} if learned else {})}
 
 
 def _step(step: TypedStep, measured: Measurement) -> StepRecord:

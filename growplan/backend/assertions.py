@@ -19,6 +19,7 @@ import torch
 
 from growplan.backend.dtypes import UNIT_ROUNDOFF, arithmetic
 from growplan.backend.evaluate import Evaluation, ModelView, Read
+from growplan.backend.given import misfilled
 from growplan.backend.laws import LawError, Sides, measure_laws
 from growplan.backend.probes import Probed, probe
 from growplan.backend.provenance import moved
@@ -102,7 +103,8 @@ def assert_step(
 
     `graph` is the graph as lowered, `before` and `after` the models around the step. `progress` is
     told how many layers of the grown model it has come to.
-    Raises GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw).
+    Raises GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw), GP512
+    (leaf).
     """
     step = graph.steps[k - 1]
     sides = Sides(
@@ -128,6 +130,7 @@ def assert_step(
         tolerance = tolerance_of(graph, k, after)
         _check_probes(step, probed, tolerance, exact)
         _check_draws(graph, step, sides.new.evaluation, seed)
+        _check_leaves(graph, step, sides.new.evaluation)
     return _measurement(step, laws, probed, tolerance)
 
 
@@ -146,6 +149,11 @@ def _check_draws(graph: Graph, step: Step, evaluation: Evaluation, seed: int) ->
             f"`{wrong.tensor}` holds {wrong.found:.9g} where its key draws {wrong.expected:.9g}",
             [("element", f"row {wrong.index[0]}, column {wrong.index[1]} of `{wrong.value}`")],
         )
+
+
+def _check_leaves(graph: Graph, step: Step, evaluation: Evaluation) -> None:
+    for tensor, leaf in misfilled(graph, step, evaluation):
+        _fail("GP512", step, f"`{tensor}` does not hold what was measured for it", [("leaf", leaf)])
 
 
 def _check_copies(step: Step, sides: Sides) -> None:

@@ -6,7 +6,7 @@ workers overlap disk, hashing, bus and kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from math import prod
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from growplan.backend.dtypes import arithmetic, byte_size, empty_cpu, raw_bytes
-from growplan.backend.evaluate import Evaluation, Read
+from growplan.backend.evaluate import Evaluation, Read, with_leaves
 from growplan.backend.rows import all_rows
 from growplan.backend.threads import one_thread_each
 from growplan.checkpoint.reader import Reader
@@ -58,15 +58,16 @@ def execute(
     device: torch.device | str = "cpu",
     progress: Callable[[Progress], None] | None = None,
     memory: int | None = None,
+    leaves: Mapping[str, Tensor] | None = None,
 ) -> dict[str, str]:
     """Write every tensor of `graph.stores`; returns name on disk -> sha256 of its bytes.
 
     Tensors are dealt to as many workers as torch had threads. `memory` (bytes) bounds the
     working set of all of them together, by evaluating large tensors in blocks of rows; default:
     about twice the largest tensor. The bytes written depend on neither. `progress` is called
-    on this thread.
+    on this thread; `leaves` are the values that `growplan.learn` found.
     """
-    read = reader_rows(reader, device)
+    read = with_leaves(reader_rows(reader, device), leaves or {})
     total = sum(_bytes(graph.nodes[value]) for value in graph.stores.values())
     budget, done = memory or _default_memory(graph), 0
 

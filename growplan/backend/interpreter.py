@@ -8,7 +8,8 @@ float32 islands (RMSNorm, softmax, rotary tables) are not repeated: everything i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,11 +28,31 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+Tap = Callable[[Module, "int | None", Tensor, Tensor], Tensor]
+"""`tap(module, layer, input, output)`: the output to go on with."""
+
+
+def _in_mode(
+    method: Callable[Concatenate[Interpreter, P], R],
+) -> Callable[Concatenate[Interpreter, P], R]:
+    """A method that keeps what a gradient needs only where the interpreter is asked for gradients."""
+
+    @wraps(method)
+    def run(self: Interpreter, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.set_grad_enabled(self.tap is not None):
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class Interpreter:
     """Runs a `Model` on token ids, or on pixels.
 
     `get(name)` gives a tensor on disk by its name; it is asked for each tensor when it is
     needed and the result is not kept, so a model larger than memory runs block by block.
+    `tap` sees every module's input and output, and may change the output; with it gradients flow.
 
     Shapes: ids [batch, tokens] or pixels [batch, channels, size, size]; the stream x
     [batch, tokens, hidden]; queries and keys [batch, tokens, heads * head_dim]; what each expert
@@ -44,21 +65,23 @@ class Interpreter:
         get: Callable[[str], Tensor],
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
+        tap: Tap | None = None,
     ) -> None:
         self.model = model
         self.get = get
         self.dtype = dtype
         self.device = torch.device(device)
+        self.tap = tap
 
     # the model ------------------------------------------------------------------------------
 
-    @torch.no_grad()
+    @_in_mode
     def logits(self, inputs: Tensor) -> Tensor:
         """The head's `logits`; of a class without a language or label head, its first output."""
         outputs = self.outputs(inputs)
         return outputs.get("logits", next(iter(outputs.values())))
 
-    @torch.no_grad()
+    @_in_mode
     def outputs(self, inputs: Tensor) -> dict[str, Tensor]:
         """Every output of the model's head by name (`logits`, `hidden`, `pooled`, `relation`)."""
         x = self.embed(inputs)
@@ -66,7 +89,7 @@ class Interpreter:
             x = self.block(layer, x)
         return self.head(x, inputs)
 
-    @torch.no_grad()
+    @_in_mode
     def embed(self, inputs: Tensor) -> Tensor:
         """The stream before the first block; positions count from 0, token types are 0."""
         if self.model.inputs == "image":
@@ -76,23 +99,23 @@ class Interpreter:
         env = {"ids": ids, "positions": positions, "types": torch.zeros_like(ids)}
         return self._run(self.model.embed, env, None, ids)["x"]
 
-    @torch.no_grad()
+    @_in_mode
     def block(self, layer: int, x: Tensor) -> Tensor:
         """The stream after one block."""
         return self._run(self.model.block, {"x": x}, layer, None)["x"]
 
-    @torch.no_grad()
+    @_in_mode
     def head(self, x: Tensor, inputs: Tensor) -> dict[str, Tensor]:
         """The head's outputs from the last stream; token ids say where padding begins."""
         env = self._run(self.model.head_stmts, {"x": x}, None, inputs.to(self.device))
         return {name: env[name] for name in self.model.outputs}
 
-    @torch.no_grad()
+    @_in_mode
     def module(self, module: Module, layer: int | None, x: Tensor) -> Tensor:
         """One module applied to its input; embeddings take indices."""
         return _Ops(self, layer, None).module(module, x)
 
-    @torch.no_grad()
+    @_in_mode
     def tied(self, module: Module, x: Tensor) -> Tensor:
         """x times the transposed embedding: [..., hidden] -> [..., vocab]."""
         return F.linear(x, self._weight(module, None))
@@ -138,6 +161,10 @@ class _Ops:
         self.ids = ids
 
     def module(self, module: Module, x: Tensor) -> Tensor:
+        out, tap = self._applied(module, x), self.interpreter.tap
+        return out if tap is None else tap(module, self.layer, x, out)
+
+    def _applied(self, module: Module, x: Tensor) -> Tensor:
         """linear W x + b, of patches too; embedding row x; norms over the last dim; bias x + b.
 
         A norm over head_dim works on each head of x by itself.

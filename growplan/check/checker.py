@@ -14,6 +14,7 @@ from growplan.check.claims import StepProof, prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
+from growplan.check.fitted import fit_of
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
@@ -144,6 +145,7 @@ class _Walk:
 
 def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:
     promised = _claim(request, method, before)
+    fit = fit_of(request, method, before) if method.on_data else None
     key = f"{plan.seed}/{request.id}"
     if request.verb == "upcycle":
         part = upcycle_proof(request, method, before, promised)
@@ -180,6 +182,7 @@ def _typed(plan: Plan, request: Request, method: Method, before: Model, index: i
         config=part.config,
         key=key,
         upcycling=part.upcycling,
+        fit=fit,
         over=(request.step.over or 0) if request.step is not None else 0,
         span=request.span,
     )

@@ -27,8 +27,9 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             yield Diagnostic("GP115", message, step.place(key), help=(ways,))
         elif option.range is not None and _is_number(value):
             low, high = option.range
-            if not low <= float(value) <= high:
-                ways = f"a number from {low:g} to {high:g}"
+            if not low <= float(value) <= high or not _fits(option, value):
+                whole = "whole " * isinstance(option.default, int)
+                ways = f"a {whole}number from {low:g} to {high:g}"
                 yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
         elif option.range is not None and value not in option.choices:
             ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
@@ -44,8 +45,9 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             ways = "give a whole number" if isinstance(option.default, int) else "give a number"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
     for key in ("on", "steps"):
-        if getattr(step, key) is not None:
-            message = f"`{key}` belongs to methods that are fitted on data, and `{method.name}` is not"
+        if getattr(step, key) is not None and not (key == "on" and method.on_data):
+            how = "fitted in steps" if method.on_data else "fitted on data"
+            message = f"`{key}` belongs to methods that are {how}, and `{method.name}` is not"
             yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
     if step.over is not None and step.over < 1:
         ways = "leave `over` out to store no ramp"

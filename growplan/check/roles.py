@@ -1,4 +1,4 @@
-"""Which module puts out the queries and keys of a model's attention.
+"""Which module puts out the queries and keys of a model's attention, and the gate of its ffn.
 
 Queries and keys may be scaled and padded differently from values, so an axis expression alone
 does not say what a projection becomes: its role does. Where a norm over single heads stands
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from growplan.check.rules import Refusal
 from growplan.families.axes import ONE_HEAD
-from growplan.families.model import Call, Expr, Model, Name
+from growplan.families.model import Call, Const, Expr, Model, Mul, Name
 from growplan.families.walk import subexpressions
 
 Part = tuple[str, int]  # module, summand of its output axis
@@ -26,6 +26,7 @@ class Roles:
     parts: dict[Part, str] = field(default_factory=dict)  # part -> q, k, v
     norms: dict[str, str] = field(default_factory=dict)  # norm over single heads -> q, k, v
     behind: dict[Part, str] = field(default_factory=dict)  # part -> the norm it goes through
+    gates: set[Part] = field(default_factory=set)  # factors that go through an activation
 
     @property
     def normed(self) -> frozenset[str]:
@@ -53,12 +54,24 @@ def attention_roles(model: Model) -> Roles:
             if isinstance(expr, Call) and expr.fn == "attention":
                 for role, arg in zip(ROLES, expr.args, strict=True):
                     _assign(roles, role, _made(arg, made_by, model))
+            if isinstance(expr, Mul):
+                made = [_made(_activated(side, model), made_by, model) for side in (expr.left, expr.right)]
+                roles.gates.update(each.part for each in made if each is not None)
         found = _made(statement.value, made_by, model)
         for index, target in enumerate(statement.targets):
             if found is not None:
                 part = (found.part[0], index) if len(statement.targets) > 1 else found.part
                 made_by[target] = _Made(part, found.norm)
     return roles
+
+
+def _activated(expr: Expr, model: Model) -> Expr:
+    """The value under an activation: x of `silu(x)`; for anything else a constant, which nothing made."""
+    match expr:
+        case Call(fn, (value,), _) if fn not in model.modules:
+            return value
+        case _:
+            return Const(True)
 
 
 def _assign(roles: Roles, role: str, made: _Made | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from growplan.algebra import Expansion, Root
+from growplan.check.fitted import Fit
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
@@ -42,6 +43,7 @@ class ParamRewrite:
     noise: Noise | None = None  # on columns that read copies
     graft: Literal["", "rows", "cols"] = ""  # the repeats of these maps come from the layer above
     grid: Grid | None = None  # the columns are interpolated
+    null: Literal["drawn", "data"] = "drawn"  # what fills columns that read zeros
     made_rows: Expansion | None = None
     made_cols: Expansion | None = None
 
@@ -100,6 +102,7 @@ class TypedStep:
     violations: tuple[Violation, ...] = ()
     layers: tuple[LayerSource, ...] = ()  # depth steps
     config: tuple[tuple[str, object], ...] = ()  # keys set in the model after the step
+    fit: Fit | None = None  # what the step measures on data
     key: str = ""  # seeds every random draw of the step
     upcycling: Upcycling | None = None  # the model after is of another family
     over: int = 0  # mask-in: steps of the ramp, 0 when none is stored

@@ -215,6 +215,7 @@ class TypeOps:
             self._grid(module, leaf),
             made_rows=self._made(module.outs),
             made_cols=self._made(module.ins) if module.kind == "embedding" and leaf == "weight" else None,
+            null=self.candidate.null,
         )
 
     def _made(self, axis: AxisExpr | None) -> Expansion | None:
@@ -247,7 +248,7 @@ class TypeOps:
         return axis.expansion(self.candidate.maps, self.model.sizes)
 
     def _parts(self, module: Module) -> list[Expansion]:
-        """E of each summand of a module's output, queries and keys by their role."""
+        """E of each summand of a module's output: of an axis `AXIS/ROLE` where it has that role."""
         maps, out = self.candidate.maps, []
         if BRANCH in maps and module.name in self.branches:
             maps = {**maps, "hidden": maps[BRANCH]}
@@ -258,6 +259,8 @@ class TypeOps:
                 if part in self.roles.behind:
                     own = self._before_norm(self.model.modules[self.roles.behind[part]], own)
                 own_maps = {**maps, "head_dim": own}
+            if part in self.roles.gates and "ffn/gate" in maps:
+                own_maps = {**own_maps, "ffn": maps["ffn/gate"]}
             out.append(axis.expansion(own_maps, self.model.sizes))
         return out
 

@@ -32,7 +32,9 @@ from growplan.ir.primitives import (
     CopyTensor,
     DuplicateRow,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -43,6 +45,7 @@ from growplan.ir.primitives import (
     SplitColumn,
     Store,
     ZeroOut,
+    leaf_name,
 )
 from growplan.ir.record import record
 from growplan.methods.base import Grid
@@ -208,7 +211,10 @@ class _Chain:
             pairing, scale = rewrite.noise.pairing, rewrite.noise.scale
             self._apply(AddNull(dim, _copies(e), pairing, scale, self._key("noise")), (old,))
         self._fill(ZeroOut(dim, e.positions("mean")))
-        self._fresh(dim, e.positions("zero"), rewrite.init, "null", old)
+        if rewrite.null == "data":
+            self._measured(dim, e.positions("zero"))
+        else:
+            self._fresh(dim, e.positions("zero"), rewrite.init, "null", old)
         free = e.positions("free")
         if rewrite.masked and free:
             self._fresh(dim, free, rewrite.init, "columns", old)
@@ -250,6 +256,17 @@ class _Chain:
     def _fresh(self, dim: int, at: Ranges, init: str, part: str, old: str) -> None:
         if at:
             self._apply(Fresh(dim, at, init, self._key(part)), (old,))
+
+    def _measured(self, dim: int, at: Ranges) -> None:
+        """Slices from a data leaf of their own."""
+        if not at:
+            return
+        shape = list(self._type.shape)
+        shape[dim] = sum(stop - start for start, stop in at)
+        type_ = TensorType(tuple(shape), self._type.dtype)
+        leaf = Leaf(leaf_name(self.step.id, self.tensor), type_.shape, type_.dtype)
+        name = f"{self.tensor}@{self.step.index}.leaf"
+        self._apply(FromLeaf(dim, at), (self.graph.add(Node(name, leaf, (), type_, self.step.index)),))
 
     def _fill(self, op: ZeroOut) -> None:
         if op.at:

@@ -122,7 +122,8 @@ def _plan(
 def _rebase_data(draft: FileDraft, origin: str, folder: str) -> None:
     """Make the data paths of a parent's steps relative to the plan that extends it."""
     for step in draft.steps:
-        entry = step.entries.get("on")
-        if entry is not None and step.verb.text == "grow":
+        key = "on" if step.verb.text == "grow" else "data"
+        entry = step.entries.get(key)
+        if entry is not None:
             word = replace(entry.value, text=rebase(entry.value.text, origin, folder))
-            step.entries["on"] = Entry(entry.key, word)
+            step.entries[key] = Entry(entry.key, word)

@@ -127,6 +127,7 @@ class Candidate:
     noise: Noise | None = None
     graft: Graft = ""  # new units of the layer above: rows of every matrix, or heads and ffn alone
     grid: Grid | None = None  # the axis has no map: its rows are interpolated
+    null: Literal["drawn", "data"] = "drawn"  # data: columns on zero inputs are filled from data leaves
     tables: Mapping[str, Expansion] = field(default_factory=dict)  # axis of ids -> how its tables are filled
 
 
@@ -197,6 +198,7 @@ class Method:
     options: tuple[Option, ...] = ()
     grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
     training: str = ""
+    on_data: bool = False  # measures on data that the step names
 
     def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""

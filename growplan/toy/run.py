@@ -16,6 +16,7 @@ from growplan.diagnostics import fail
 from growplan.language.plan import Plan
 from growplan.language.printing import quote, step_text
 from growplan.pipeline import check, compile_plan
+from growplan.toy.data import write_data
 from growplan.toy.plan import SOURCE, toy_config, toy_plan
 from growplan.toy.sizes import toy_sizes
 
@@ -63,13 +64,16 @@ def run_toy(
         source = folder / SOURCE
         source.mkdir()
         _write_source(full, sizes[0], source)
-        _same_proofs(full, check(small, model_dir=source, family=family))
-        (folder / PLAN).write_text(_plan_text(small, folder, family), encoding="utf-8")
+        write_data(full, sizes, folder)
+        text, described = _plan_text(small, folder, family), _family(plan, family)
+        (folder / PLAN).write_text(text, encoding="utf-8")
+        small.read_from(str(folder / PLAN))  # where its data lies
+        _same_proofs(full, check(small, model_dir=source, family=described))
         applied = apply(
             small,
             folder / GROWN,
             model_dir=source,
-            family=family,
+            family=described,
             device=device,
             stock=stock,
             progress=progress,
@@ -143,10 +147,17 @@ def _proved(step: TypedStep) -> str:
 def _plan_text(plan: Plan, folder: Path, family: str | Path | None) -> str:
     """The toy's plan as a file beside its source."""
     lines = [f"source ./{SOURCE}", f"seed {plan.seed}"]
-    described = family or plan.family
-    if described is not None:
-        path = Path(os.path.expanduser(described))  # noqa: PTH111 - raises for a user there is none of
-        base = Path(plan.path).parent if plan.path is not None and family is None else Path()
-        found = (base / path).resolve()
-        lines.append(f"family {quote(str(found) if found.exists() else str(described))}")
+    if (described := _family(plan, family)) is not None:
+        lines.append(f"family {quote(described)}")
     return "\n".join([*lines, *(step_text(step, label=True) for step in plan.steps)]) + "\n"
+
+
+def _family(plan: Plan, family: str | Path | None) -> str | None:
+    """The family file that was given, or the plan's own, wherever one stands; a family's name as it is."""
+    described = family or plan.family
+    if described is None:
+        return None
+    path = Path(os.path.expanduser(described))  # noqa: PTH111 - raises for a user there is none of
+    base = Path(plan.path).parent if plan.path is not None and family is None else Path()
+    found = (base / path).resolve()
+    return str(found) if found.exists() else str(described)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
     from growplan.check.typed import TypedPlan, TypedStep
+    from growplan.learn.leaves import Learned
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class ApplyReport:
             size, target = numbers.size(r.bytes_written), printable(near(r.target))
             would = style.bold(f"would write {size} to {target}; nothing was written")
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
-        blocks = [_step(step, measured, style) for step, measured in r.steps]
+        learned = {each.step: each for each in r.learned}
+        blocks = [_step(step, measured, learned.get(step.id), style) for step, measured in r.steps]
         if r.segments:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
@@ -66,6 +68,7 @@ class ApplyReport:
             "segments": [asdict(segment) for segment in r.segments],
             "stock": None if r.stock is None else [asdict(difference) for difference in r.stock],
             "measured": [asdict(measured) for _, measured in r.steps],
+            "learned": [asdict(each) for each in r.learned],
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
             "leftover": None if r.leftover is None else str(r.leftover),
         }
@@ -82,10 +85,23 @@ def measured_output(measured: Measurement) -> str:
     return f"off by {measured.relative:.2g} of its spread{kl}"
 
 
-def _step(step: TypedStep, measured: Measurement, style: Style) -> list[str]:
+def _step(step: TypedStep, measured: Measurement, learned: Learned | None, style: Style) -> list[str]:
     number = f"{step.index:>2}  "
     lines = [f"{number}{style.bold(step_title(step))}"]
-    return lines + labelled(_facts(step, measured), indent=len(number), label_width=7)
+    facts = [*([] if learned is None else _found(learned)), *_facts(step, measured)]
+    return lines + labelled(facts, indent=len(number), label_width=7)
+
+
+def _found(learned: Learned) -> Iterator[tuple[str, str]]:
+    """What came from data: the batch and its loss, and how far the gradient's directions reach."""
+    batch = f"{numbers.plural(learned.sequences, 'sequence')}, {numbers.plural(learned.tokens, 'token')}"
+    yield "data", printable(f"{learned.data}: {batch}, loss {learned.loss:.4g}")
+    least = min(learned.layers, key=lambda layer: layer.last / layer.top[0])
+    reach = f"{least.top[0]:.2g} down to {least.last:.2g} in layer {least.layer}"
+    yield (
+        "learned",
+        f"what new units write, in {numbers.plural(len(learned.leaves), 'layer')}; gradients {reach}",
+    )
 
 
 def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:

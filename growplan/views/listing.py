@@ -54,7 +54,7 @@ def _short(method: Method, style: Style) -> Iterator[str]:
     reach = 14
     claim, exceptions = claims(method)
     yield f"  {style.bold(method.name)}{' ' * (reach - len(method.name))}{style.strength(claim)}{exceptions}"
-    defaults = ", ".join(f"{o.name} {o.default}" for o in method.options)
+    defaults = ", ".join(f"{o.name} {o.default}".strip() for o in method.options)
     rows = [method.title, method.paper, f"options: {defaults}" if defaults else ""]
     for number, row in enumerate(filter(None, rows)):
         for line in wrapped(row, 2 + reach, 2 + reach, columns=style.columns):
@@ -119,7 +119,7 @@ class MethodReport:
 def _described(option: Option) -> str:
     words = [*option.choices, *(["a number"] if option.range else [])]
     some = f"; {'one of ' if len(words) > 1 else ''}{', '.join(words)}" if words else ""
-    return f"{option.doc} (default {option.default}{some})"
+    return option.doc if option.default == "" else f"{option.doc} (default {option.default}{some})"
 
 
 def method_data(m: Method) -> dict[str, Any]:

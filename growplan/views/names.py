@@ -44,6 +44,8 @@ HOW = {
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
     "fresh rows": "new units are drawn like the old ones",
+    "silent units": "new units read nothing yet, and write what is measured on data",
+    "gated silent units": "new gates are 0, and the units behind them write what is measured on data",
     "rows at the mean": "new rows hold the mean of the old ones",
     "copied rows": "new rows copy the old ones in order",
     "bicubic": "positions are interpolated over the grid of patches",

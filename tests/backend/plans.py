@@ -8,7 +8,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from torch import Tensor
+
 from growplan.backend.assertions import Measurement, assert_step, written_equals
+from growplan.backend.evaluate import with_leaves
 from growplan.backend.executor import execute, reader_rows
 from growplan.check import check_plan
 from growplan.check.typed import TypedPlan
@@ -20,7 +23,9 @@ from growplan.checkpoint.writer import Writer
 from growplan.families import bind, detect
 from growplan.ir.graph import Graph, TensorType
 from growplan.ir.lower import lower
+from growplan.ir.primitives import Leaf
 from growplan.language import parse_text
+from tests.backend.dense import random
 from tests.tiny import tiny_checkpoint
 
 
@@ -33,9 +38,16 @@ class Case:
     typed: TypedPlan
     graph: Graph
 
+    @property
+    def leaves(self) -> dict[str, Tensor]:
+        """Any values at all for the graph's leaves, the same in every call."""
+        ops = (node.op for node in self.graph.nodes.values())
+        leaves = [op for op in ops if isinstance(op, Leaf)]
+        return {op.leaf: random(op.shape, op.dtype, seed) for seed, op in enumerate(leaves)}
+
     def assert_all(self) -> list[Measurement]:
         with open_reader(self.headers) as reader:
-            read = reader_rows(reader)
+            read = with_leaves(reader_rows(reader), self.leaves)
             return [assert_step(self.graph, s.index, s.before, s.after, read) for s in self.typed.steps]
 
     def write(self, out: Path, graph: Graph | None = None) -> dict[str, str]:
@@ -44,11 +56,12 @@ class Case:
         types = {t: graph.nodes[v].type for t, v in graph.stores.items()}
         layout = plan_shards({t: (ty.dtype, ty.shape) for t, ty in types.items()})
         with open_reader(self.headers) as reader, Writer(out, layout) as writer:
-            return execute(graph, reader, writer)
+            return execute(graph, reader, writer, leaves=self.leaves)
 
     def compare_written(self, out: Path) -> None:
         with open_reader(self.headers) as reader, open_reader(read_headers(out)) as written:
-            written_equals(self.graph, reader_rows(reader), reader_rows(written))
+            read = with_leaves(reader_rows(reader), self.leaves)
+            written_equals(self.graph, read, reader_rows(written))
 
 
 @cache

@@ -34,7 +34,9 @@ from growplan.ir.primitives import (
     DuplicateRow,
     Fill,
     Fresh,
+    FromLeaf,
     Graft,
+    Leaf,
     LnAverage,
     Load,
     Mask,
@@ -190,11 +192,14 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
         "other key": on_op(lambda op: replace(op, key=op.key + "x")),
         "louder": on_op(lambda op: replace(op, std=op.std * 1.1)),
     },
+    Leaf: {"another": on_result(lambda y: y.flip(0))},
+    FromLeaf: {"shifted": on_op(shifted), "not filled": not_zeroed},
     Load: {},
     Store: {"truncated": on_result(lambda y: y.where(y.abs() > 1e-3, 0.0))},
 }
 assert set(OWN) == set(PRIMITIVES)
 
+MEASURED = "widen ffn {} via gradmax, data ids.json"  # never opened: leaves get any values
 # per primitive, plans that use it in different ways
 WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     Load: [("gpt2", "widen hidden 48→64 via fpi"), ("gpt2", "stack depth x2")],
@@ -210,6 +215,8 @@ WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     Fill: [("bert", "deepen depth 2→4 via identity"), ("gpt2", "deepen depth 2→3, new fresh")],
     Fresh: [("gpt2", "widen hidden 48→64 via fpi"), ("llama", "mask-in ffn 80→100")],
     Mask: [("llama", "mask-in ffn 80→100"), ("gpt2", "mask-in ffn 192→200")],
+    Leaf: [("gpt2", MEASURED.format("192→208")), ("llama", MEASURED.format("80→96"))],
+    FromLeaf: [("gpt2", MEASURED.format("192→208")), ("llama", MEASURED.format("80→96"))],
     Graft: [
         ("gpt2", "grow hidden 48→64, heads 6→8, ffn 192→200 via aki"),
         ("llama", "widen ffn 80→100 via aki, reading inner"),

@@ -103,6 +103,7 @@ PLANS: dict[str, dict[str, str]] = {
     "solar": {"gpt2": "stack depth to 4 via solar", "smollm": "stack depth via solar, m 1"},
     "midas": {"smollm": "stack depth to 3 via midas"},
     "mslt": {"bert": "stack depth to 3 via mslt", "gpt2": "stack depth to 3 via mslt, new fresh"},
+    "gradmax": dict.fromkeys(("gpt2", "bert", "smollm"), "widen ffn 80→96 via gradmax, data ids.json"),
     "msg": {
         "gpt2": "mask-in ffn 80→96, over 100 steps",
         "bert": "mask-in heads 6→9; widen hidden 48→72 via bert2bert",

@@ -13,7 +13,13 @@ from growplan.methods.heads import head_maps
 from growplan.methods.layers import spread
 
 METHODS = [method for name in method_names() if (method := get_method(name)) is not None]
-OPTIONS = [(method, option) for method in METHODS for option in method.options]
+MEASURING = {"data", "batch", "length", "scale", "mask"}  # read by what measures: tests/learn
+OPTIONS = [
+    (method, option)
+    for method in METHODS
+    for option in method.options
+    if not (method.on_data and option.name in MEASURING)
+]
 SIZES = {"hidden": 48, "ffn": 48, "heads": 6, "kv_heads": 6, "vocab": 31, "positions": 24, "depth": 4}
 
 

@@ -64,6 +64,54 @@ CODES = {
         why="Growth computes in float64 or float32, from float64, float32, bfloat16 and float16 tensors.",
         fix="Convert the checkpoint to float32 or bfloat16, or dequantise it, and grow that.",
     ),
+    "GP520": Code(
+        what="A step that measures on data names none.",
+        why="Where new units should write is found from a gradient, and a gradient needs a batch.",
+        fix="Add `, data FILE`: a text that the source's tokenizer reads, or token ids as `.json` or `.npy`.",
+    ),
+    "GP521": Code(
+        what="The data of a step cannot be read.",
+        why="It is looked for beside the plan (an absolute path is taken as it is), before a weight is read.",
+        fix="Check the path, and that the file is a file, not empty, and yours to read.",
+    ),
+    "GP522": Code(
+        what="The data of a step gives no token ids that the model could read.",
+        why=(
+            "A text is read by the tokenizer in the source's directory, or as bytes where the vocab is 256. "
+            "A `.json` holds a list of ids, a list of such lists, or `{ids: …, labels: …}`; a `.npy` one or "
+            "two dimensions of whole numbers. Every id lies inside the vocab."
+        ),
+        fix="Save the ids that the model was trained on, or put its tokenizer's files into the source.",
+    ),
+    "GP523": Code(
+        what="There is no loss whose gradient could be taken.",
+        why=(
+            "The loss is that of the head's own task: the next token, masked tokens (which needs the mask "
+            "token's id), or labels (which the data must give). A base model has none."
+        ),
+        fix="Give the checkpoint with its head, and labels beside the ids where the task needs them.",
+    ),
+    "GP524": Code(
+        what="A silent unit would get no gradient in this model.",
+        why=(
+            "New units read nothing at first, so their activation stands at 0; a gradient comes back only "
+            "through an activation with a slope at 0, and torch takes that of relu to be 0."
+        ),
+        fix="Grow by copies (`fpi`) or behind a mask (`mask-in`): both are exact, and both learn.",
+    ),
+    "GP525": Code(
+        what="There are more new units than directions with a gradient.",
+        why=(
+            "New units write along singular vectors of one matrix per layer: as many as it has rows, columns "
+            "and, for a small batch, independent tokens. Beyond those, a unit would get no gradient."
+        ),
+        fix="Add fewer units in one step, or give more data (`batch`, `length`).",
+    ),
+    "GP526": Code(
+        what="The gradient on the data is not finite, or zero.",
+        why="Then it has no direction. An overflow does this, or labels that the model is certain of.",
+        fix="Check the data and the source; `growplan verify` and a forward pass show whether it is finite.",
+    ),
     "GP511": Code(
         what="A plan proved exact, and transformers computes something else from the result.",
         why=(
@@ -71,6 +119,14 @@ CODES = {
             "what the class does (rotary positions, say) proves things of another model."
         ),
         fix="Correct the family file: its interpreter must give what transformers gives on the source.",
+    ),
+    "GP512": Code(
+        what="A slice does not hold what was measured for it.",
+        why=(
+            "Columns that read units at 0 may hold anything, so that no law sees a fault there. They are "
+            "held against the values that were found on the data, bit for bit."
+        ),
+        fix="Please report it with the plan, the device and the version of torch. Nothing was written.",
     ),
     "GP510": Code(
         what="A freshly drawn value is not the one that its key stands for.",

@@ -1,0 +1,185 @@
+"""Steps that measure on data: where the gradient of a feed-forward layer is taken, and of which loss.
+
+Everything that can be wrong before the data is opened is said here, without weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from growplan.check.resolve import Request
+from growplan.diagnostics import Span, fail
+from growplan.families.model import AxisExpr, Call, Const, Expr, Model, Module, ModuleRef, Mul, Name
+from growplan.families.walk import subexpressions
+from growplan.methods.base import Method, OptionValue
+
+Loss = Literal["causal", "masked", "sequence", "token"]
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """The feed-forward layer of a block: `read` takes its input, `down` writes its output.
+
+    `gated`: the units are act(gate) * up, and `read` is the gate.
+    """
+
+    read: Module
+    down: Module
+    act: str
+    gated: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a step measures: on which data, of which loss, at which layer.
+
+    `scale` is a norm for new columns, None for that of the old ones; `mask` the id of the mask
+    token, None for the tokenizer's. Losses: `causal` next tokens, `masked` tokens, one label a
+    `sequence` or a `token`.
+    """
+
+    data: str  # as the plan writes it
+    place: Span | None
+    batch: int
+    length: int
+    scale: float | None
+    mask: int | None
+    loss: Loss
+    layer: FeedForward
+
+
+def fit_of(request: Request, method: Method, model: Model) -> Fit:
+    """What the step measures. Raises GP520, GP523, GP524, GP525."""
+    step = request.step
+    assert step is not None, "a step that measures on data is written, never implied"
+    values: dict[str, OptionValue] = {o.name: o.default for o in method.options} | dict(step.options)
+    data = step.on or str(values["data"])
+    if not data:
+        way = f"add `, data FILE`: a text, or token ids as .json or .npy (`growplan methods {method.name}`)"
+        fail("GP520", f"`{method.name}` measures on data, and the step names none", request.span, help=way)
+    layer = feed_forward(model, request.span)
+    new = request.grow["ffn"][1] - request.grow["ffn"][0]
+    assert layer.read.ins is not None
+    most = min(layer.read.ins.size(model.sizes), layer.down.outs.size(model.sizes))
+    if new > most:
+        old = request.grow["ffn"][0]
+        fail(
+            "GP525",
+            f"{new} new units need as many directions, and a gradient of {most} by {most} has {most}",
+            request.span,
+            help=(f"`widen ffn {old}→{old + most}` at most", "grow the rest by a step of its own after it"),
+        )
+    scale, mask = values["scale"], int(values["mask"])
+    return Fit(
+        data,
+        step.place("on" if step.on else "data"),
+        int(values["batch"]),
+        int(values["length"]),
+        None if scale == "mean_norm" else float(scale),
+        None if mask < 0 else mask,
+        _loss(model, request.span),
+        layer,
+    )
+
+
+# the layer -----------------------------------------------------------------------------------------
+
+
+def feed_forward(model: Model, span: Span | None = None) -> FeedForward:
+    """The one feed-forward layer of a block. Raises GP524 where a new unit would get no gradient."""
+    made: dict[str, Expr] = {}
+    found: list[FeedForward | None] = []
+    for statement in model.block:
+        for expr in subexpressions(statement.value):
+            if isinstance(expr, Call) and _reads_units(model, expr.fn):
+                found.append(_layer(model, model.modules[expr.fn], expr.args[0], made))
+        if len(statement.targets) == 1:
+            made[statement.targets[0]] = _resolved(statement.value, made)
+    layer = found[0] if len(found) == 1 else None
+    if layer is None:
+        message = f"a block of the {model.family.name} family has no single layer act(fc1) or act(gate) * up"
+        fail("GP524", message, span, help="`widen ffn … via fpi`, which needs no gradient")
+    if layer.act == "relu":
+        message = "through `relu` a silent unit gets no gradient: its slope at 0 is 0"
+        fail("GP524", message, span, help="`widen ffn … via fpi`, or `mask-in ffn …`: both are exact")
+    return layer
+
+
+def _reads_units(model: Model, name: str) -> bool:
+    module = model.modules.get(name)
+    if module is None or module.kind != "linear" or module.ins is None:
+        return False
+    return "ffn" in module.ins.axes
+
+
+def _layer(model: Model, down: Module, value: Expr, made: Mapping[str, Expr]) -> FeedForward | None:
+    """act(fc1(x)) or act(gate(x)) * up(x), in either order."""
+    value = _resolved(value, made)
+    gated = isinstance(value, Mul)
+    for side in (value.left, value.right) if isinstance(value, Mul) else (value,):
+        side = _resolved(side, made)
+        if isinstance(side, Call) and side.fn not in model.modules and len(side.args) == 1:
+            inner = _resolved(side.args[0], made)
+            if isinstance(inner, Call) and inner.fn in model.modules:
+                return FeedForward(model.modules[inner.fn], down, side.fn, gated)
+    return None
+
+
+def _resolved(value: Expr, made: Mapping[str, Expr]) -> Expr:
+    return made.get(value.id, value) if isinstance(value, Name) else value
+
+
+# the loss ------------------------------------------------------------------------------------------
+
+
+def _loss(model: Model, span: Span | None) -> Loss:
+    """The loss of the head's own task. Raises GP523 where it has none that data can give."""
+    values = (e for statement in model.embed for e in subexpressions(statement.value))
+    if Name("ids") not in values:
+        why = "there is no loss to take the gradient of: data is read as token ids, and the model reads none"
+        fail("GP523", why, span, help="`widen ffn … via fpi`, which needs no gradient")
+    axis, per_token = _logits(model)
+    if axis is not None and "vocab" in axis.axes:
+        return "causal" if _is_causal(model) else "masked"
+    if axis is None or "labels" not in axis.axes:
+        _no_loss(f"{model.architecture} ends without a head that has one", span)
+    if model.architecture.endswith("ForQuestionAnswering"):
+        _no_loss("spans of answers are not read from data", span)
+    labels, task = model.sizes["labels"], model.config.get("problem_type")
+    if labels < 2 or task not in (None, "single_label_classification"):
+        _no_loss(f"{labels} labels of type {task or 'regression'} are no classification", span)
+    return "token" if per_token else "sequence"
+
+
+def _no_loss(why: str, span: Span | None) -> NoReturn:
+    ways = ("give the checkpoint with its language-model or classification head", "or `widen ffn … via fpi`")
+    fail("GP523", f"there is no loss to take the gradient of: {why}", span, help=ways)
+
+
+def _logits(model: Model) -> tuple[AxisExpr | None, bool]:
+    """(axis of the logits, whether there is one row a token)."""
+    axis, per_token = None, True
+    for statement in model.head_stmts:
+        if statement.targets == ("logits",):
+            axis = _axis(model, statement.value)
+        for expr in subexpressions(statement.value):
+            if isinstance(expr, Call) and expr.fn in ("first", "last"):
+                per_token = False
+    return axis, per_token
+
+
+def _axis(model: Model, value: Expr) -> AxisExpr | None:
+    match value:
+        case Call("tied", (ModuleRef(name), *_), _):
+            return model.modules[name].ins
+        case Call(fn, _, _) if fn in model.modules:
+            return model.modules[fn].outs
+        case _:
+            return None
+
+
+def _is_causal(model: Model) -> bool:
+    calls = (e for s in model.block for e in subexpressions(s.value) if isinstance(e, Call))
+    return any(("causal", Const(True)) in call.kwargs for call in calls if call.fn == "attention")

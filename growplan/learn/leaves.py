@@ -1,0 +1,129 @@
+"""Filling the leaves of a graph: step by step, on the model before each step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from growplan.backend.dtypes import raw_bytes, torch_dtype
+from growplan.backend.evaluate import ModelView, Read, with_leaves
+from growplan.check.fitted import Fit
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.diagnostics import DiagnosticError
+from growplan.families.model import Model
+from growplan.ir.graph import Graph
+from growplan.ir.primitives import Leaf, leaf_name
+from growplan.learn.batch import pieces
+from growplan.learn.data import mask_token, read_data
+from growplan.learn.gradmax import backward, forward
+from growplan.learn.place import data_folder, data_path
+
+TOP = 8  # singular values recorded of a layer
+
+
+@dataclass(frozen=True)
+class LayerValues:
+    """One layer: its largest singular values, the last that is used, and the norm of the new columns."""
+
+    layer: int
+    top: tuple[float, ...]
+    last: float
+    norm: float
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a step measured on data. `leaves` maps each leaf to the sha256 of its bytes."""
+
+    step: str
+    data: str  # as the plan writes it
+    data_sha256: str
+    sequences: int
+    tokens: int
+    loss: float
+    layers: tuple[LayerValues, ...]  # bottom first
+    leaves: Mapping[str, str]
+
+
+Progress = Callable[[TypedStep, int], None]
+"""`progress(step, layers done)`"""
+
+
+def learn_leaves(
+    graph: Graph,
+    typed: TypedPlan,
+    read: Read,
+    source: Path,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+) -> tuple[dict[str, Tensor], tuple[Learned, ...]]:
+    """The values of every data leaf of a lowered plan, by name, and what was measured for them.
+
+    `source` is the checkpoint's directory, whose tokenizer reads texts. Raises GP521 to GP526, each
+    at the data's place in the plan.
+    """
+    waiting = {node.step for node in graph.nodes.values() if isinstance(node.op, Leaf)}
+    leaves: dict[str, Tensor] = {}
+    learned: list[Learned] = []
+    for step in typed.steps:
+        if step.fit is None or step.index not in waiting:
+            continue
+        base = data_folder(typed.plan)
+        try:
+            so_far = with_leaves(read, leaves)
+            found, record = _learn_step(graph, step, so_far, source, base, device, progress)
+        except DiagnosticError as error:
+            raise DiagnosticError(*(d.at(step.fit.place) for d in error.diagnostics)) from None
+        leaves |= found
+        learned.append(record)
+    return leaves, tuple(learned)
+
+
+def _learn_step(
+    graph: Graph,
+    step: TypedStep,
+    read: Read,
+    source: Path,
+    base: Path,
+    device: torch.device | str,
+    progress: Progress | None,
+) -> tuple[dict[str, Tensor], Learned]:
+    """One step, measured on the model before it; `read` gives the leaves of earlier steps."""
+    fit, model = step.fit, step.before
+    assert fit is not None
+    vocab = model.sizes["vocab"]
+    length = min(fit.length, model.sizes.get("positions", fit.length))
+    data = read_data(data_path(fit.data, base), source, vocab, fit.batch, length)
+    mask = mask_token(source, fit.mask, vocab) if fit.loss == "masked" else None
+    batch = pieces(data, fit, model, mask, step.key)
+    view = ModelView(graph, step.index - 1, read, device)
+    if progress is not None:
+        progress(step, 0)
+    passed = forward(model, view, batch)
+    leaves: dict[str, Tensor] = {}
+    layers: list[LayerValues] = []
+    new = next(new - old for axis, old, new in step.axes if axis == "ffn")
+    for done, found in enumerate(backward(model, view, fit, batch, passed, new), 1):
+        tensor, dim = _column_tensor(model, fit, found.layer)
+        old = view.get(tensor).to(torch.float64)
+        norm = fit.scale if fit.scale is not None else float(old.norm(dim=1 - dim).mean())
+        columns = (found.rows * norm).to(torch_dtype(view.dtype(tensor))).cpu()
+        leaves[leaf_name(step.id, tensor)] = (columns if dim == 0 else columns.T).contiguous()
+        values = [float(value) for value in found.values[: max(TOP, new)]]
+        layers.append(LayerValues(found.layer, tuple(values[:TOP]), values[new - 1], norm))
+        if progress is not None:
+            progress(step, done)
+    hashes = {name: hashlib.sha256(raw_bytes(values)).hexdigest() for name, values in sorted(leaves.items())}
+    used = (len(data.sequences), data.tokens)
+    return leaves, Learned(step.id, fit.data, data.sha256, *used, passed.loss, tuple(layers[::-1]), hashes)
+
+
+def _column_tensor(model: Model, fit: Fit, layer: int) -> tuple[str, int]:
+    """The tensor that new units write by, and the dimension of its units."""
+    param = next(p for p in fit.layer.down.params if p.leaf == "weight")
+    return model.tensor_name(param, layer), param.col_dim

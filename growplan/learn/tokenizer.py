@@ -1,0 +1,83 @@
+"""The tokenizer beside a checkpoint: whether there is one, its mask token, and a text as its ids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from growplan.diagnostics import fail
+
+WHOLE = "tokenizer.json"
+PARTS = ("vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+
+
+def has_tokenizer(source: Path) -> bool:
+    """Whether a text can be turned into ids."""
+    return any((source / name).is_file() for name in (WHOLE, *PARTS))
+
+
+def tokenize(source: Path, text: str) -> list[int]:
+    """The ids of a text, nothing added at its ends. Raises GP522 where the tokenizer cannot be loaded."""
+    try:
+        return _ids(source, text)
+    except Exception as error:  # the libraries raise their own kinds, bare Exception among them
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        way = "save the tokenizer again by transformers, or give token ids as .json or .npy"
+        fail("GP522", f"the tokenizer in {source} cannot be loaded: {reason}", help=way)
+
+
+def _ids(source: Path, text: str) -> list[int]:
+    if (source / WHOLE).is_file():
+        from tokenizers import Tokenizer
+
+        ids: list[int] = Tokenizer.from_file(str(source / WHOLE)).encode(text, add_special_tokens=False).ids
+        return ids
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True)
+    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def mask_id(source: Path) -> int | None:
+    """The id of the mask token, from the tokenizer's files; None where they do not say."""
+    names = ("tokenizer_config.json", "special_tokens_map.json")
+    token = next((token for name in names if (token := _named(source / name))), None)
+    if token is None:
+        return None
+    whole = _json(source / WHOLE)
+    for added in whole.get("added_tokens") or ():
+        if isinstance(added, dict) and added.get("content") == token and type(added.get("id")) is int:
+            return int(added["id"])
+    model = whole.get("model")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    for table in (vocab, _json(source / "vocab.json"), _json(source / "added_tokens.json"), _lines(source)):
+        if isinstance(table, dict) and type(table.get(token)) is int:
+            return int(table[token])
+    return None
+
+
+def _named(path: Path) -> str | None:
+    """The text of a file's `mask_token`."""
+    token = _json(path).get("mask_token")
+    if isinstance(token, dict):
+        token = token.get("content")
+    return token if isinstance(token, str) else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lines(source: Path) -> dict[str, int]:
+    """Token -> id of a `vocab.txt`."""
+    try:
+        lines = (source / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    return {line: i for i, line in enumerate(lines)}
