@@ -62,8 +62,10 @@ def _drawn_nodes(graph: Graph, step: Step) -> Iterator[tuple[str, Node]]:
 
 
 def _element(evaluation: Evaluation, value: str, index: tuple[int, int]) -> float:
-    row = evaluation.rows(value, range(index[0], index[0] + 1))
-    return float(row.reshape(-1)[index[1]])
+    """One element, out of a block that begins before it: rows in the wrong order would show."""
+    start = max(0, index[0] - 1)
+    rows = evaluation.rows(value, range(start, index[0] + 1))
+    return float(rows[index[0] - start].reshape(-1)[index[1]])
 
 
 # fresh slices ---------------------------------------------------------------------------------------

@@ -44,7 +44,8 @@ def load_stock(directory: Path | str) -> tuple[Any, Problems]:
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     name = (config.get("architectures") or ["AutoModel"])[0]
     loader = getattr(transformers, name, transformers.AutoModel)
-    model, info = loader.from_pretrained(directory, output_loading_info=True, dtype="auto")
+    experts = {"experts_implementation": "eager"} if "num_local_experts" in config else {}  # for any size
+    model, info = loader.from_pretrained(directory, output_loading_info=True, dtype="auto", **experts)
     kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
     return model.eval(), {kind: {str(p) for p in info.get(kind, ())} for kind in kinds}
 

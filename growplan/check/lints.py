@@ -24,6 +24,7 @@ INPUTS = ("vocab", "positions")  # rows that are looked up: zero ones learn when
 def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim) -> Iterator[Diagnostic]:
     """Every finding about a checked plan."""
     yield from _twins(steps)
+    yield from _equal_experts(steps)
     yield from _dead(steps)
     yield from _dead_dims(steps)
     yield from _rounding(steps)
@@ -45,6 +46,30 @@ def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
         help=tuple(dict.fromkeys(ways)),
         severity="warning",
     )
+
+
+def _equal_experts(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
+    """Experts that get one gradient: copies with their scores, or all of them under a router of zeros."""
+    copied = [step for step in steps if "experts" in step.maps and step.maps["experts"].most_copies > 1]
+    tied = [step for step in steps if step.upcycling and step.upcycling.mixture.router == "zeros"]
+    if copied:
+        yield Diagnostic(
+            "GP914",
+            "copies of an expert are picked together, with one weight: a deterministic optimiser keeps "
+            "them identical for ever",
+            copied[0].span,
+            help=("upcycle the dense model to as many experts, `noise 0.02` or `drop 0.5` with it",),
+            severity="warning",
+        )
+    if tied:
+        yield Diagnostic(
+            "GP914",
+            "a router of zeros scores all experts alike: the same ones get every token, and the others never "
+            "learn",
+            tied[0].span,
+            help=("leave `router` out: it is drawn",),
+            severity="warning",
+        )
 
 
 def twin_axes(step: TypedStep) -> list[str]:

@@ -98,7 +98,7 @@ MISTAKES = [
     ("gpt2", "mask-in heads 12→24", "GP109", "p.grow:1:1"),
     ("gpt2", "stack depth x4000", "GP106", None),
     ("smollm", "widen kv_heads 3→6", "GP210", None),
-    ("gpt2", "upcycle ffn to 8 experts", "GP110", "p.grow:1:1"),
+    ("gpt2", "upcycle ffn to 8 experts", "GP253", "p.grow:1:1"),
     ("gpt2", "widen ffn x2 via nett2net", "GP111", None),
     ("gpt2", "widen depth x2", "GP112", "p.grow:1:1"),
     ("gpt2", "stack depth x2 via fpi", "GP113", None),

@@ -294,3 +294,19 @@ def test_parts_of_a_gated_ffn() -> None:
     product = z.value.args[0]
     turned = replace(z, value=Call(z.value.fn, (Mul(product.right, product.left),)))
     assert ffn_roles(replace(after, block=(*first, turned, last))) == ffn_roles(after)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "warned"),
+    [
+        ("smollm", "upcycle ffn to 4 experts", False),
+        ("smollm", "upcycle ffn to 4 experts, router zeros", True),
+        ("mixtral", "widen experts 4→8", True),
+        ("mixtral", "widen experts 4→4", False),
+        ("mixtral", "widen ffn x2", False),
+    ],
+)
+def test_experts_that_stay_equal(name: str, steps: str, warned: bool) -> None:
+    found = [d for d in check(name, steps, **TINY).lints if d.code == "GP914"]
+    assert len(found) == warned
+    assert all(d.help and d.span for d in found)

@@ -202,4 +202,10 @@ CODES = {
         " that the first loss differs by what dropout changes.",
         "Nothing is wrong; set the rates to 0 where you want to see the same first loss.",
     ),
+    "GP914": Code(
+        "Experts of a mixture will stay equal.",
+        "Experts that are picked together, with one weight and equal values, get equal gradients; and under a"
+        " router whose scores all tie, the same experts get every token.",
+        "Give the experts something to differ in: `noise`, `drop`, or a router that is drawn.",
+    ),
 }
