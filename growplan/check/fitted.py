@@ -101,6 +101,11 @@ def feed_forward(model: Model, span: Span | None = None) -> FeedForward:
     if layer is None:
         message = f"a block of the {model.family.name} family has no single layer act(fc1) or act(gate) * up"
         fail("GP524", message, span, help="`widen ffn … via fpi`, which needs no gradient")
+    if layer.down.in_expert:
+        message = (
+            "the gradient of a layer is not taken apart by its experts, each of which sees its own tokens"
+        )
+        fail("GP524", message, span, help="`widen ffn … via fpi`, which grows every expert exactly")
     if layer.act == "relu":
         message = "through `relu` a silent unit gets no gradient: its slope at 0 is 0"
         fail("GP524", message, span, help="`widen ffn … via fpi`, or `mask-in ffn …`: both are exact")

@@ -147,6 +147,7 @@ MISTAKES = [
     ("bert", "1536→1600 via gradmax", {"architectures": ["BertForQuestionAnswering"]}, "GP523"),
     ("bert", "1536→1600 via gradmax", {**CLASSIFY, "num_labels": 1}, "GP523"),
     ("vit", "3072→3100 via gradmax", {}, "GP523"),
+    ("mixtral", "1536→1544 via gradmax", {}, "GP524"),
     ("gpt2", "3072→3100 via gradmax, batch 0", {}, "GP116"),
     ("gpt2", "3072→3100 via gradmax, length 2.5", {}, "GP116"),
     ("gpt2", "3072→3100 via gradmax, scale none", {}, "GP116"),

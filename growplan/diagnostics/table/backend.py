@@ -95,7 +95,8 @@ CODES = {
         what="A silent unit would get no gradient in this model.",
         why=(
             "New units read nothing at first, so their activation stands at 0; a gradient comes back only "
-            "through an activation with a slope at 0, and torch takes that of relu to be 0."
+            "through an activation with a slope at 0, and torch takes that of relu to be 0. Experts share no "
+            "gradient: a token reaches some of them."
         ),
         fix="Grow by copies (`fpi`) or behind a mask (`mask-in`): both are exact, and both learn.",
     ),
