@@ -99,7 +99,7 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append("the tied head reads the embedding: the last norm divides by the copy count")
     if candidate.graft:
         reasons.append(NO_GRAFT)
-    if any(rewrite.noise is not None for rewrite in typing.rewrites.values()):
+    if any(rewrite.has_noise for rewrite in typing.rewrites.values()):
         reasons.append("noise on the copies of a unit cancels where they are read: N·E_in = 0")
     if "experts" in request.grow:
         (old, new), (k, wider) = request.grow["experts"], request.grow["active"]

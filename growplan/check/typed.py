@@ -47,6 +47,11 @@ class ParamRewrite:
     made_rows: Expansion | None = None
     made_cols: Expansion | None = None
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether the null term is drawn: only columns that read copies of a unit can cancel it."""
+        return self.noise is not None and self.cols is not None and self.cols.most_copies > 1
+
 
 @dataclass(frozen=True)
 class ModuleTyping:

@@ -207,7 +207,7 @@ class _Chain:
             self._gathered(dim, rewrite.made_cols, rewrite.init, "null")
             return
         self._apply(self._split(rewrite, _copies(e), dim), (), (dim, e.size))
-        if rewrite.noise is not None and e.most_copies > 1:
+        if rewrite.noise is not None and rewrite.has_noise:
             pairing, scale = rewrite.noise.pairing, rewrite.noise.scale
             self._apply(AddNull(dim, _copies(e), pairing, scale, self._key("noise")), (old,))
         self._fill(ZeroOut(dim, e.positions("mean")))

@@ -223,22 +223,22 @@ class Method:
 
 NOISE = Option(
     "noise",
-    "off",
+    "none",
     "noise that cancels over the copies of a unit, this many decibels below the weights that read them",
-    ("off",),
+    ("none",),
     range=(-200, 200),
 )
 
 
 def noise_of(options: Mapping[str, OptionValue]) -> Noise | None:
     """The null term that the option `noise` asks for."""
-    snr = decibels(options.get("noise", "off"))
+    snr = decibels(options.get("noise", "none"))
     return None if snr is None else Noise("centred", snr)
 
 
 def decibels(value: OptionValue) -> str | None:
-    """`snr(DB)`, or None for `off`."""
-    return None if value == "off" else f"snr({value})"
+    """`snr(DB)`, or None for `none`."""
+    return None if value == "none" else f"snr({value})"
 
 
 def domain_of(axes: tuple[str, ...]) -> Domain:

@@ -39,7 +39,7 @@ class HyperCloning(Method):
         for axis, (old, new) in request.grow.items():
             if new % old:
                 _no_multiple(axis, old, new)
-        snr = decibels(request.options.get("snr_db", "off"))
+        snr = decibels(request.options.get("snr_db", "none"))
         noise = None if snr is None else Noise("paired", snr, spared=("vocab",))
         label = "even copies" if "hidden" in request.grow else "copies"
         return [Candidate(label, circular_maps(request), noise=noise)]
@@ -63,9 +63,9 @@ METHOD = HyperCloning(
     options=(
         Option(
             "snr_db",
-            "off",
+            "none",
             "weights over paired noise, in decibels",
-            ("off",),
+            ("none",),
             range=(-200, 200),
         ),
     ),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
+from growplan.methods import get_method, method_names
 from tests.check.dense import layer_norm
 from tests.check.models import check
 from tests.ir.test_lowered import SMALL
@@ -65,7 +67,7 @@ def refused(family: str, steps: str) -> tuple[str, str, tuple[str, ...]]:
             "cannot be 11",
             "a number from 0 to 10",
         ),
-        ("gpt2", "widen ffn 80→100 via net2net, noise loud", "GP116", "cannot be `loud`", "`off`, a number"),
+        ("gpt2", "widen ffn 80→100 via net2net, noise loud", "GP116", "cannot be `loud`", "`none`, a number"),
         (
             "gpt2",
             "widen ffn 80→100 via fpi, noise -201",
@@ -85,6 +87,34 @@ def refused(family: str, steps: str) -> tuple[str, str, tuple[str, ...]]:
 def test_refusals(family: str, steps: str, code: str, message: str, way: str) -> None:
     found, said, ways = refused(family, steps)
     assert (found, message in said, any(way in each for each in ways)) == (code, True, True), (said, ways)
+
+
+@pytest.mark.parametrize(
+    ("family", "steps", "noise"),
+    [
+        ("gpt2", "widen hidden 48→72 via lemon", False),  # one copy and mean rows
+        ("gpt2", "widen hidden 48→120 via lemon", True),
+        ("smollm", "widen hidden 48→72 via fpi, noise 10", False),
+        ("gpt2", "widen ffn 80→80 via lemon", False),
+        ("gpt2", "widen ffn 80→81 via lemon", True),
+        ("gpt2", "widen ffn 80→160 via hypercloning, snr_db 10", True),
+        ("gpt2", "widen ffn 80→160 via hypercloning, snr_db none", False),
+        ("gpt2", "widen ffn 80→100 via net2net, noise none", False),
+    ],
+)
+def test_noise_is_told_where_it_is_drawn(family: str, steps: str, noise: bool) -> None:
+    step = check(family, steps, **SMALL[family]).steps[0]
+    assert any("noise" in reason for reason in step.proof.reasons) == noise
+
+
+@pytest.mark.parametrize("name", method_names())
+def test_defaults_can_be_written(name: str) -> None:
+    """What `growplan methods` prints as an option's default is a word of a plan."""
+    method = get_method(name)
+    assert method is not None
+    for option in method.options:
+        plan = parse_text(f"widen ffn to 9 via {name}, {option.name} {option.default}", "-e", "dsl")
+        assert {k: str(v) for k, v in plan.steps[0].options.items()} == {option.name: str(option.default)}
 
 
 @pytest.mark.parametrize(
