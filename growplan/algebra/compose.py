@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from growplan.algebra.expansion import Expansion, Root, Run
+from growplan.algebra.expansion import Expansion
+from growplan.algebra.root import Root
+from growplan.algebra.runs import Run
 
 
 def compose(second: Expansion, first: Expansion) -> Expansion | None:

@@ -15,133 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property, lru_cache
 from itertools import groupby
-from math import isqrt, sqrt
-from typing import Literal
 
-Kind = Literal["copy", "mean", "zero", "free", "hole"]
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """The exact real sign(q) * sqrt(|q|); closed under product and quotient, not under sum."""
-
-    q: Fraction = Fraction(1)
-
-    @staticmethod
-    def rational(value: Fraction | int) -> Root:
-        value = Fraction(value)
-        return Root(value * abs(value))
-
-    @property
-    def square(self) -> Fraction:
-        return abs(self.q)
-
-    @property
-    def is_one(self) -> bool:
-        return self.q == 1
-
-    @property
-    def is_zero(self) -> bool:
-        return self.q == 0
-
-    def __mul__(self, other: Root) -> Root:
-        return Root(self.q * other.q)
-
-    def __truediv__(self, other: Root) -> Root:
-        return Root(self.q / other.q)
-
-    def __neg__(self) -> Root:
-        return Root(-self.q)
-
-    def plus(self, other: Root) -> Root | None:
-        """The exact sum, or None when it is no single root (sqrt(2) + 1)."""
-        if self.is_zero or other.is_zero:
-            return other if self.is_zero else self
-        ratio = (other / self).as_rational()
-        return None if ratio is None else self * Root.rational(1 + ratio)
-
-    def as_rational(self) -> Fraction | None:
-        """The value as a fraction, or None when it is irrational."""
-        num, den = abs(self.q.numerator), self.q.denominator
-        a, b = isqrt(num), isqrt(den)
-        if a * a != num or b * b != den:
-            return None
-        return Fraction(a if self.q >= 0 else -a, b)
-
-    def __float__(self) -> float:
-        exact = self.as_rational()
-        if exact is not None:
-            return float(exact)
-        return (1.0 if self.q > 0 else -1.0) * sqrt(abs(self.q))
-
-    def __str__(self) -> str:
-        exact = self.as_rational()
-        if exact is not None:
-            return str(exact)
-        return f"{'-' if self.q < 0 else ''}sqrt({abs(self.q)})"
-
-
-ONE = Root()
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`count` consecutive rows of one kind; a copy run reads old units start, start+1, ..."""
-
-    kind: Kind
-    count: int
-    start: int = 0
-    c: Root = ONE
-
-    def __str__(self) -> str:
-        scale = "" if self.c.is_one or self.kind not in ("copy", "mean") else f"*{self.c}"
-        if self.kind == "copy":
-            end = f":{self.start + self.count}" if self.count > 1 else ""
-            return f"copy {self.start}{end}{scale}"
-        return f"{self.kind}{scale} x{self.count}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of an expansion: kind, old unit (copies only), coefficient."""
-
-    kind: Kind
-    unit: int = 0
-    c: Root = ONE
-
-
-def _plain(run: Run, old: int) -> Iterable[Run]:
-    """The run without what its kind does not use; 0 * anything is zero, the mean of one unit is it."""
-    if run.count < 0:
-        raise ValueError(f"negative run {run}")
-    if run.kind == "copy" and not (run.start >= 0 and run.start + run.count <= old):
-        raise ValueError(f"{run} reads past the {old} old units")
-    if run.kind not in ("copy", "mean"):
-        return (run if run.start == 0 and run.c == ONE else Run(run.kind, run.count),)
-    if run.c.is_zero:
-        return (Run("zero", run.count),)
-    if run.kind == "mean":
-        if old == 1:
-            return (Run("copy", 1, 0, run.c),) * run.count
-        return (Run("mean", run.count, 0, run.c),)
-    return (run,)
-
-
-def _merged(runs: Iterable[Run], old: int) -> tuple[Run, ...]:
-    """Runs in canonical form: no empty runs, neighbours that continue each other joined."""
-    out: list[Run] = []
-    for run in (piece for given in runs if given.count for piece in _plain(given, old)):
-        if out:
-            last = out[-1]
-            follows = run.kind != "copy" or last.start + last.count == run.start
-            if last.kind == run.kind and last.c == run.c and follows:
-                out[-1] = Run(last.kind, last.count + run.count, last.start, last.c)
-                continue
-        out.append(run)
-    return tuple(out)
+from growplan.algebra.root import ONE, Root
+from growplan.algebra.runs import Kind, Row, Run, merged
 
 
 @dataclass(frozen=True)
@@ -152,7 +30,7 @@ class Expansion:
     runs: tuple[Run, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "runs", _merged(self.runs, self.old))
+        object.__setattr__(self, "runs", merged(self.runs, self.old))
 
     @cached_property
     def _hash(self) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import groupby
 
-from growplan.algebra.expansion import Expansion, Root, Run
+from growplan.algebra.expansion import Expansion
+from growplan.algebra.root import Root
+from growplan.algebra.runs import Run
 
 
 @lru_cache(maxsize=512)
