@@ -20,6 +20,7 @@ from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.twins import Twins, after_depth, after_width
 from growplan.check.typed import TypedPlan, TypedStep
+from growplan.check.untie import nothing_to_untie, untie_step
 from growplan.check.upcycle import upcycle_proof
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families import explicit_config
@@ -94,9 +95,15 @@ class _Walk:
 
     def take(self, request: Request, method: Method) -> None:
         """Type a settled step; on a mistake, record it and go on with the model as it was."""
-        before = self.model
+        notes: tuple[str, ...] = ()
         try:
-            step = _typed(self.plan, request, method, before, len(self.steps) + 1)
+            if method.unties(request.options) and self.model.tied:
+                self.steps.append(untie_step(request, method, self.model, len(self.steps) + 1))
+                self.model = self.steps[-1].after
+            elif method.unties(request.options) and request.step is not None:
+                notes = (nothing_to_untie(self.model),)
+            before = self.model
+            step = _typed(self.plan, request, method, before, len(self.steps) + 1, notes)
         except DiagnosticError as error:
             self.errors += [d.at(request.span) for d in error.diagnostics]
             self.doubt(request.grow)
@@ -143,7 +150,10 @@ class _Walk:
         return in_force and not holds(relation, self.model.sizes)
 
 
-def _typed(plan: Plan, request: Request, method: Method, before: Model, index: int) -> TypedStep:
+def _typed(
+    plan: Plan, request: Request, method: Method, before: Model, index: int, notes: tuple[str, ...]
+) -> TypedStep:
+    """`notes`: what else is to be said of the step, after the reasons of its proof."""
     promised = _claim(request, method, before)
     fit = fit_of(request, method, before) if method.on_data else None
     key = f"{plan.seed}/{request.id}"
@@ -170,7 +180,7 @@ def _typed(plan: Plan, request: Request, method: Method, before: Model, index: i
         implied=request.implied,
         candidate=part.candidate,
         promised=promised,
-        proof=part.proof,
+        proof=replace(part.proof, reasons=(*part.proof.reasons, *notes)),
         before=before,
         after=after,
         maps=part.maps,

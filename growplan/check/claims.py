@@ -172,9 +172,14 @@ def _impossible(
         "GP201",
         f"`{request.via}` cannot grow {what} in the {model.family.name} family",
         request.span,
-        (*_notes(refusals, model), *_post_norm(request, model)),
+        (*_implied(request), *_notes(refusals, model), *_post_norm(request, model)),
         tuple(_ways_out(request, model)),
     )
+
+
+def _implied(request: Request) -> list[tuple[str, str]]:
+    """Of a step that the plan does not write: the equation that asks for it."""
+    return [("implied by", request.implied.replace("==", "="))] if request.implied else []
 
 
 def _post_norm(request: Request, model: Model) -> list[tuple[str, str]]:
@@ -196,7 +201,12 @@ def _too_weak(
     proof: Proof,
     refusals: Sequence[tuple[Candidate, Refusal]],
 ) -> Diagnostic:
-    notes = [("claim", str(promised)), ("proof", str(proof.claim)), *(("why", r) for r in proof.reasons)]
+    notes = [
+        *_implied(request),
+        ("claim", str(promised)),
+        ("proof", str(proof.claim)),
+        *(("why", r) for r in proof.reasons),
+    ]
     return Diagnostic(
         "GP204",
         f"`{request.via}` cannot keep {_sizes(request)} {promised.strength}",

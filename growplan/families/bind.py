@@ -218,14 +218,9 @@ def _model(family: Family, config: Config, sizes: Mapping[str, int], cls: HeadCl
     data = {**config.data, **_defaults(family, config)}
     if family.window is not None and family.window.kinds is not None:
         data[family.window.kinds.name] = layer_kinds(family.window, config.data, sizes["depth"])
-    act = _activation(family, config)
     tied = bool(data.get(TIE, False))
-    modules = {m.name: _active(m, data) for m in family.modules}
-    off = frozenset(m.name for m in family.modules if m.when and bool(data.get(m.when[0])) != m.when[1])
-    embed, block = resolve(family.embed, act, off), resolve(family.block, act, off)
-    head, has_tied = _head(family, cls.head, tied)
-    head = resolve(head, act, off)
-    used = used_modules(embed, modules) | used_modules(block, modules) | used_modules(head, modules)
+    embed, block = _resolved(family, data, family.embed), _resolved(family, data, family.block)
+    head, has_tied = head_statements(family, cls.head, data)
     dtype = config.dtype or "F32"
     return Model(
         family,
@@ -235,7 +230,7 @@ def _model(family: Family, config: Config, sizes: Mapping[str, int], cls: HeadCl
         cls.head,
         cls.prefix,
         tied and has_tied,
-        {name: module for name, module in modules.items() if name in used},
+        active_modules(family, data, (*embed, *block, *head)),
         embed,
         block,
         head,
@@ -252,11 +247,20 @@ def _defaults(family: Family, config: Config) -> dict[str, Any]:
     return out
 
 
-def _activation(family: Family, config: Config) -> str | None:
-    if family.act is None:
-        return None
-    value = config.data.get(family.act, family.requires[family.act][0])
-    return ACTIVATIONS[value]
+def _resolved(family: Family, data: Mapping[str, Any], statements: tuple[Assign, ...]) -> tuple[Assign, ...]:
+    """Statements with `act` named, and modules that the config switches off taken out."""
+    act = None if family.act is None else ACTIVATIONS[data.get(family.act, family.requires[family.act][0])]
+    off = frozenset(m.name for m in family.modules if m.when and bool(data.get(m.when[0])) != m.when[1])
+    return resolve(statements, act, off)
+
+
+def active_modules(
+    family: Family, data: Mapping[str, Any], statements: tuple[Assign, ...]
+) -> dict[str, Module]:
+    """The modules that statements use, in the family's order, biases decided by the config."""
+    modules = {m.name: _active(m, data) for m in family.modules}
+    used = used_modules(statements, modules)
+    return {name: module for name, module in modules.items() if name in used}
 
 
 def _active(module: Module, data: Mapping[str, Any]) -> Module:
@@ -266,12 +270,12 @@ def _active(module: Module, data: Mapping[str, Any]) -> Module:
     return replace(module, bias=bool(data.get(module.bias_when, False)))
 
 
-def _head(family: Family, head: str, tied: bool) -> tuple[tuple[Assign, ...], bool]:
+def head_statements(family: Family, head: str, data: Mapping[str, Any]) -> tuple[tuple[Assign, ...], bool]:
     """The statements of `mlm + relation`, and whether tying makes a difference to them."""
     statements: list[Assign] = []
-    has_tied = False
+    tied, has_tied = bool(data.get(TIE, False)), False
     for part in head.split(" + "):
         untied = family.heads.get(part + UNTIED)
         has_tied = has_tied or untied is not None
         statements += family.heads[part] if tied or untied is None else untied
-    return tuple(statements), has_tied
+    return _resolved(family, data, tuple(statements)), has_tied

@@ -7,7 +7,7 @@ value, so untouched tensors stay byte copies from the source to the result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ from growplan.ir.graph import (
 )
 from growplan.ir.lower_depth import lower_depth
 from growplan.ir.lower_moe import lower_upcycle
+from growplan.ir.lower_untie import lower_untie
 from growplan.ir.primitives import (
     AddNull,
     CopyTensor,
@@ -60,13 +61,18 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     graph = Graph()
     _load_source(graph, typed, tensors or {})
     for step in typed.steps:
-        lower_step = lower_upcycle if step.upcycling else lower_depth if step.layers else _lower_width
-        lower_step(graph, step)
+        _lowering(step)(graph, step)
     for tensor, value in graph.models[-1].items():
         type_ = graph.nodes[value].type
         node = Node(f"store {tensor}", Store(tensor), (value,), type_, len(typed.steps))
         graph.stores[tensor] = graph.add(node)
     return graph
+
+
+def _lowering(step: TypedStep) -> Callable[[Graph, TypedStep], None]:
+    if step.verb == "untie":
+        return lower_untie
+    return lower_upcycle if step.upcycling else lower_depth if step.layers else _lower_width
 
 
 def _load_source(graph: Graph, typed: TypedPlan, tensors: Mapping[str, TensorType]) -> None:

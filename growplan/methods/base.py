@@ -216,6 +216,10 @@ class Method:
         """The number of layers that the options alone ask for; None where the plan must say it."""
         return None
 
+    def unties(self, options: Mapping[str, OptionValue]) -> bool:
+        """Whether a head that reads the embedding is to get a matrix of its own first."""
+        return False
+
     def upcycle(self, request: UpcycleRequest) -> Mixture:
         """The mixture that the ffn becomes. Raises GP116 and GP257."""
         raise TypeError(f"{self.name} makes no mixture")

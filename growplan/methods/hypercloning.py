@@ -8,11 +8,13 @@ interleaved, each copy of a head in a group of its own kv head (the port tiled t
 fixed it, apple/ml-hypercloning issue 1). `snr_db` adds a null term in pairs of copies, DB below
 the weights, on everything but embeddings and the output head: as exact, and it breaks the tie
 between copies. A tied head adds up the copies, so the last norm
-is divided by k.
+is divided by k. `head untie` gives it a matrix of its own first, which is divided instead, as the
+authors' port of LLaMA does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NoReturn
 
 from growplan.diagnostics import fail
@@ -23,6 +25,7 @@ from growplan.methods.base import (
     Method,
     Noise,
     Option,
+    OptionValue,
     WidthRequest,
     decibels,
 )
@@ -34,6 +37,9 @@ class HyperCloning(Method):
 
     def claim(self, ask: Ask) -> Claim:
         return Claim("exact")
+
+    def unties(self, options: Mapping[str, OptionValue]) -> bool:
+        return options.get("head") == "untie"
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         for axis, (old, new) in request.grow.items():
@@ -67,6 +73,12 @@ METHOD = HyperCloning(
             "weights over paired noise, in decibels",
             ("none",),
             range=(-200, 200),
+        ),
+        Option(
+            "head",
+            "tied",
+            "untie: a head that reads the embedding gets a matrix of its own",
+            ("tied", "untie"),
         ),
     ),
 )

@@ -97,6 +97,8 @@ def step_title(step: TypedStep) -> str:
     """`widen hidden 384→768 via fpi`, or what is implied and why."""
     if step.implied is None:
         return step.text
+    if not step.axes:
+        return f"implied: {step.text} ({step.implied})"
     return f"implied: {growth_words(step.axes)} via {step.method} ({equation(step)})"
 
 

@@ -204,7 +204,10 @@ MEASURED = "widen ffn {} via gradmax, data ids.json"  # never opened: leaves get
 WHERE: dict[type[Primitive], list[tuple[str, ...]]] = {
     Load: [("gpt2", "widen hidden 48→64 via fpi"), ("gpt2", "stack depth x2")],
     CopyLayer: [("gpt2", "stack depth x2"), ("llama", "deepen depth 2→4 via identity")],
-    CopyTensor: [("mixtral", "widen experts 4→8")],
+    CopyTensor: [
+        ("mixtral", "widen experts 4→8"),
+        ("gpt2", "widen hidden 48→96 via hypercloning, head untie"),
+    ],
     SampleUnits: [("llama", "upcycle ffn to 4 experts, drop 0.5")],
     DropUnits: [("llama", "upcycle ffn to 4 experts, drop 0.5")],
     AddNoise: [("llama", "upcycle ffn to 4 experts, noise 0.1")],

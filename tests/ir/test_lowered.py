@@ -82,7 +82,7 @@ PLANS: dict[str, dict[str, str]] = {
     },
     "hypercloning": {
         "gpt2": "widen hidden 48→96 via hypercloning, snr_db 20",
-        "bert": "widen hidden 48→144 via hypercloning",
+        "bert": "widen hidden 48→144 via hypercloning, head untie",
         "smollm": "grow hidden 48→96, heads 6→12, kv_heads 3→6 via hypercloning, snr_db 15.5",
     },
     "staged": {

@@ -43,7 +43,7 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     short = method.name != "hypercloning"  # which knows multiples alone
     grow = {axis: (SIZES[axis], 2 * SIZES[axis] - short) for axis in axes}
     layers = method.deepen(4, 6, options) if "deepen" in method.verbs else ()
-    return method.widen(WidthRequest(grow, SIZES, "key", options)), layers
+    return method.widen(WidthRequest(grow, SIZES, "key", options)), layers, method.unties(options)
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])

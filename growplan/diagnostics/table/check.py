@@ -133,6 +133,12 @@ CODES = {
         why="LEMON's second kind of new block adds nothing because equal units are read with opposite signs.",
         fix="Widen what the new block reads first, in the same plan: training would end the equality.",
     ),
+    "GP235": Code(
+        what="A tied head cannot be given a matrix of its own, as the family file describes it.",
+        why="Its `copies` must name what each tensor of the untied head repeats, and with these the untied"
+        " head must be the tied one, operation by operation.",
+        fix="Leave `head untie` out, or complete `copies` in a family file of your own (`--family FILE`).",
+    ),
     "GP210": Code(
         "Query heads and kv heads cannot be laid out in groups.",
         "A config maps query head j to kv head floor(j * KV / H): groups are contiguous and equal.",

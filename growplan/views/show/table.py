@@ -76,7 +76,7 @@ def _rewriting(typed: TypedPlan, param: Param) -> Iterator[int]:
     for step in typed.steps:
         rewritten = any((r.module, r.leaf) == (param.module, param.leaf) for r in step.rewrites)
         copied = (step.layers and param.in_layer) or ("experts" in step.maps and param.in_expert)
-        made = step.upcycling is not None and param.module not in step.before.modules
+        made = param.module in step.after.modules and param.module not in step.before.modules
         if copied or made or (rewritten and _changes(step.before, step.after, param)):
             yield step.index
 
