@@ -20,3 +20,11 @@ def test_mistakes_of_both_kinds_stand_in_the_order_of_the_plan() -> None:
     found = [(d.span.start, d.code) for d in error.value.diagnostics if d.span]
     assert found == sorted(found) and len(found) >= 3
     assert {"GP101"} < {code for _, code in found}
+
+
+@pytest.mark.parametrize("step", ["{upcycle: ffn, to: 8}", "{upcycle: heads, experts: 8}"])
+def test_an_upcycle_without_its_size_is_judged_no_further(step: str) -> None:
+    text = f"growplan: 1\nsource: x\nsteps: [{step}]"
+    with pytest.raises(DiagnosticError) as error:
+        read_for(lambda: parse_text(text, "p.grow.yaml"), model_dir=ROOT)
+    assert [d.code[:4] for d in error.value.diagnostics] == ["GP02"]

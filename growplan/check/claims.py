@@ -82,6 +82,10 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
 def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
     if typing.grafted:
         return _grafted(candidate, typing.grafted)
+    before, after = request.grow.get("image", (0, 0))
+    if before != after and candidate.grid is None:
+        reason = "the grid of patches stays, and an image of another size is another input"
+        return Proof(Claim("none"), (reason,))
     if candidate.grid is not None:
         reason = "position embeddings are interpolated: an image of another size is another input"
         return Proof(Claim("none"), (reason,))

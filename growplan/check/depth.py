@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from growplan.check.blocks import in_line_norms, last_module, writers
 from growplan.check.claims import StepProof, weaker
@@ -164,23 +165,29 @@ def _label(layers: Sequence[LayerSource], old: int) -> str:
     order = [s.layer for s in layers]
     if any(s.fresh for s in layers):
         return "fresh layers"
+    if order == list(range(old)):
+        return "unchanged"
     if order == [i % old for i in range(len(order))]:
         return "stack appended"
     return "layers copied"
 
 
 def _shown(layers: Sequence[LayerSource]) -> str:
-    """`0:24, 8:32`, `0:3, 2 fresh`."""
+    """`0:24, 8:32`; a layer repeated in place is `3 ×2`, drawn ones are counted: `0:3, 2 fresh`."""
+    runs = [(key, len(list(run))) for key, run in groupby(layers, lambda s: None if s.fresh else s.layer)]
     parts: list[str] = []
-    start = 0
-    for i, s in enumerate(layers):
-        here, then = (s.layer, s.fresh), layers[i + 1] if i + 1 < len(layers) else None
-        if then is not None and (then.layer - 1, then.fresh) == here:
-            continue
-        first = layers[start].layer
-        text = f"{first}:{s.layer + 1}" if s.layer > first else f"{first}"
-        parts.append(f"{text} fresh" if s.fresh else text)
-        start = i + 1
+    i = 0
+    while i < len(runs):
+        key, count = runs[i]
+        start, i = i, i + 1
+        if key is None:
+            parts.append(f"{count} fresh")
+        elif count > 1:
+            parts.append(f"{key} ×{count}")
+        else:
+            while i < len(runs) and runs[i] == (key + i - start, 1):
+                i += 1
+            parts.append(f"{key}:{key + i - start}" if i - start > 1 else f"{key}")
     return _cut(", ".join(parts))
 
 

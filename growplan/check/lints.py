@@ -107,6 +107,8 @@ def _split(step: TypedStep) -> str:
         return "`split uneven`, which is as exact"
     if "snr_db" in choices:
         return "`snr_db 20`: noise that cancels, as exact"
+    if step.proof.claim.strength == "exact":
+        return "`via lemon`, as exact, whose copies are told apart"
     return "`via bert2bert, split uneven`, whose copies get shares of their own"
 
 

@@ -73,7 +73,7 @@ def _refuse_biases(family: Family, model: Model) -> None:
         said = " and ".join(f"`{key}`" for key in keys)
         fail(
             "GP254",
-            f"{said} is true, and a {family.name} model has no such biases",
+            f"{said} {'is' if len(keys) == 1 else 'are'} true, and a {family.name} model has no such biases",
             notes=[(key, ", ".join(names)) for key, names in keys.items()],
             help="upcycle a model without them; a bias that is not 0 has no place in the result",
         )

@@ -135,7 +135,7 @@ def _same_module(before: Model, module: Module, source: str) -> None:
 
 def _proof(before: Model, mixture: Mixture) -> Proof:
     name = before.family.name
-    same = f"with `route(_, z)` = z the block is {name}'s: same operations, same tensors under other names"
+    same = f"but for its routing the block is {name}'s: the same operations on the same tensors, renamed"
     try:
         reason = equal_experts(
             mixture.shards, mixture.active, mixture.scales, noise=mixture.noise, drop=mixture.drop

@@ -105,10 +105,15 @@ def build_step(draft: StepDraft, errors: Errors) -> Step | None:
                 options[key] = value
     growths = [_growth(growth, errors) for growth in draft.growths]
     places |= {"axis": draft.growths[0].axis.span} if draft.growths else {}
-    if len(errors.found) > before:
+    if len(errors.found) > before or (draft.verb.text == "upcycle" and not _experts_given(draft)):
         return None
     raw = {"verb": draft.verb.text, "growths": tuple(growths), "id": draft.name, "options": options, **fields}
     return validated(Step, raw, draft.span, places, errors)
+
+
+def _experts_given(draft: StepDraft) -> bool:
+    """Whether an `upcycle` says how many experts; where it does not, that was reported."""
+    return any(growth.to is not None for growth in draft.growths)
 
 
 def _field(draft: StepDraft, key: str, entry: Entry, errors: Errors) -> str | int | None:

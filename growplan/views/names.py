@@ -40,7 +40,7 @@ HOW = {
     "block-diagonal copies": "the model twice, each copy reading its own",
     "zero dims": "queries of the new dims are 0, so no score moves",
     "zero dims in each rotary half": "queries of the new dims are 0, and rotary pairs stay pairs",
-    "unchanged": "no size moves",
+    "unchanged": "no weight moves",
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
     "fresh rows": "new units are drawn like the old ones",

@@ -139,3 +139,11 @@ def test_units_of_the_layer_above_are_no_twins(reading: str, axes: str | None) -
         assert d.help == ("`via bert2bert, split uneven`, whose copies get shares of their own",)
         way = check("bert", "grow hidden 384→768, heads 12→24, ffn x2 via bert2bert, split uneven")
         assert not [d for d in way.lints if d.code == "GP901"]
+
+
+def test_the_way_out_of_twins_keeps_an_exact_step_exact() -> None:
+    sizes = "grow hidden x2, heads x2, ffn x2 via"
+    (found,) = [d for d in check("gpt2", f"{sizes} staged").lints if d.code == "GP901"]
+    assert found.help == ("`via lemon`, as exact, whose copies are told apart",)
+    way = check("gpt2", f"{sizes} lemon")
+    assert str(way.claim) == "exact" and not [d for d in way.lints if d.code == "GP901"]

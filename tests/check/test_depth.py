@@ -166,8 +166,9 @@ def test_a_first_norm_outside_the_line_stays() -> None:
     ("steps", "shown"),
     [
         ("stack depth to 16 via solar", "0:8, 4:12"),
-        ("stack depth to 14 via mslt, new fresh", "0:12, 11 fresh, 11 fresh"),
-        ("stack depth to 13 via midas", "0:6, 5:12"),
+        ("stack depth to 14 via mslt, new fresh", "0:12, 2 fresh"),
+        ("stack depth to 13 via midas", "0:5, 5 ×2, 6:12"),
+        ("stack depth to 18 via interlace", "0 ×2, 1, 2 ×2, 3, 4 ×2, 5, 6 ×2, 7, 8 ×2, 9, 10 ×2, 11"),
     ],
 )
 def test_the_layers_are_said(steps: str, shown: str) -> None:
@@ -230,3 +231,9 @@ def test_options_of_widths_say_nothing_of_layers() -> None:
         assert refusal(steps, model("gpt2"))[0] == "GP115"
     assert check("gpt2", "widen ffn x2 via net2net, split uneven").steps
     assert check("gpt2", "deepen depth x2 via identity, place end").steps
+
+
+@pytest.mark.parametrize("steps", ["deepen depth 12→12 via identity", "stack depth via gstack, g 1"])
+def test_a_stack_that_stays_is_called_unchanged(steps: str) -> None:
+    (step,) = check("gpt2", steps).steps
+    assert step.candidate == "unchanged" and str(step.proof.claim) == "exact"

@@ -50,6 +50,12 @@ def test_an_image_that_patches_do_not_fill_is_kept_as_it_is_said() -> None:
     assert (sizes["image"], sizes["grid"], sizes["positions"]) == (390, 24, 577)
 
 
+def test_an_image_that_only_adds_a_margin_is_another_input_too() -> None:
+    typed = check("vit", "widen image 224→230 via resample")
+    assert typed.target.sizes["grid"] == typed.source.sizes["grid"] and typed.claim.strength == "none"
+    assert refused("vit", "widen image 224→230 via resample, expect exact")[0].code == "GP204"
+
+
 def test_no_size_moves() -> None:
     typed = check("vit", "widen positions 197→197 via resample")
     assert (typed.steps[0].candidate, typed.claim.strength) == ("unchanged", "exact")
