@@ -8,23 +8,24 @@ hole which a lowering forgets to fill cannot pass an assertion.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from growplan.algebra import Expansion, Root, even_inverse, first_inverse
+from growplan.algebra import even_inverse, first_inverse
 from growplan.backend.dtypes import torch_dtype
 from growplan.backend.experts import add_noise, drop_units, sample_units
-from growplan.backend.maps import gather_of, positions
+from growplan.backend.maps import gather_of
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
 from growplan.backend.philox import grid, key_of, normal
 from growplan.backend.resample import bicubic
 from growplan.backend.rows import all_rows, as_index
 from growplan.backend.shares import own_shares, uneven_columns, uneven_rows
+from growplan.backend.slices import along, gathered, inside, ordinals, times, zeroed
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
     PRIMITIVES,
@@ -43,7 +44,6 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
-    Ranges,
     Resample,
     RescaleNorm,
     SampleUnits,
@@ -73,15 +73,15 @@ def copy_tensor(op: CopyTensor, inputs: Sequence[Operand], out: Block) -> Tensor
 
 def duplicate_row(op: DuplicateRow, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[i] = c_i x[j_i] along `dim`."""
-    return _gathered(op.map, op.dim, inputs[0], out)
+    return gathered(op.map, op.dim, inputs[0], out)
 
 
 def split_column(op: SplitColumn, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[:, i] = (share_i / c_i) x[:, j_i]; uneven shares sum to x exactly in the stored dtype."""
     if op.shares == "even":
-        return _gathered(even_inverse(op.map), op.dim, inputs[0], out)
+        return gathered(even_inverse(op.map), op.dim, inputs[0], out)
     if op.shares == "first":
-        return _gathered(first_inverse(op.map), op.dim, inputs[0], out)
+        return gathered(first_inverse(op.map), op.dim, inputs[0], out)
     if op.shares == "own":
         return own_shares(op, inputs[0], out)
     if op.shares != "uneven":
@@ -114,7 +114,7 @@ def ln_average(op: LnAverage, inputs: Sequence[Operand], out: Block) -> Tensor:
 
 def zero_out(op: ZeroOut, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[at] = 0."""
-    return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
+    return zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
 
 
 def fill(op: Fill, inputs: Sequence[Operand], out: Block) -> Tensor:
@@ -124,7 +124,7 @@ def fill(op: Fill, inputs: Sequence[Operand], out: Block) -> Tensor:
 
 def mask(op: Mask, inputs: Sequence[Operand], out: Block) -> Tensor:
     """y[at] = 0: the mask's value in the stored checkpoint."""
-    return _zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
+    return zeroed(op.dim, op.at, inputs[0].rows(out.rows), out)
 
 
 def fresh(op: Fresh, inputs: Sequence[Operand], out: Block) -> Tensor:
@@ -159,7 +159,7 @@ def from_leaf(op: FromLeaf, inputs: Sequence[Operand], out: Block) -> Tensor:
     y, x = inputs[0].rows(out.rows).clone(), inputs[1]
     if op.dim == 0:
         at = inside(op.at, out)
-        y[at] = x.rows(_ordinals(op.at, as_index(out.rows, out.device)[at]))
+        y[at] = x.rows(ordinals(op.at, as_index(out.rows, out.device)[at]))
         return y
     given, done = x.rows(out.rows), 0
     for start, stop in op.at:
@@ -193,12 +193,12 @@ def resample(op: Resample, inputs: Sequence[Operand], out: Block) -> Tensor:
 
 def scale(op: Scale, inputs: Sequence[Operand], out: Block) -> Tensor:
     """c x."""
-    return _times(op.by, inputs[0].rows(out.rows))
+    return times(op.by, inputs[0].rows(out.rows))
 
 
 def rescale_norm(op: RescaleNorm, inputs: Sequence[Operand], out: Block) -> Tensor:
     """c gamma."""
-    return _times(op.by, inputs[0].rows(out.rows))
+    return times(op.by, inputs[0].rows(out.rows))
 
 
 def store(op: Store, inputs: Sequence[Operand], out: Block) -> Tensor:
@@ -232,59 +232,6 @@ KERNELS: dict[type[Primitive], Kernel] = {
 assert set(KERNELS) == set(PRIMITIVES), "every primitive has a kernel"
 
 
-# helpers ------------------------------------------------------------------------------------------
-
-
-def _gathered(e: Expansion, dim: int, x: Operand, out: Block) -> Tensor:
-    """The copy rows of E x along `dim`; the rest are holes."""
-    gather = gather_of(e)
-    if dim == 0:
-        wanted = as_index(out.rows, torch.device("cpu"))
-        units, copies = gather.units[wanted], gather.copies[wanted]
-        scale = None if gather.scale is None else gather.scale[wanted]
-        y = x.rows(units.to(out.device))
-    else:
-        units, copies, scale = gather.units, gather.copies, gather.scale
-        y = x.rows(out.rows).index_select(dim, units.to(out.device))
-    if scale is not None:
-        y = y * along(scale, y, dim)
-    if bool(copies.all()):
-        return y
-    rest = torch.full((e.size,), _hole(y), dtype=y.dtype)
-    rest[positions(e, "zero")] = 0
-    here = (~copies).nonzero().flatten()
-    fill = along((rest[wanted] if dim == 0 else rest)[here], y, dim)
-    here = here.to(out.device)
-    y = y.clone() if dim == 0 else y  # along other dimensions y is this function's own
-    return y.index_copy_(dim, here, fill.expand_as(y.index_select(dim, here)))
-
-
-def along(values: Tensor, like: Tensor, dim: int) -> Tensor:
-    """A 1-D tensor shaped to broadcast over every dimension of `like` but `dim`."""
-    shape = [1] * like.ndim
-    shape[dim] = -1
-    return values.to(device=like.device, dtype=like.dtype).view(shape)
-
-
-def inside(at: Ranges, out: Block) -> Tensor:
-    """Which of the block's rows lie in `at`, as indices into the block."""
-    rows = as_index(out.rows, out.device)
-    hit = torch.zeros(rows.shape, dtype=torch.bool, device=out.device)
-    for start, stop in at:
-        hit |= (rows >= start) & (rows < stop)
-    return hit.nonzero().flatten()
-
-
-def _ordinals(at: Ranges, rows: Tensor) -> Tensor:
-    """Which slice of `at` each of `rows` is, all of them inside."""
-    out, done = torch.zeros_like(rows), 0
-    for start, stop in at:
-        hit = (rows >= start) & (rows < stop)
-        out[hit] = rows[hit] - start + done
-        done += stop - start
-    return out
-
-
 def scale_of(init: str, x: Operand) -> Moments:
     """What `like` or `normal(std)` draws from."""
     if init == "like":
@@ -293,21 +240,3 @@ def scale_of(init: str, x: Operand) -> Moments:
     if match is None:
         raise ValueError(f"init is like or normal(std), not {init}")
     return Moments(0.0, float(match[1]))
-
-
-def _zeroed(dim: int, at: Iterable[tuple[int, int]], y: Tensor, out: Block) -> Tensor:
-    y = y.clone()
-    if dim == 0:
-        y[inside(tuple(at), out)] = 0
-        return y
-    for start, stop in at:
-        y.narrow(dim, start, stop - start).zero_()
-    return y
-
-
-def _times(c: Root, x: Tensor) -> Tensor:
-    return x if c.is_one else x * torch.tensor(float(c), dtype=x.dtype, device=x.device)
-
-
-def _hole(y: Tensor) -> float:
-    return float("nan") if y.is_floating_point() else 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from growplan.ir import symbolic, typing
 from growplan.ir.primitives import PRIMITIVES, Primitive
-from growplan.ir.text import terms, words
+from growplan.ir.text import readers, words
 
 
 def test_primitives_are_listed() -> None:
@@ -22,7 +22,7 @@ def test_has_every_rule(primitive: type[Primitive]) -> None:
     assert primitive in typing.RULES
     assert primitive in symbolic.RULES
     assert primitive in words.PRINTERS
-    assert {primitive.name, f"{primitive.name}_tensor"} & set(terms.READERS)
+    assert {primitive.name, f"{primitive.name}_tensor"} & set(readers.READERS)
     assert "rewrite:" in (primitive.__doc__ or "") and "->" in (primitive.__doc__ or "")
 
 

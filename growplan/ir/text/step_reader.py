@@ -26,7 +26,8 @@ from growplan.ir.graph import (
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
 from growplan.ir.text.implied import FORM, implied_id
-from growplan.ir.text.terms import Parsed, Place, Terms, first, primitive, resample, tokens, trees, turns
+from growplan.ir.text.readers import Place, primitive, resample
+from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
 

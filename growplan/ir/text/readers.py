@@ -1,0 +1,169 @@
+"""Reading the primitives of `growir`: their words, and what these leave to the statement around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from growplan.algebra import ONE, Expansion, Root
+from growplan.ir.primitives import (
+    AddNoise,
+    AddNull,
+    CopyLayer,
+    CopyTensor,
+    DropUnits,
+    DuplicateRow,
+    Fill,
+    Fresh,
+    FromLeaf,
+    Graft,
+    Leaf,
+    LnAverage,
+    Load,
+    Mask,
+    Primitive,
+    Ranges,
+    Resample,
+    RescaleNorm,
+    SampleUnits,
+    Scale,
+    SplitColumn,
+    Store,
+    ZeroOut,
+)
+from growplan.ir.text.implied import copies_of
+from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a primitive's words may leave to its statement: the law's maps, the start of keys, layers."""
+
+    terms: Terms
+    law: Mapping[int, Expansion] = field(default_factory=dict)
+    keys: str = ""
+    tensor: str = "~"
+    layers: tuple[int, int] | None = None
+    names: tuple[str, str] | None = None
+
+    def dim(self, tree: Parsed) -> int:
+        return self.terms.ints(trees(tree, "dim")[0])[0]
+
+    def at(self, tree: Parsed) -> Ranges:
+        pairs = (self.terms.ints(each) for each in trees(trees(tree, "at")[0], "range"))
+        return tuple((begin, end) for begin, end in pairs)
+
+    def map(self, tree: Parsed, dim: int | None = None) -> Expansion:
+        word, dim = trees(tree, "op_map")[0], self.dim(tree) if dim is None else dim
+        if not tokens(word, "BY_LAW"):
+            return self.terms.whole_map(self.terms.maps_in(word)[0])
+        if dim not in self.law:
+            self.terms.refuse("GP251", f"no law here has a map on dim {dim}", word)
+        return copies_of(self.law[dim])
+
+    def root(self, tree: Parsed) -> Root | None:
+        word = first(tree, "rational", "square_root")
+        return None if word is None else self.terms.root(word)
+
+    def key(self, tree: Parsed) -> str:
+        return next(iter(self.keys_of(tree)), "")
+
+    def keys_of(self, tree: Parsed) -> list[str]:
+        """Every key of a primitive, in order."""
+        return [self._key(word) for word in trees(tree, "short_key", "full_key")]
+
+    def _key(self, word: Parsed) -> str:
+        if word.data == "full_key":
+            return self.terms.string(tokens(word, "STRING")[0], self.tensor)
+        if not self.keys:
+            self.terms.refuse("GP251", "a short key needs `keys` in the step", word)
+        return self.keys + str(word.children[0])
+
+    def init(self, tree: Parsed) -> str:
+        (token,) = tokens(tree, "INIT", "STRING")
+        return self.terms.string(token) if token.type == "STRING" else str(token)
+
+
+def _copy_layer(tree: Parsed, p: Place) -> Primitive:
+    given = [p.terms.index(each) for each in trees(tree, "index")] or p.layers
+    if given is None:
+        p.terms.refuse("GP251", "the names here have no layers; write `copy_layer 0 -> 1`", tree)
+    return CopyLayer(given[0], given[1])
+
+
+def _copy_tensor(tree: Parsed, p: Place) -> Primitive:
+    given = p.terms.names(tree) or p.names
+    if given is None:
+        p.terms.refuse("GP251", "there are no two names here; write `copy_tensor of a -> b`", tree)
+    return CopyTensor(given[0], given[1])
+
+
+def _split(tree: Parsed, p: Place) -> Primitive:
+    over, dim = first(tree, "over_rows"), p.dim(tree)
+    rows = None if over is None else p.map(over, 1 if dim == 0 else 0)
+    return SplitColumn(dim, p.map(tree), p.terms.names(tree)[0], p.key(tree), rows)
+
+
+def _add_null(tree: Parsed, p: Place) -> Primitive:
+    pairing = p.terms.names(tree)[0]
+    return AddNull(p.dim(tree), p.map(tree), pairing, p.init(tree), p.key(tree))
+
+
+def _leaf(tree: Parsed, p: Place) -> Primitive:
+    type_ = p.terms.type(trees(tree, "type")[0])
+    return Leaf(p.terms.names(tree)[0], type_.shape, type_.dtype, str(tokens(tree, "LEAF_KIND")[0]))
+
+
+def _mask(tree: Parsed, p: Place) -> Primitive:
+    over = p.terms.ints(tree)
+    return Mask(p.dim(tree), p.at(tree), p.terms.names(tree)[0], over[0] if over else 0)
+
+
+def resample(tree: Parsed, p: Place) -> Resample:
+    """`dim 1 grid 14 -> 24 after 1`."""
+    old, new, kept = p.terms.ints(tree)
+    return Resample(p.dim(tree), kept, old, new)
+
+
+def _drop(tree: Parsed, p: Place) -> Primitive:
+    (count,) = p.terms.ints(tree)
+    return DropUnits(p.dim(tree), count, *p.keys_of(tree))
+
+
+def _noise(tree: Parsed, p: Place) -> Primitive:
+    std = p.init(tree).removeprefix("normal(").removesuffix(")")
+    try:
+        return AddNoise(p.dim(tree), float(std), p.key(tree))
+    except ValueError:
+        p.terms.refuse("GP250", "noise is written `normal(STD)`", tree)
+
+
+READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
+    "load_tensor": lambda tree, p: Load(p.terms.names(tree)[0]),
+    "store_tensor": lambda tree, p: Store(p.terms.names(tree)[0]),
+    "copy_layer": _copy_layer,
+    "copy_tensor": _copy_tensor,
+    "duplicate_row": lambda tree, p: DuplicateRow(p.dim(tree), p.map(tree)),
+    "split_column": _split,
+    "ln_average": lambda tree, p: LnAverage(p.dim(tree), p.at(tree), p.root(tree) or ONE),
+    "zero_out": lambda tree, p: ZeroOut(p.dim(tree), p.at(tree)),
+    "fill": lambda tree, p: Fill(p.root(tree) or ONE),
+    "fresh": lambda tree, p: Fresh(p.dim(tree), p.at(tree), p.init(tree), p.key(tree)),
+    "add_null": _add_null,
+    "leaf": _leaf,
+    "from_leaf": lambda tree, p: FromLeaf(p.dim(tree), p.at(tree)),
+    "sample_units": lambda tree, p: SampleUnits(p.dim(tree), p.terms.ints(tree)[0], p.key(tree)),
+    "drop_units": _drop,
+    "add_noise": _noise,
+    "mask": _mask,
+    "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
+    "resample": resample,
+    "scale": lambda tree, p: Scale(p.root(tree) or ONE),
+    "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
+}
+
+
+def primitive(tree: Parsed, place: Place) -> Primitive:
+    """The primitive among the children of `tree`."""
+    (word,) = trees(tree, *READERS)
+    return READERS[word.data](word, place)
