@@ -8,13 +8,14 @@ from fractions import Fraction
 from functools import reduce
 
 from growplan.algebra import Expansion
+from growplan.check.acts import Typing
 from growplan.check.blocks import in_line_norms
 from growplan.check.branches import BRANCH, branches
 from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.settle import with_followers
 from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Upcycling, Violation
-from growplan.check.types import Typing, type_model
+from growplan.check.types import type_model
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
 from growplan.families.rope import ROPE_KEYS, largest_head_dim, read_rope, with_theta

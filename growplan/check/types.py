@@ -7,62 +7,24 @@ the stream type it was given, so one block stands for all layers. Refusals carry
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import Any
 
 from growplan.algebra import ONE, Expansion, Root
 from growplan.check import norms, rules
+from growplan.check.acts import Act, Typing
 from growplan.check.branches import BRANCH, branches, norms_into_stream
+from growplan.check.rewrites import param_rewrite
 from growplan.check.roles import ROLES, attention_roles
 from growplan.check.rules import Refusal
-from growplan.check.typed import ModuleTyping, ParamRewrite, Violation
+from growplan.check.typed import ModuleTyping, Violation
 from growplan.families.model import AxisExpr, Model, Module
 from growplan.families.rope import LARGEST_THETA, grown_theta, read_rope
 from growplan.families.walk import run
-from growplan.methods.base import Candidate, Grid
-
-
-@dataclass(frozen=True)
-class Act:
-    """The type of an activation: its map, its axis, and the module that put it out.
-
-    `rotary`: rotary positions were applied to it.
-
-    `e` is None for inputs that are no activations (token ids).
-    """
-
-    e: Expansion | None
-    axis: AxisExpr | None = None
-    producer: str | None = None
-    rotary: bool = False
-
-    @property
-    def map(self) -> Expansion:
-        if self.e is None:
-            raise Refusal("an activation", "an input of the model")
-        return self.e
-
-
-@dataclass
-class Typing:
-    """What a typed model asks for: a map for every parameter, one factor per epsilon key."""
-
-    rewrites: dict[tuple[str, str], ParamRewrite] = field(default_factory=dict)
-    typings: dict[str, ModuleTyping] = field(default_factory=dict)
-    tied: list[ModuleTyping] = field(default_factory=list)
-    eps: dict[str, tuple[Fraction, str]] = field(default_factory=dict)
-    violations: list[Violation] = field(default_factory=list)
-    inputs: set[str] = field(default_factory=set)  # axes that inputs of the model select from
-    stream: Expansion | None = None
-    rotary: tuple[Fraction, float] | None = None  # (new over old head size, theta*), where rope moves
-
-    @property
-    def grafted(self) -> list[ParamRewrite]:
-        """The parameters that take slices from the layer above."""
-        return [rewrite for rewrite in self.rewrites.values() if rewrite.graft]
+from growplan.methods.base import Candidate
 
 
 def type_model(model: Model, candidate: Candidate) -> Typing:
@@ -201,48 +163,8 @@ class TypeOps:
             )
 
     def _rewrite(self, module: Module, leaf: str, rows: Expansion, cols: Expansion | None) -> None:
-        noise = self.candidate.noise
-        self.typing.rewrites[module.name, leaf] = ParamRewrite(
-            module.name,
-            "weight" if leaf == "weight" else "bias",
-            rows,
-            cols,
-            self.candidate.shares,
-            self.candidate.init,
-            self.candidate.masked,
-            None if noise is None or module.outs.axes & set(noise.spared) else noise,
-            self._graft(module, rows, cols),
-            self._grid(module, leaf),
-            made_rows=self._made(module.outs),
-            made_cols=self._made(module.ins) if module.kind == "embedding" and leaf == "weight" else None,
-            null=self.candidate.null,
-        )
-
-    def _made(self, axis: AxisExpr | None) -> Expansion | None:
-        """How slices over an axis of ids are built, where the candidate says it."""
-        tables = self.candidate.tables
-        if axis is None or not axis.axes & set(tables):
-            return None
-        return axis.expansion({**self.candidate.maps, **tables}, self.model.sizes)
-
-    def _graft(self, module: Module, rows: Expansion, cols: Expansion | None) -> Literal["", "rows", "cols"]:
-        """Which side of a parameter takes its new units from the layer above (Candidate.graft)."""
-        reading = self.candidate.graft
-        if not reading or not module.in_layer or module.is_norm or self.model.depth < 2:
-            return ""
-        residual = "hidden" in module.outs.axes
-        if rows.repeats and (reading == "rows" or not residual):
-            return "rows"
-        return "cols" if reading == "inner" and residual and cols is not None and cols.repeats else ""
-
-    def _grid(self, module: Module, leaf: str) -> Grid | None:
-        """How the rows of a table are interpolated, where the candidate says so of its axis."""
-        grid = self.candidate.grid
-        if grid is None or module.ins is None or leaf != "weight" or grid.axis not in module.ins.axes:
-            return None
-        if module.ins != AxisExpr(((grid.axis,),)):
-            raise Refusal(f"a table with a row for each of `{grid.axis}`", str(module.ins), module.name)
-        return grid
+        rewrite = param_rewrite(self.model, self.candidate, module, leaf, rows, cols)
+        self.typing.rewrites[module.name, leaf] = rewrite
 
     def _expand(self, axis: AxisExpr) -> Expansion:
         return axis.expansion(self.candidate.maps, self.model.sizes)

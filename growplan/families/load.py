@@ -37,16 +37,16 @@ from typing import Any, get_args
 from growplan.checkpoint.files import path_exists
 from growplan.diagnostics import Source, fail
 from growplan.families.axes import Located, check_axes, check_use
+from growplan.families.classes import read_classes, read_window
 from growplan.families.lines import Lines
 from growplan.families.mixture import read_dense, read_experts
-from growplan.families.model import Assign, Family, HeadClass, Input, Module, SizeRule
+from growplan.families.model import Assign, Family, Input, Module, SizeRule
 from growplan.families.ops import ACTIVATIONS
 from growplan.families.positions import calls
 from growplan.families.problems import Problems, close_to
 from growplan.families.sections import Sections
 from growplan.families.statements import Reader
 from growplan.families.text import builtin_families, read_source
-from growplan.families.window import Key, Window
 
 UNTIED = ", untied"
 
@@ -123,7 +123,7 @@ class _File:
             embed=_statements(embed),
             block=_statements(block),
             heads={name: _statements(head) for name, head in heads.items()},
-            classes=self._classes(heads),
+            classes=read_classes(sections, heads),
             layers=next(iter(layers.values()), "") + ".",
             outside=sections.words("outside"),
             carried=sections.words("carried"),
@@ -134,7 +134,7 @@ class _File:
             act=act,
             copies={key: str(value) for key, value in sections.scalars("copies").items()},
             input=self._input(),
-            window=self._window(lines, block),
+            window=read_window(sections, lines, calls(_statements(block), "attention")),
             upcycles=sections.words("upcycles"),
             dense=read_dense(sections, modules),
         )
@@ -143,10 +143,6 @@ class _File:
         self.problems.stop()
         check_axes(family, embed, block, heads, self.problems)
         return family
-
-    def _bad(self, code: str, message: str, place: Any, help: tuple[str, ...] | str) -> None:
-        span = self.sections.place(place) if isinstance(place, str) else place.span
-        self.problems.add(code, message, span, help=help)
 
     # sections -------------------------------------------------------------------------------
 
@@ -158,7 +154,7 @@ class _File:
         text = self.sections.text("input")
         if text is not None and text.value not in get_args(Input):
             help = "`input: text` or `input: image`"
-            self._bad("GP342", f"a model reads no `{text.value[:60]}`", text, help)
+            self.sections.problem("GP342", f"a model reads no `{text.value[:60]}`", text, help)
         return "image" if text is not None and text.value == "image" else "text"
 
     def _requires(self) -> dict[str, tuple[Any, ...]]:
@@ -166,9 +162,11 @@ class _File:
         for key, (word, node) in self.sections.mapping("config").items():
             out[key] = tuple(text.typed() for text in self.sections.tree.texts(node, f"`config.{key}`"))
             if not out[key]:
-                self._bad("GP342", f"`{key}` has no value it may have", word, "list the values")
+                self.sections.problem("GP342", f"`{key}` has no value it may have", word, "list the values")
         if not all(isinstance(name, str) for name in out.get("model_type", (None,))):
-            self._bad("GP342", "`config` names the model_type of the family", "config", "add `model_type`")
+            self.sections.problem(
+                "GP342", "`config` names the model_type of the family", "config", "add `model_type`"
+            )
         return out
 
     def _layers(self) -> dict[str, str]:
@@ -176,10 +174,10 @@ class _File:
         for name, text in self.sections.lines("layers"):
             if "{i}" not in text.value or text.value.endswith("."):
                 message = f"`{text.value[:60]}` has no place for the layer"
-                self._bad("GP343", message, text, "write `{i}` where its number stands: `h.{i}`")
+                self.sections.problem("GP343", message, text, "write `{i}` where its number stands: `h.{i}`")
             out[name.value] = text.value
         if len(out) != 1 and not self.problems.found:
-            self._bad("GP342", "layers are of one kind", "layers", 'write one: `{h: "h.{i}"}`')
+            self.sections.problem("GP342", "layers are of one kind", "layers", 'write one: `{h: "h.{i}"}`')
         return out
 
     def _sizes(self, lines: Lines) -> tuple[SizeRule, ...]:
@@ -187,7 +185,7 @@ class _File:
         for axis, text in self.sections.lines("sizes"):
             if not axis.value.isidentifier():
                 message = f"`{axis.value[:60]}` is not an axis name"
-                self._bad("GP343", message, axis, "an axis is one word, such as `hidden`")
+                self.sections.problem("GP343", message, axis, "an axis is one word, such as `hidden`")
                 continue
             rule = lines.size(axis, text)
             if rule is not None:
@@ -195,7 +193,7 @@ class _File:
         for needed in ("hidden", "depth"):
             if needed not in lines.axes:
                 help = f"add `{needed}: KEY`, with the config key that holds it"
-                self._bad("GP342", f"`sizes` has no axis `{needed}`", "sizes", help)
+                self.sections.problem("GP342", f"`sizes` has no axis `{needed}`", "sizes", help)
         return tuple(rules)
 
     def _modules(self, lines: Lines) -> dict[str, Module]:
@@ -209,32 +207,13 @@ class _File:
         values = self.sections.mapping("config").get(text.value)
         if values is None:
             message = f"`config` does not say which values `{text.value[:60]}` may have"
-            self._bad("GP342", message, "act", f"add `{text.value[:60]}: [gelu]` to `config`")
+            self.sections.problem("GP342", message, "act", f"add `{text.value[:60]}: [gelu]` to `config`")
             return text.value
         for word in self.sections.tree.texts(values[1], "an activation"):
             if word.value not in ACTIVATIONS:
                 help = (*close_to(word.value, ACTIVATIONS), f"known: {', '.join(ACTIVATIONS)}")
-                self._bad("GP344", f"`{word.value[:60]}` is no known activation", word, help)
+                self.sections.problem("GP344", f"`{word.value[:60]}` is no known activation", word, help)
         return text.value
-
-    def _window(self, lines: Lines, block: Located) -> Window | None:
-        if self.sections.node("window") is None:
-            return None
-        keys: dict[str, Key] = {}
-        for name, text in self.sections.lines("window"):
-            if name.value not in ("size", "when", "kinds", "from"):
-                message = f"`window` has no key `{name.value[:60]}`"
-                self._bad("GP342", message, name, "keys: size, when, kinds, from")
-            elif (key := lines.key(text)) is not None:
-                keys[name.value] = key
-        if "size" not in keys:
-            self._bad("GP342", "`window` names the config key of its size", "window", "add `size: KEY`")
-            return None
-        attention = calls(_statements(block), "attention")
-        if not all(value.value for call in attention for _, value in call.kwargs):
-            message = "a window is for attention that is causal"
-            self._bad("GP342", message, "window", "take `window` away, or write `causal=True`")
-        return Window(keys["size"], keys.get("when"), keys.get("kinds"), keys.get("from"))
 
     def _graph(self, reader: Reader) -> tuple[Located, Located, dict[str, Located]]:
         embed, block = self.sections.text("embed"), self.sections.text("block")
@@ -243,30 +222,8 @@ class _File:
             heads[name.value] = reader.read(text)
             if all(a.targets[0].startswith("_") for a, _ in heads[name.value]) and not self.problems.found:
                 message = f"the head `{name.value[:60]}` gives no value"
-                self._bad("GP342", message, name, "assign a name that does not begin with `_`")
+                self.sections.problem("GP342", message, name, "assign a name that does not begin with `_`")
         return reader.read(embed) if embed else [], reader.read(block) if block else [], heads
-
-    def _classes(self, heads: Mapping[str, Any]) -> tuple[HeadClass, ...]:
-        out: list[HeadClass] = []
-        tree = self.sections.tree
-        for name, (word, node) in self.sections.mapping("classes").items():
-            fields = tree.mapping(node, f"`classes.{name}`")
-            if set(fields) != {"prefix", "head"}:
-                message = f"`{name[:60]}` needs `prefix` and `head`, nothing else"
-                self._bad("GP342", message, word, 'write `{prefix: "transformer.", head: lm}`')
-                continue
-            prefix = tree.text(fields["prefix"][1], "a prefix")
-            for head in tree.texts(fields["head"][1], "a head"):
-                for part in head.value.split(" + "):
-                    if part not in heads:
-                        help = (*close_to(part, heads), f"heads here: {', '.join(heads)}")
-                        self._bad("GP344", f"there is no head `{part[:60]}`", head, help)
-                if prefix is not None:
-                    out.append(HeadClass(name, prefix.value, head.value))
-        if not out:
-            example = 'write `GPT2Model: {prefix: "", head: NAME}`'
-            self._bad("GP342", "`classes` names at least one transformers class", "classes", example)
-        return tuple(out)
 
     def _pairs(self, section: str, sign: str, lines: Lines) -> tuple[tuple[str, str], ...]:
         out: list[tuple[str, str]] = []
@@ -274,7 +231,7 @@ class _File:
             left, found, right = text.value.partition(sign)
             if not found:
                 example = f"write for example `hidden {sign} heads`"
-                self._bad("GP343", f"`{section}` is made of `left {sign} right`", text, example)
+                self.sections.problem("GP343", f"`{section}` is made of `left {sign} right`", text, example)
                 continue
             a, b = lines.formula(left, text), lines.formula(right, text)
             if a is not None and b is not None:
@@ -285,7 +242,9 @@ class _File:
         out: list[tuple[str, str]] = []
         for axis, text in self.sections.lines("closes"):
             if axis.value not in lines.axes:
-                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(lines.axes))
+                self.sections.problem(
+                    "GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(lines.axes)
+                )
             formula = lines.formula(text.value, text)
             if formula is not None:
                 out.append((axis.value, formula))
@@ -297,7 +256,7 @@ class _File:
                 re.compile(text.value)
             except (re.error, OverflowError, RecursionError) as error:
                 help = "correct it; a dot is written `\\\\.`"
-                self._bad("GP343", f"not a regular expression: {error}", text, help)
+                self.sections.problem("GP343", f"not a regular expression: {error}", text, help)
         return self.sections.words("buffers")
 
     def _aliases(self, sizes: tuple[SizeRule, ...]) -> dict[str, str]:
@@ -306,7 +265,9 @@ class _File:
         out |= {rule.key: rule.axis for rule in sizes if rule.key and not rule.length}
         for name, axis in self.sections.lines("aliases"):
             if axis.value not in axes:
-                self._bad("GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(axes))
+                self.sections.problem(
+                    "GP344", f"there is no axis `{axis.value[:60]}`", axis, _axes_here(axes)
+                )
             out[name.value] = axis.value
         return {word: axis for word, axis in out.items() if word not in axes}
 

@@ -105,6 +105,11 @@ class Sections:
         """Where the section's key stands."""
         return self._sections[section][0].span
 
+    def problem(self, code: str, message: str, at: Text | str, help: tuple[str, ...] | str) -> None:
+        """Report a mistake at a text, or at the key of a section."""
+        span = self.place(at) if isinstance(at, str) else at.span
+        self.problems.add(code, message, span, help=help)
+
     def node(self, section: str) -> Any:
         """The section's YAML node, or None."""
         entry = self._sections.get(section)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from growplan.algebra import Expansion
+from growplan.check.acts import Act
 from growplan.check.rules import Refusal
-from growplan.check.types import Act, TypeOps, type_model
+from growplan.check.types import TypeOps, type_model
 from growplan.methods.base import Candidate
 from tests.check.dense import dense, expand
 from tests.families.test_images import model
