@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from growplan.families.lines import Lines
@@ -36,7 +36,7 @@ def read_classes(sections: Sections, heads: Mapping[str, Any]) -> tuple[HeadClas
     return tuple(out)
 
 
-def read_window(sections: Sections, lines: Lines, attention: Sequence[Call]) -> Window | None:
+def read_window(sections: Sections, lines: Lines, attention: Iterable[Call]) -> Window | None:
     """How far back attention sees, where the file says it; `attention` are the calls it is about."""
     if sections.node("window") is None:
         return None
