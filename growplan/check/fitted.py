@@ -65,11 +65,15 @@ def fit_of(request: Request, method: Method, model: Model) -> Fit:
     most = min(layer.read.ins.size(model.sizes), layer.down.outs.size(model.sizes))
     if new > most:
         old = request.grow["ffn"][0]
+        centred = any(m.kind == "layernorm" for m in model.modules.values())  # its mean has no gradient
         fail(
             "GP525",
             f"{new} new units need as many directions, and a gradient of {most} by {most} has {most}",
             request.span,
-            help=(f"`widen ffn {old}→{old + most}` at most", "grow the rest by a step of its own after it"),
+            help=(
+                f"`widen ffn {old}→{old + most - centred}` at most",
+                "grow the rest by a step of its own after it",
+            ),
         )
     scale, mask = values["scale"], int(values["mask"])
     return Fit(

@@ -142,6 +142,10 @@ def leading(inputs: Tensor, errors: Tensor, layer: int, new: int, *, gated: bool
     rank = int((values > RANK[gated][dtype] * values[0]).sum())
     if rank < new:
         message = f"the data gives layer {layer} a gradient in {rank} directions, and {new} units are new"
+        tokens = int(errors.any(1).sum())
+        if rank < tokens:
+            why = f"of {tokens} tokens: equal units share a direction, a LayerNorm drops one, tokens repeat"
+            fail("GP525", message, notes=[("why", why)], help=(f"add {rank} units", "or give other data"))
         fail(
             "GP525", message, help=("give more tokens (`batch`, `length`, more data)", f"or add {rank} units")
         )

@@ -171,8 +171,9 @@ def test_data_must_be_named() -> None:
 def test_the_ways_out_of_too_many_units_work() -> None:
     with pytest.raises(DiagnosticError) as error:
         typed("gpt2", "3072→4000 via gradmax")
-    assert error.value.diagnostics[0].help[0] == "`widen ffn 3072→3840` at most"
-    assert str(typed("gpt2", "3072→3840 via gradmax").claim) == "exact"
+    most = 3072 + 767  # hidden 768, less the one direction that LayerNorm drops
+    assert error.value.diagnostics[0].help[0] == f"`widen ffn 3072→{most}` at most"
+    assert str(typed("gpt2", f"3072→{most} via gradmax").claim) == "exact"
 
 
 def test_options_reach_what_measures() -> None:

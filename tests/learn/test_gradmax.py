@@ -168,6 +168,16 @@ def test_leading_directions_have_the_largest_gradient() -> None:
     torch.testing.assert_close(best, again)  # the sign is the vector's own, whatever the solver gives
 
 
+def test_more_tokens_are_not_proposed_where_they_cannot_help() -> None:
+    from growplan.diagnostics import DiagnosticError
+
+    generator = torch.Generator().manual_seed(0)
+    x, e = (torch.randn(50, 9, generator=generator, dtype=torch.float64) for _ in range(2))
+    with pytest.raises(DiagnosticError) as error:
+        leading(x, e - e.mean(1, keepdim=True), 2, 9, gated=False)  # what a LayerNorm reads
+    assert error.value.diagnostics[0].help[0] == "add 8 units"
+
+
 @pytest.mark.parametrize(("tokens", "gated"), [(3, False), (3, True)])
 def test_too_few_tokens_are_refused_with_the_number(tokens: int, gated: bool) -> None:
     from growplan.diagnostics import DiagnosticError
@@ -178,6 +188,7 @@ def test_too_few_tokens_are_refused_with_the_number(tokens: int, gated: bool) ->
         leading(x, e, 2, 4, gated=gated)
     (d,) = error.value.diagnostics
     assert d.code == "GP525" and "layer 2 a gradient in 3 directions, and 4 units" in d.message
+    assert d.help[0].startswith("give more tokens")
     with pytest.raises(DiagnosticError) as error:
         leading(x, 0 * e, 2, 4, gated=gated)
     assert error.value.diagnostics[0].code == "GP526"
