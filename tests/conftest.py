@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.tiny import tiny_checkpoint as write_tiny_checkpoint
 
@@ -20,6 +21,10 @@ GOLDEN = TESTS / "golden"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# how long an example takes says how busy the machine is, and nothing about growplan
+settings.register_profile("growplan", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("growplan")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -65,7 +65,6 @@ def test_store_rounds_to_the_stored_dtype() -> None:
 
 
 @given(copy_maps(), st.integers(0, 1))
-@settings(deadline=None)
 def test_duplicate_row_is_a_product_with_e(e: Expansion, dim: int) -> None:
     x = random((e.old, 3) if dim == 0 else (3, e.old))
     shape = (e.size, 3) if dim == 0 else (3, e.size)
@@ -78,7 +77,6 @@ def test_duplicate_row_is_a_product_with_e(e: Expansion, dim: int) -> None:
 
 
 @given(copy_maps(), st.integers(0, 1), st.sampled_from(["even", "uneven", "first"]))
-@settings(deadline=None)
 def test_split_column_is_a_left_inverse(e: Expansion, dim: int, shares: str) -> None:
     w = random((3, e.old) if dim == 1 else (e.old, 3))
     shape = (3, e.size) if dim == 1 else (e.size, 3)
@@ -88,7 +86,6 @@ def test_split_column_is_a_left_inverse(e: Expansion, dim: int, shares: str) -> 
 
 
 @given(copy_maps(), copy_maps(scaled=False), st.integers(0, 1))
-@settings(deadline=None)
 def test_own_shares_add_up_in_every_row(e: Expansion, rows: Expansion, dim: int) -> None:
     """Each copy reads one copy, rows that are alone all of them; both ways give back the unit."""
     w = random((rows.size, e.old) if dim == 1 else (e.old, rows.size))
@@ -113,7 +110,7 @@ def test_own_shares_of_a_doubling_are_block_diagonal() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dim", [0, 1])
 @given(copy_maps(scaled=False), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_uneven_shares_sum_exactly(dtype: str, dim: int, e: Expansion, seed: int) -> None:
     """In Fractions: the stored shares of every element add up to it; the last is at least half."""
     w = random((5, e.old) if dim == 1 else (e.old, 5), dtype, seed)
@@ -234,7 +231,6 @@ def test_from_leaf_fills_in_order(dim: int) -> None:
     st.sampled_from(["centred", "first", "paired"]),
     st.sampled_from(["like", "like(0.5)", "normal(2)", "snr(3)"]),
 )
-@settings(deadline=None)
 def test_noise_is_null(e: Expansion, dim: int, pairing: str, scale: str) -> None:
     """N . E = 0, whatever y holds, and nothing changes where a unit has one copy."""
     if e.most_copies < 2:

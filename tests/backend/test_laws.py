@@ -108,7 +108,7 @@ def test_an_infinity_that_the_source_has_is_not_the_steps_fault() -> None:
 
 
 @given(copy_maps(holes=False), st.integers(0, 5))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_apply_is_a_product_with_e(e: Expansion, extra: int) -> None:
     e = Expansion(
         e.old, (*e.runs, Run("mean", extra, 0, Root.rational(2)), Run("zero", extra), Run("free", extra))

@@ -105,7 +105,7 @@ JSON_VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.dictionaries(st.text(), JSON_VALUES, max_size=5), indent=st.sampled_from([None, 2]))
 def test_reads_what_json_reads(
     data: dict[str, Any], indent: int | None, tmp_path_factory: pytest.TempPathFactory
@@ -117,7 +117,7 @@ def test_reads_what_json_reads(
     assert config_text(config.data) == json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=st.text(alphabet=st.sampled_from('{}[]",:\\ -+.0123456789eEtrufalsn\n\t\0é\U0001f600')))
 @example(text="{")
 @example(text='{"a"')

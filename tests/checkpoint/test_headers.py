@@ -95,7 +95,7 @@ def valid_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_mutated_files_raise_nothing_but_diagnostics(
     data: st.DataObject, valid_file: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -124,7 +124,7 @@ def test_mutated_files_raise_nothing_but_diagnostics(
     assert sum(t.nbytes for t in headers.tensors.values()) <= len(raw)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     shapes=st.lists(
         st.tuples(

@@ -88,7 +88,7 @@ def test_a_newer_format_is_refused_at_its_line(tmp_path: Path) -> None:
     assert diagnostic.span.line == 2
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_mutated_records_raise_nothing_but_diagnostics(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -93,7 +93,7 @@ def test_same_shards_and_index_as_save_pretrained(tmp_path: Path) -> None:
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     sizes=st.lists(st.integers(0, 40), min_size=0, max_size=12),
     limit=st.integers(1, 200),

@@ -248,7 +248,7 @@ _more += [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 @pytest.mark.parametrize("family", list(CONFIGS))
 def test_only_diagnostics(family: str, data: st.DataObject) -> None:

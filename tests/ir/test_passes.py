@@ -42,7 +42,7 @@ def test_each_pass_keeps_form_and_meaning(name: str) -> None:
 
 
 @given(graph=graphs())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_on_anything_well_formed(graph: Graph) -> None:
     sound = not any(isinstance(state.base, Nonsense) for state, _ in stored_states(graph).values())
     if sound and not well_formed(graph):

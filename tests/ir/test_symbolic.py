@@ -55,14 +55,14 @@ def holds(graph: Graph, seed: int) -> bool:
 
 
 @given(graph=rewrites(), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_what_lowering_makes_is_proved_and_true(graph: Graph, seed: int) -> None:
     assert verify(graph) == []
     assert holds(graph, seed)
 
 
 @given(graph=rewrites(), data=st.data(), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_a_fault_is_refused_just_where_it_is_one(graph: Graph, data: st.DataObject, seed: int) -> None:
     """Sound: what is proved is true. Not vacuous: what the law refuses is false."""
     faults = [m for m in mutants(graph) if not well_formed(m.graph) and m.graph.steps[0].laws]

@@ -29,7 +29,7 @@ def test_round_trip(name: str, layers: int) -> None:
 
 
 @given(graph=graphs())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_round_trip_of_anything(graph: Graph) -> None:
     """Values that no tensor is made of may be printed in another order, so the graphs are compared."""
     text = print_ir(graph)

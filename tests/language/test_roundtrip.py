@@ -19,7 +19,7 @@ def content(plan: Plan) -> object:
     return plan.model_dump()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(make.plans())
 def test_both_spellings_are_the_same_plan(drawn: tuple[dict[str, make.Value], list[make.StepSpec]]) -> None:
     headers, specs = drawn
@@ -33,7 +33,7 @@ def test_both_spellings_are_the_same_plan(drawn: tuple[dict[str, make.Value], li
         assert [(g.axis, g.source, g.to, g.by) for g in step.growths] == list(spec.growths)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(make.plans(), st.sampled_from(SYNTAXES), st.sampled_from(SYNTAXES))
 def test_formatting_keeps_the_plan_and_is_idempotent(
     drawn: tuple[dict[str, make.Value], list[make.StepSpec]], source: str, target: str
@@ -49,7 +49,7 @@ def test_formatting_keeps_the_plan_and_is_idempotent(
     assert content(parse_text(there_and_back, syntax=target)) == content(plan)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(make.plans())
 def test_a_step_is_the_line_it_prints(drawn: tuple[dict[str, make.Value], list[make.StepSpec]]) -> None:
     plan = parse_text(make.dsl(*drawn), syntax="dsl")
@@ -57,7 +57,7 @@ def test_a_step_is_the_line_it_prints(drawn: tuple[dict[str, make.Value], list[m
     assert parse_text(text, syntax="dsl").steps == plan.steps
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(make.plans(), st.sampled_from(SYNTAXES), st.sampled_from(SYNTAXES), st.data())
 def test_no_comment_is_lost(
     drawn: tuple[dict[str, make.Value], list[make.StepSpec]], source: str, target: str, data: st.DataObject
@@ -85,7 +85,7 @@ SEEDS = [
 ALPHABET = " \n\t\"'#,;:{}[]&*!|>-→x0123456789.$~%\\éaviodwn\u2028\x00"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(SEEDS), st.data())
 @example(SEEDS[0], None).via("the seed itself")
 def test_no_text_escapes_as_anything_but_diagnostics(seed: str, data: st.DataObject | None) -> None:
