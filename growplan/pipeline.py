@@ -20,7 +20,6 @@ from growplan.diagnostics import Diagnostic, DiagnosticError, Span, fail
 from growplan.families import bind, detect, load_family
 from growplan.families.model import Family, Model
 from growplan.language.plan import Plan
-from growplan.learn.place import data_findings
 
 if TYPE_CHECKING:
     from growplan.ir.graph import Graph, TensorType
@@ -57,7 +56,10 @@ def compile_plan(
     if stop_after == "bind":
         return Compiled(plan, config, headers, model)
     typed = check_plan(plan, model)
-    _raise_any([*data_findings(typed, config.directory, weights=headers is not None)])
+    if any(step.fit is not None for step in typed.steps):
+        from growplan.learn.place import data_findings
+
+        _raise_any([*data_findings(typed, config.directory, weights=headers is not None)])
     typed = replace(typed, lints=(*typed.lints, *tokenizer_findings(typed, config.directory)))
     if stop_after == "check":
         return Compiled(plan, config, headers, model, typed)

@@ -102,6 +102,12 @@ def test_mistakes_stay_in_their_file(old: str, new: str, expected: tuple[str, st
     assert expected in _mistakes(_child().replace(old, new))
 
 
+@pytest.mark.parametrize("word", ["lama", "./mine.yaml", "[llama]"])
+def test_what_is_not_inherited_is_not_said_to_be_missing(word: str) -> None:
+    """One mistake, not one for every section that the parent would have had."""
+    assert len(_mistakes(_child().replace("extends: llama", f"extends: {word}"))) == 1
+
+
 WINDOW = "window: {size: sliding_window ?? 4096}"
 
 
