@@ -24,7 +24,7 @@ from growplan.checkpoint.sidecars import (
     plan_sidecars,
 )
 from growplan.checkpoint.writer import Writer
-from growplan.diagnostics import DiagnosticError
+from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.language.plan import Plan
 from growplan.pipeline import Compiled, compile_plan, placed, target_directory
 
@@ -74,6 +74,7 @@ class ApplyResult:
     leftover: Path | None = None  # a replaced directory that could not be deleted
     dry_run: bool = False
     learned: tuple[Learned, ...] = ()  # what steps found in the user's data
+    findings: tuple[Diagnostic, ...] = ()  # warnings of what was measured
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def apply(
     from growplan.backend.devices import resolve_device
     from growplan.backend.evaluate import with_leaves
     from growplan.backend.executor import reader_rows
+    from growplan.backend.segments import visible_rounding
 
     where = str(resolve_device(device))
     with placed(place_of_target):
@@ -169,6 +171,7 @@ def apply(
         loaded,
         published.leftover,
         learned=learned,
+        findings=visible_rounding(found, job.typed),
     )
 
 

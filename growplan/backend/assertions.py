@@ -10,9 +10,9 @@ Half-precision checkpoints are asserted in float32, before the one rounding of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf, sqrt
 from typing import NoReturn
 
 import torch
@@ -24,6 +24,7 @@ from growplan.backend.laws import LawError, Sides, measure_laws
 from growplan.backend.probes import Probed, probe
 from growplan.backend.provenance import moved
 from growplan.backend.redraw import redraw
+from growplan.backend.rounding import MOST, rounding
 from growplan.backend.threads import one_thread_each
 from growplan.backend.written import Written, written_equals
 from growplan.diagnostics import fail
@@ -34,7 +35,8 @@ __all__ = ["Measurement", "Written", "assert_step", "tolerance_of", "written_equ
 
 AMPLIFICATION = 4096
 """Rounding of weights by u moves a block's output by 2 u (MiniLM) to 60 u (SmolLM2) of its spread, a
-wrong rule by a tenth of it and more; 4096 u lies well between for float32 and float64."""
+wrong rule by a tenth of it and more; 4096 u lies well between for float32 and float64. A null term
+may make it more: what goes beyond 4096 u is held against what `rounding` measures of the model."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def assert_step(
     `graph` is the graph as lowered, `before` and `after` the models around the step. `progress` is
     told how many layers of the grown model it has come to.
     Raises GP501 (law), GP502 (block), GP503 (output), GP504 (copy), GP505 (not finite), GP510 (draw), GP512
-    (leaf).
+    (leaf), GP513 (rounding).
     """
     step = graph.steps[k - 1]
     sides = Sides(
@@ -127,18 +129,55 @@ def assert_step(
     with one_thread_each():
         _check_copies(step, sides)
         probed = probe(step, sides, blocks=exact, enter=enter)
-        tolerance = tolerance_of(graph, k, after)
-        _check_probes(step, probed, tolerance, exact)
+        allowed = Allowed(tolerance_of(graph, k, after))
+        if exact and any(error > allowed.usual for error in _errors(probed).values()):
+            allowed = replace(allowed, measured=rounding(step, sides, roundoff(graph, k), seed))
+        _check_probes(step, probed, allowed, exact)
         _check_draws(graph, step, sides.new.evaluation, seed)
         _check_leaves(graph, step, sides.new.evaluation)
-    return _measurement(step, laws, probed, tolerance)
+    return _measurement(step, laws, probed, allowed)
+
+
+def roundoff(graph: Graph, k: int) -> float:
+    """The unit roundoff of the coarsest arithmetic of the model's tensors."""
+    nodes = (graph.nodes[value] for value in graph.models[k].values())
+    return max((UNIT_ROUNDOFF.get(arithmetic(n.type.dtype), 0.0) for n in nodes), default=0.0)
 
 
 def tolerance_of(graph: Graph, k: int, model: Model) -> float:
-    """Relative tolerance of blocks and outputs: the coarsest arithmetic of the model's tensors."""
-    nodes = (graph.nodes[value] for value in graph.models[k].values())
-    u = max((UNIT_ROUNDOFF.get(arithmetic(n.type.dtype), 0.0) for n in nodes), default=0.0)
-    return AMPLIFICATION * u * sqrt(model.depth + 1)
+    """The usual relative tolerance of blocks and outputs."""
+    return AMPLIFICATION * roundoff(graph, k) * sqrt(model.depth + 1)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The tolerance of blocks and outputs: the usual one, and what rounding was measured to do to each."""
+
+    usual: float
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, name: str) -> float:
+        """Of `block 3`, `logits`."""
+        return max(self.usual, min(MOST, self.measured.get(name, 0.0)))
+
+    @property
+    def most(self) -> float:
+        return max(map(self.of, ("", *self.measured)))
+
+    def refuse(
+        self, code: str, step: Step, name: str, message: str, notes: list[tuple[str, str]]
+    ) -> NoReturn:
+        """GP513 where rounding alone may move the model further than is allowed, else `code`."""
+        moved = self.measured.get(name, 0.0)
+        if moved > MOST:
+            much = "any amount" if moved == inf else f"{moved:.2g} of its spread"
+            notes = [*notes, ("rounding", f"may move it by {much}")]
+            _fail("GP513", step, f"{message}, and rounding alone may do that", notes)
+        _fail(code, step, message, notes)
+
+
+def _errors(probed: Probed) -> dict[str, float]:
+    return {b.where: b.error for b in probed.blocks} | {o.name: o.relative for o in probed.outputs}
 
 
 def _check_draws(graph: Graph, step: Step, evaluation: Evaluation, seed: int) -> None:
@@ -182,24 +221,28 @@ def _check_laws(step: Step, laws: Iterable[LawError]) -> None:
     )
 
 
-def _check_probes(step: Step, probed: Probed, tolerance: float, exact: bool) -> None:
+def _check_probes(step: Step, probed: Probed, allowed: Allowed, exact: bool) -> None:
     for output in probed.outputs:
         if not output.finite:
             either = "" if output.was_finite else "; nor were they before the step"
             _fail("GP505", step, f"the grown model's {output.name} are not finite{either}", [])
     for block in probed.blocks:
+        tolerance = allowed.of(block.where)
         if not block.error <= tolerance:
-            _fail(
+            allowed.refuse(
                 "GP502",
                 step,
+                block.where,
                 f"{block.where} of the grown model is not E of the old one",
                 [("error / spread", f"{block.error:.2g}"), ("tolerance", f"{tolerance:.2g}")],
             )
     for output in probed.outputs:
+        tolerance = allowed.of(output.name)
         if exact and not output.relative <= tolerance:
-            _fail(
+            allowed.refuse(
                 "GP503",
                 step,
+                output.name,
                 f"the grown model's {output.name} differ from the old one's",
                 [
                     ("max error", f"{output.error:.2g}"),
@@ -209,7 +252,7 @@ def _check_probes(step: Step, probed: Probed, tolerance: float, exact: bool) -> 
             )
 
 
-def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: float) -> Measurement:
+def _measurement(step: Step, laws: list[LawError], probed: Probed, allowed: Allowed) -> Measurement:
     asserted = [law for law in laws if law.asserted]
     worst = max(asserted, key=lambda law: law.error, default=None)
     output = max(probed.outputs, key=lambda o: o.relative)
@@ -228,7 +271,7 @@ def _measurement(step: Step, laws: list[LawError], probed: Probed, tolerance: fl
         logit_error=output.error,
         spread=output.spread,
         kl=max(kls) if kls else None,
-        tolerance=tolerance,
+        tolerance=allowed.most,
         copies=sum(p.resample is None for p in step.provenance),
         rebuilt=sum(isinstance(law, BlockLaw) for law in step.laws),
         interpolated=sum(p.resample is not None for p in step.provenance),

@@ -19,6 +19,8 @@ from growplan.backend.interpreter import Interpreter
 from growplan.backend.outputs import output_maps
 from growplan.backend.probes import OutputError, output_error
 from growplan.backend.threads import one_thread_each
+from growplan.check.typed import TypedPlan
+from growplan.diagnostics import Diagnostic
 from growplan.families.model import Model
 from growplan.ir.graph import Graph
 
@@ -70,6 +72,28 @@ def measure_segment(
         )
     errors = [output_error(name, e, old[name], new[name]) for name, e in maps.items()]
     return SegmentError(first, last, max(errors, key=lambda o: o.relative, default=None))
+
+
+VISIBLE = {"F64": 1e-3, "F32": 1e-3}  # of an output's spread; types of half the size round that much anyway
+HALF = 0.1
+
+
+def visible_rounding(found: Sequence[SegmentError], typed: TypedPlan) -> tuple[Diagnostic, ...]:
+    """GP915 for each segment of exact steps whose outputs, as stored, are visibly others."""
+    dtype, out = typed.source.dtype, []
+    for segment in found:
+        steps, worst = typed.steps[segment.first : segment.last], segment.worst
+        exact = all(step.proof.claim.strength == "exact" for step in steps)
+        if worst is None or not exact or worst.relative <= VISIBLE.get(dtype, HALF):
+            continue
+        off = f"{worst.name} off by {worst.relative:.2g} of its spread"
+        message = f"exact over the reals, and as stored in {dtype}: {off}"
+        ways = ["smaller noise on copies: `init like`, a larger `snr_db` or `noise`, a smaller `scale`"]
+        if dtype not in VISIBLE:
+            ways.append("or grow the model in float32: `model.float().save_pretrained(DIR)`")
+        noisy = next((s for s in steps if any(r.noise is not None for r in s.rewrites)), steps[0])
+        out.append(Diagnostic("GP915", message, noisy.span, help=tuple(ways), severity="warning"))
+    return tuple(out)
 
 
 def of_step(index: int, measured: Measurement) -> SegmentError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from growplan.views import numbers
 from growplan.views.check import CheckReport, typed_data, verdict
+from growplan.views.diagnostics import to_data
 from growplan.views.layout import labelled
 from growplan.views.names import near, step_title
 from growplan.views.style import Style, printable
@@ -64,6 +65,7 @@ class ApplyReport:
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "plan": self.name,
             **{key: value for key, value in typed_data(r.typed).items() if key != "target"},
+            "diagnostics": [to_data(d) for d in (*r.typed.lints, *r.findings)],
             "grown": typed_data(r.typed)["target"],
             "segments": [asdict(segment) for segment in r.segments],
             "stock": None if r.stock is None else [asdict(difference) for difference in r.stock],

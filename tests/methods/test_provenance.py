@@ -22,7 +22,13 @@ LAYER_SOURCES: dict[str, tuple[int, Callable[[int, int, int], int]]] = {
     "stack depth x3 via stackbert": (3 * DEPTH, lambda i, old, new: i % old),
     "stack depth to 5 via interlace": (5, lambda i, old, new: i * old // new),  # AquilaMoE, section 2.2
     "stack depth x2 via interlace": (2 * DEPTH, lambda i, old, new: i * old // new),
+    "stack depth x2 via interpolate": (2 * DEPTH, lambda i, old, new: i // 2),  # AquilaMoE, section 2.2
+    "stack depth via gstack, g 3": (3 * DEPTH, lambda i, old, new: i % old),  # arXiv 2405.15319, section 3
+    "stack depth via solar, m 1": (4, lambda i, old, new: (0, 1, 1, 2)[i]),  # arXiv 2312.15166, section 3.1
+    "stack depth to 5 via midas, block 1": (5, lambda i, old, new: (0, 1, 1, 1, 2)[i]),  # arXiv 2409.19044
+    "stack depth to 5 via mslt": (5, lambda i, old, new: (0, 1, 2, 1, 2)[i]),  # arXiv 2011.13635, section 3.2
 }
+WRITES = re.compile(r"(c_proj|o_proj|down_proj|output\.dense)\.")
 LAYER = re.compile(r"(?<=\.)(h|layer|layers)\.(\d+)\.")
 
 
@@ -47,6 +53,23 @@ def test_every_layer_is_the_one_the_paper_names(name: str, steps: str, tmp_path:
     assert layers == set(range(depth))
     per_layer = sum(".0." in key for key in source)
     assert len(target) - len(source) == (depth - DEPTH) * per_layer
+
+
+@pytest.mark.parametrize("name", ["gpt2-tied", "vit-base", "llama-gqa"])
+def test_every_second_block_of_llama_pro_is_a_silent_copy(name: str, tmp_path: Path) -> None:
+    """A copy of the layer just passed, what writes the stream set to zero (`block_expansion.py`)."""
+    source, target = files(grown(name, "deepen depth x2 via llama-pro", tmp_path))
+    silent = 0
+    for key, value in target.items():
+        found = LAYER.search(key)
+        layer = 0 if found is None else int(found[2])
+        old = source[key if found is None else LAYER.sub(f"{found[1]}.{layer // 2}.", key)]
+        if layer % 2 and WRITES.search(key):
+            silent += 1
+            assert not value.any() and value.shape == old.shape, key
+        else:
+            assert value.tobytes() == old.tobytes(), key
+    assert silent == DEPTH * sum(".0." in key and WRITES.search(key) is not None for key in source) > 0
 
 
 def test_the_layers_of_a_source_differ(tmp_path: Path) -> None:

@@ -71,4 +71,4 @@ def command(
             progress=progress,
         )
     console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))
-    console.diagnose(result.typed.lints, gap=not console.as_json)
+    console.diagnose((*result.typed.lints, *result.findings), gap=not console.as_json)

@@ -121,6 +121,18 @@ CODES = {
         ),
         fix="Correct the family file: its interpreter must give what transformers gives on the source.",
     ),
+    "GP513": Code(
+        what="Rounding moves the grown model so far that nothing can be said of its function.",
+        why=(
+            "Noise that cancels over the copies of a unit cancels for equal copies alone. Rounding makes "
+            "them differ, and noise that is large beside the weights multiplies the difference in every "
+            "layer. The grown model was run with weights as little off as rounding puts them, to see."
+        ),
+        fix=(
+            "Take smaller noise (`init like`, a larger `snr_db` or `noise`, a smaller `scale`), or grow the "
+            "model in float32. Nothing was written."
+        ),
+    ),
     "GP512": Code(
         what="A slice does not hold what was measured for it.",
         why=(

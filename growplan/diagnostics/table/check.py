@@ -208,6 +208,11 @@ CODES = {
         " that the first loss differs by what dropout changes.",
         "Nothing is wrong; set the rates to 0 where you want to see the same first loss.",
     ),
+    "GP915": Code(
+        what="A step is exact over the reals, and storing its weights in the checkpoint's dtype is visible.",
+        why="Noise on the copies of a unit multiplies what rounding makes them differ by.",
+        fix="Take smaller noise (`init like`, a larger `snr_db` or `noise`, a smaller `scale`), or float32.",
+    ),
     "GP914": Code(
         "Experts of a mixture will stay equal.",
         "Experts that are picked together, with one weight and equal values, get equal gradients; and under a"
