@@ -140,7 +140,8 @@ class _Walk:
                 assert method is not None
                 self.take(request, method)
             if not self.doubted:
-                check_constraints(self.model, self.steps[-1].span if self.steps else None)
+                source = self.steps[0].before if self.steps else self.model
+                check_constraints(self.model, source, self.steps[-1].span if self.steps else None)
         except DiagnosticError as error:
             self.errors += error.diagnostics
 

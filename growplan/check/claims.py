@@ -233,6 +233,12 @@ def _sizes(request: Request) -> str:
     return " and ".join(f"`{axis}` {old}→{new}" for axis, (old, new) in named.items())
 
 
+def _shown(grow: Mapping[str, tuple[int, int]]) -> str:
+    """The first axis of a step, as a line has it; the others follow from it."""
+    axis, (old, new) = next(iter(grow.items()))
+    return f"{axis} {old}→{new}"
+
+
 def _ways_out(request: Request, model: Model) -> list[str]:
     """Sizes and methods that would work: each was typed before it is named."""
     via, grow = request.via, dict(request.grow)
@@ -251,10 +257,11 @@ def _ways_out(request: Request, model: Model) -> list[str]:
         old = grow["head_dim"][0]
         for size in _head_sizes(model, *grow["head_dim"]):
             tries.append((f"widen head_dim to {size}", via, {**grow, "head_dim": (old, size)}))
+    step = f"widen {_shown(grow)} " if request.implied else ""  # no line of the plan has its `via`
     if via != "fpi":
-        tries.append(("`via fpi`, which is exact here", "fpi", grow))
+        tries.append((f"`{step}via fpi`, which is exact here", "fpi", grow))
     if via != "bert2bert":
-        tries.append(("`via bert2bert` (approximate, as published)", "bert2bert", grow))
+        tries.append((f"`{step}via bert2bert` (approximate, as published)", "bert2bert", grow))
     ways = [words for words, name, sizes in tries if _types(name, sizes, model)]
     if not ways and "head_dim" in grow:
         return [f"keep head_dim at {grow['head_dim'][0]}, and grow heads or hidden instead"]

@@ -7,15 +7,16 @@ from growplan.families import evaluate_size
 from growplan.families.model import Model
 
 
-def check_constraints(model: Model, span: Span | None) -> None:
-    """Every `a % b == 0` of the family. Raises GP203 with the nearest sizes."""
+def check_constraints(model: Model, source: Model, span: Span | None) -> None:
+    """Every `a % b == 0` of the family. Raises GP203 with the nearest sizes that `source` can grow to."""
     for left, right in model.family.constraints:
         a, b = evaluate_size(left, model.sizes), evaluate_size(right, model.sizes)
         if a % b:
             below = int(a // b * b)
+            sizes = [size for size in (below, below + int(b)) if size >= evaluate_size(left, source.sizes)]
             fail(
                 "GP203",
                 f"no transformers config can express the result: {left} {a} is no multiple of {right} {b}",
                 span,
-                help=f"use {left} {below} or {below + int(b)}" if below else f"use {left} {int(b)}",
+                help=f"use {left} {' or '.join(map(str, sizes))}",
             )

@@ -318,3 +318,20 @@ def test_cost_of_known_models() -> None:
     assert check("gpt2", "widen ffn 3072→3072").cost_before.parameters == 124_439_808
     assert check("smollm", "widen ffn 1536→1536").cost_before.parameters == 134_515_008
     assert check("bert", "widen ffn 1536→1536").cost_before.parameters == 22_713_216
+
+
+def test_ways_out_of_an_implied_step_are_lines_that_work() -> None:
+    """The line of the plan grows heads: another method there would not reach `hidden`."""
+    with pytest.raises(DiagnosticError) as error:
+        check("bert", "widen head_dim 32→48")
+    (d,) = error.value.diagnostics
+    way = "widen hidden 384→576 via bert2bert"
+    assert d.help[-1] == f"`{way}` (approximate, as published)"
+    assert str(check("bert", f"widen head_dim 32→48; {way}").claim) == "approximate"
+
+
+def test_nearest_sizes_are_no_smaller_than_the_source() -> None:
+    with pytest.raises(DiagnosticError) as error:
+        check("smollm", "widen head_dim 64→64; grow heads to 15, kv_heads to 5 via fpi")
+    (d,) = error.value.diagnostics
+    assert (d.code, d.help) == ("GP203", ("use hidden 585",))  # not 570, below 576
