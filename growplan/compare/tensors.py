@@ -143,10 +143,12 @@ def _text(op: Primitive, known: dict[tuple[Any, ...], str]) -> str:
 
 def _words(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
+        if value is None:
+            continue
         if isinstance(value, Expansion):
             runs = [str(run) for run in value.runs]
             more = [f"… {len(runs) - _RUNS} more"] * (len(runs) > _RUNS)
-            yield "[" + ", ".join(runs[:_RUNS] + more) + "]"
+            yield "over " * (name == "rows") + "[" + ", ".join(runs[:_RUNS] + more) + "]"
         elif name == "at":
             yield "at " + ", ".join(f"{a}:{b}" for a, b in value)
         elif name == "dim":
