@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from growplan.backend.stock import StockDifference
     from growplan.learn.leaves import Learned
 
+RESIZED = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "depth")
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
 
 
@@ -108,22 +109,31 @@ def _versions() -> dict[str, str]:
     return out
 
 
-def _hint(typed: TypedPlan) -> Hint:
-    """How the literature trains on after growth of this kind, and what of it."""
-    hint = _rate(typed)
+def _hint(typed: TypedPlan) -> Hint | None:
+    """How the literature trains on after growth of this kind, and what of it; None where it says nothing."""
+    hint = _rate(typed.steps)
     methods = dict.fromkeys(step.method for step in typed.steps)
-    said = (method.training for name in methods if (method := get_method(name)) is not None)
-    return replace(hint, why="; ".join([hint.why, *filter(None, said)]))
+    said = [method.training for name in methods if (method := get_method(name)) is not None]
+    why = "; ".join(filter(None, [hint.why if hint else "", *said]))
+    return replace(hint or Hint(None, None, ""), why=why) if why else None
 
 
-def _rate(typed: TypedPlan) -> Hint:
-    if any(rewrite.graft for step in typed.steps for rewrite in step.rewrites):
+def _rate(steps: Sequence[TypedStep]) -> Hint | None:
+    """Learning rate and warm-up, where a paper gives them for steps like these."""
+    if any(rewrite.graft for step in steps for rewrite in step.rewrites):
         why = "bert2BERT starts with a fresh optimizer; LiGO's run of it warms up for 10000 steps"
         return Hint(1.0, 10_000, why)
-    if typed.claim.strength == "none":
+    if any(step.verb == "stack" for step in steps):
         why = "StackingBERT goes on at the learning rate where the small model's schedule stopped"
         return Hint(1.0, 1, why)
+    if not any(map(_resized, steps)) or any(step.proof.claim.strength == "none" for step in steps):
+        return None
     why = (
         "LEMON keeps the peak learning rate and decays it faster; staged training re-warms for 150-200 steps"
     )
     return Hint(1.0, 200, why)
+
+
+def _resized(step: TypedStep) -> bool:
+    """Whether a step widens matrices or adds silent layers, as LEMON and staged training do."""
+    return any(axis in RESIZED and old != new for axis, old, new in step.axes)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from growplan.checkpoint.files import is_regular, read_bytes, write_bytes
-from growplan.checkpoint.growth import Growth, SegmentRecord, StepRecord
+from growplan.checkpoint.growth import Growth, Hint, SegmentRecord, StepRecord
 
 CARD = "README.md"
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag", "library_name", "datasets")
@@ -126,9 +126,7 @@ def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[
         yield from (_segment(segment) for segment in growth.segments)
     if growth.hint is not None:
         yield from ("", "## Training on", "")
-        steps = f"{growth.hint.warmup_steps} warm-up step{'s' * (growth.hint.warmup_steps != 1)}"
-        rate = f"{growth.hint.lr_scale:g}× the usual peak learning rate"
-        yield f"Start at {rate} with {steps}: {growth.hint.why}."
+        yield _training(growth.hint)
     yield from (
         "",
         "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` compares the "
@@ -168,3 +166,10 @@ def write_card(directory: Path, text: str) -> Path:
     path = directory / CARD
     write_bytes(path, text.encode())
     return path
+
+
+def _training(hint: Hint) -> str:
+    if hint.lr_scale is None or hint.warmup_steps is None:
+        return f"{hint.why}."
+    steps = f"{hint.warmup_steps} warm-up step{'s' * (hint.warmup_steps != 1)}"
+    return f"Start at {hint.lr_scale:g}× the usual peak learning rate with {steps}: {hint.why}."

@@ -42,10 +42,13 @@ class SegmentRecord:
 
 @dataclass(frozen=True)
 class Hint:
-    """How to go on training: factor on the usual peak learning rate, warm-up steps, and why."""
+    """How to go on training: factor on the usual peak learning rate, warm-up steps, and why.
 
-    lr_scale: float
-    warmup_steps: int
+    Both numbers are None where the literature gives none for growth of this kind.
+    """
+
+    lr_scale: float | None
+    warmup_steps: int | None
     why: str
 
 

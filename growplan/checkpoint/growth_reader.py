@@ -151,7 +151,10 @@ def _segment(node: _Node) -> SegmentRecord:
 
 
 def _hint(node: _Node) -> Hint:
-    return Hint(node.number("lr_scale"), node.get("warmup_steps", int, "an integer"), node.text("why"))
+    why = node.text("why")
+    if node.data.get("lr_scale") is None and node.data.get("warmup_steps") is None:
+        return Hint(None, None, why)
+    return Hint(node.number("lr_scale"), node.get("warmup_steps", int, "an integer"), why)
 
 
 def _parent(node: _Node) -> Parent:

@@ -34,4 +34,5 @@ METHOD = Resample(
     axes=("positions", "image", "grid"),
     verbs=("widen", "grow"),
     grids=True,
+    training="ViT is fine-tuned at the new size with SGD (momentum 0.9), a cosine and no weight decay",
 )

@@ -138,6 +138,8 @@ METHOD = Upcycle(
     paper="sparse upcycling arXiv 2212.05055; Drop-Upcycling 2502.19261; fine-grained 2410.07524",
     axes=("experts",),
     verbs=("upcycle",),
+    training="NVIDIA's upcycling (arXiv 2410.07524) resets the learning rate to the peak of pre-training and "
+    "decays it by a cosine, with a load-balancing loss of weight 0.01",
     options=(
         Option("top-k", 2, "experts that a token passes (default 2 for each of the `granularity`)"),
         Option("router", "normal(0.02)", "how the router is drawn: `normal(STD)`, or `zeros`, where all tie"),

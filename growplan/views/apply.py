@@ -42,7 +42,7 @@ class ApplyReport:
         if r.segments:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
-            blocks.append(labelled(_stock(r.stock, r.typed.source.dtype), indent=0, label_width=7))
+            blocks.append(labelled(stock_facts(r.stock, r.typed.source.dtype), indent=0, label_width=7))
         blocks.append(verdict(r.typed, style, measured=True, loaded=r.stock is not None))
         return "\n\n".join("\n".join(lines) for lines in [*blocks, self._written(style)])
 
@@ -117,7 +117,7 @@ def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:
     return labelled([("stored", stored)], indent=0, label_width=7)
 
 
-def _stock(differences: Iterable[StockDifference], dtype: str) -> Iterator[tuple[str, str]]:
+def stock_facts(differences: Iterable[StockDifference], dtype: str) -> Iterator[tuple[str, str]]:
     """The result as a user loads it, computed in its own dtype: `logits off by 3e-07 of their spread`."""
     found = [f"{d.output} off by {d.error / d.spread:.2g} of its spread" for d in differences if d.spread]
     how = f"by the stock transformers class, computed in {dtype}, nothing missing"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from growplan.checkpoint.growth import Growth, Parent, StepRecord
+from growplan.checkpoint.growth import Growth, Hint, Parent, StepRecord
 from growplan.diagnostics import Diagnostic
 from growplan.views.diagnostics import in_order, summary, to_data
 from growplan.views.layout import labelled
@@ -63,8 +63,7 @@ class LogReport:
             lines.append(f"{number:>4}  {printable(step.text + implied)}")
             lines += labelled(_step_facts(step), indent=6)
         if g.hint is not None:
-            hint = f"learning rate × {g.hint.lr_scale:g}, {plural(g.hint.warmup_steps, 'warm-up step')}"
-            lines.append(f"      to train on: {hint} ({printable(g.hint.why)})")
+            lines.append(f"      to train on: {_training(g.hint)}")
         return lines
 
     def data(self) -> dict[str, Any]:
@@ -73,6 +72,13 @@ class LogReport:
 
 def _head(plan_hash: str, claim: str, style: Style) -> str:
     return f"{style.paint('plan', 'yellow')} {printable(plan_hash[:12])}  {style.strength(printable(claim))}"
+
+
+def _training(hint: Hint) -> str:
+    if hint.lr_scale is None or hint.warmup_steps is None:
+        return printable(hint.why)
+    steps = plural(hint.warmup_steps, "warm-up step")
+    return f"learning rate × {hint.lr_scale:g}, {steps} ({printable(hint.why)})"
 
 
 def _step_facts(step: StepRecord) -> list[tuple[str, str]]:

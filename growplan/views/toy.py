@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from growplan.views import numbers
-from growplan.views.apply import ApplyReport, measured_output
+from growplan.views.apply import ApplyReport, measured_output, stock_facts
 from growplan.views.check import verdict
 from growplan.views.layout import columns, labelled
 from growplan.views.names import axes_in_order, near, step_title
@@ -35,6 +35,9 @@ class ToyReport:
             number = f"{step.index:>2}  "
             facts = labelled(_facts(step, measured), indent=len(number), label_width=7)
             blocks.append([f"{number}{style.bold(step_title(full))}", *facts])
+        if result.applied.stock is not None:
+            loaded = stock_facts(result.applied.stock, result.toy.source.dtype)
+            blocks.append(labelled(loaded, indent=0, label_width=7))
         blocks.append(verdict(result.toy, style, measured=True, loaded=result.applied.stock is not None))
         return "\n\n".join("\n".join(lines) for lines in [*blocks, self._end(style)])
 

@@ -118,3 +118,9 @@ def test_a_toy_that_is_proved_otherwise_is_refused(monkeypatch: pytest.MonkeyPat
     with pytest.raises(DiagnosticError) as refused:
         run_toy(plan, model_dir=PLANS / "configs" / "gpt2")
     assert {d.code for d in refused.value.diagnostics} == {"GP621"}
+
+
+def test_what_the_stock_class_computes_is_shown() -> None:
+    shown = run("toy", PLANS / "fpi-smollm2-360m.grow.yaml", "--stock").stdout
+    assert "loaded" in shown and "by the stock transformers class" in shown
+    assert "by the stock transformers class" not in run("toy", PLANS / "fpi-smollm2-360m.grow.yaml").stdout
