@@ -31,6 +31,7 @@ from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
 MOST_ERRORS = 20
+OF_MIXTURES = ("experts", "active")  # axes that a model may lack because its upcycling has a mistake
 
 
 def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> TypedPlan:
@@ -81,7 +82,7 @@ class _Walk:
         try:
             settled = settle(step, self.model, self.relations, self.doubted)
         except DiagnosticError as error:
-            self.errors += [d.at(step.span) for d in error.diagnostics]
+            self.errors += [d.at(step.where(d.part)) for d in error.diagnostics]
             self.doubt(axes_named(step, self.model))
             return
         if settled is None:
@@ -105,7 +106,7 @@ class _Walk:
             before = self.model
             step = _typed(self.plan, request, method, before, len(self.steps) + 1, notes)
         except DiagnosticError as error:
-            self.errors += [d.at(request.span) for d in error.diagnostics]
+            self.errors += [d.at(request.where(d.part)) for d in error.diagnostics]
             self.doubt(request.grow)
             return
         self.steps.append(step)
@@ -119,7 +120,7 @@ class _Walk:
 
     def doubt(self, axes: Iterable[str]) -> None:
         """The sizes of `axes` are not what the plan wants, nor are those that depend on them."""
-        found = {axis for axis in axes if axis in self.model.sizes}
+        found = {axis for axis in axes if axis in self.model.sizes or axis in OF_MIXTURES}
         if "heads" in found:
             found.add("kv_heads")
         for relation in self.relations:

@@ -27,7 +27,7 @@ from growplan.families.layer_lists import grown_lists
 from growplan.families.model import Model
 from growplan.families.window import deeper
 from growplan.methods.base import Claim, LayerSource, Method
-from growplan.methods.layers import spread
+from growplan.methods.support.layers import spread
 
 Layers = tuple[LayerSource, ...]
 WIDE = 80  # of a list of layers in a reason

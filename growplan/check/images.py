@@ -51,7 +51,8 @@ def mistakes(step: Step, method: Method, grow: Growths, model: Model) -> Iterato
         if found is not None:
             message = f"`{named[0]}` {grow[named[0]][1]} is `{wrong}` {found[wrong]}, not {grow[wrong][1]}"
             help = f"write one of `{named[0]}` and `{wrong}`; the other follows from it"
-        yield Diagnostic("GP360", message, step.span, help=(help,))
+        growth = dict(zip(grow, step.growths, strict=False))[wrong]
+        yield Diagnostic("GP360", message, step.where(growth.axis), help=(help,))
 
 
 def is_grid(model: Model) -> bool:

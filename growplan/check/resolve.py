@@ -37,6 +37,10 @@ class Request:
         """Options of the method: those of the line, or of the step that implies this one."""
         return self.step.options if self.step is not None else self.inherited
 
+    def where(self, part: str) -> Span | None:
+        """The place of an option or a size of the step; of an implied one, of what implies it."""
+        return self.step.where(part) if self.step is not None else self.span
+
 
 def axis_of(growth: Growth, family: Family, sizes: Mapping[str, int]) -> str:
     """The axis a word names, transformers' config keys included. Raises GP101."""

@@ -91,6 +91,9 @@ def _sizes(
     grow: dict[str, tuple[int, int]] = {}
     for growth in step.growths:
         try:
+            if growth.axis in doubted - model.sizes.keys():
+                grow[growth.axis] = (1, 1)
+                continue
             axis = axis_of(growth, model.family, model.sizes)
             if axis in grow:
                 fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
@@ -99,7 +102,7 @@ def _sizes(
             new = model.sizes[axis] if doubt else new_size(sized, axis, model, relations)
             grow[axis] = (model.sizes[axis], new)
         except DiagnosticError as error:
-            found += [d.at(step.span) for d in error.diagnostics]
+            found += [d.at(step.where(d.part)) for d in error.diagnostics]
     return grow
 
 

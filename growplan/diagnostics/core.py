@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, NoReturn
 
@@ -64,7 +64,8 @@ class Diagnostic:
     """One finding: what is wrong, where, and what to do.
 
     `code` is a key of `growplan.diagnostics.codes.CODES`. `notes` are labelled
-    facts (`("needs", "every unit copied equally often")`), `help` the ways out.
+    facts (`("needs", "every unit copied equally often")`), `help` the ways out. `part` names the
+    option or the axis of a step that it is about, where the one who finds it knows no places.
     """
 
     code: str
@@ -73,12 +74,13 @@ class Diagnostic:
     notes: tuple[tuple[str, str], ...] = ()
     help: tuple[str, ...] = ()
     severity: Severity = "error"
+    part: str = ""
 
     def at(self, span: Span | None) -> Diagnostic:
         """The same diagnostic, placed at `span` unless it already has a place."""
         if self.span is not None or span is None:
             return self
-        return Diagnostic(self.code, self.message, span, self.notes, self.help, self.severity)
+        return replace(self, span=span)
 
 
 class DiagnosticError(Exception):
@@ -101,7 +103,8 @@ def fail(
     *,
     notes: Iterable[tuple[str, str]] = (),
     help: Iterable[str] | str = (),
+    part: str = "",
 ) -> NoReturn:
     """Raise a `DiagnosticError` with one error."""
     ways_out = (help,) if isinstance(help, str) else tuple(help)
-    raise DiagnosticError(Diagnostic(code, message, span, tuple(notes), ways_out))
+    raise DiagnosticError(Diagnostic(code, message, span, tuple(notes), ways_out, part=part))

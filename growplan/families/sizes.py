@@ -81,11 +81,12 @@ def _defaults(waiting: list[SizeRule], sizes: dict[str, int], config: Config, pr
 
 def _stuck(waiting: list[SizeRule], sizes: Mapping[str, int], config: Config, problems: Problems) -> None:
     """Report formulas that have no value, or need each other; what others need was reported missing."""
-    axes = {rule.axis for rule in waiting}
+    needs = {rule.axis: size_names(str(rule.default)) - sizes.keys() for rule in waiting}
+    while reported := {axis for axis, missing in needs.items() if not missing <= needs.keys()}:
+        needs = {axis: missing for axis, missing in needs.items() if axis not in reported}
     for rule in waiting:
-        assert rule.default is not None
-        missing = size_names(rule.default) - sizes.keys()
-        if missing <= axes:
+        if rule.axis in needs:
+            missing = needs[rule.axis]
             why = f"needs {' and '.join(sorted(missing))}" if missing else "divides by zero"
             message = f"`{rule.axis} = {rule.default}` {why}: it has no value"
             help = f"give `{rule.key}` in config.json" if rule.key else "correct it in the family file"

@@ -74,6 +74,11 @@ class Step(Node):
     steps: int | None = None  # grow: fitting steps
     options: dict[str, Scalar] = Field(default_factory=dict)
 
+    def where(self, part: str) -> Span | None:
+        """The place of an option's value, or of an axis's new size; the step's own for anything else."""
+        growth = next((g for g in self.growths if g.axis == part), None)
+        return self.place(part) if growth is None else growth.place("by" if growth.by else "to")
+
 
 class Plan(Node):
     """A whole plan after `vars`, `extends` and `--set` were applied."""

@@ -28,9 +28,9 @@ from growplan.methods.base import (
     WidthRequest,
     noise_of,
 )
-from growplan.methods.heads import head_maps
-from growplan.methods.layers import copies
 from growplan.methods.net2net import random_maps
+from growplan.methods.support.heads import head_maps
+from growplan.methods.support.layers import copies
 
 
 class Bert2Bert(Method):

@@ -10,7 +10,7 @@ from inspect import cleandoc
 import growplan.methods as package
 from growplan.methods.base import Method
 
-_SUPPORT = {"base", "discovery", "heads", "layers", "lemon_depth"}
+_FRAME = ("base", "discovery")  # every other module is a method; what methods share is in `support/`
 _DEFAULTS = {
     "widen": "fpi",
     "stack": "stackbert",
@@ -23,7 +23,8 @@ _DEFAULTS = {
 @cache
 def method_names() -> tuple[str, ...]:
     """All methods by name, without importing them."""
-    modules = (m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in _SUPPORT)
+    found = pkgutil.iter_modules(package.__path__)
+    modules = (m.name for m in found if not m.ispkg and m.name not in _FRAME)
     return tuple(sorted(name.replace("_", "-") for name in modules))
 
 

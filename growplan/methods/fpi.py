@@ -26,7 +26,7 @@ from growplan.methods.base import (
     domain_of,
     noise_of,
 )
-from growplan.methods.heads import head_maps
+from growplan.methods.support.heads import head_maps
 
 ID_AXES = ("vocab", "positions")  # their units are selected by ids
 

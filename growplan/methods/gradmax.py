@@ -9,7 +9,9 @@ respect to a zero linear map from the layer's input to the next layer's output (
 al., arXiv 2201.05125, eq. 9), each scaled to the mean norm of the columns beside it: of all
 orthogonal columns of that norm these give the new rows the largest gradient. In a gated layer the
 gate's rows are zero and the other factor's are drawn, since both at zero would get no gradient; the
-gradient then passes through x^T u, and the vectors are those of a bilinear map (`growplan.learn.gradmax`).
+gradient then passes through x^T u: its expected square over a drawn u is w^T M w, with M the sum over
+tokens t, s of (x_t . x_s)^2 e_t e_s^T (e the gradient at the next layer's output), and V_k are the
+leading eigenvectors of M.
 """
 
 from __future__ import annotations

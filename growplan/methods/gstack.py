@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
-from growplan.methods.layers import contradicted
 from growplan.methods.stackbert import whole_stacks
+from growplan.methods.support.layers import contradicted
 
 
 class GStack(Method):

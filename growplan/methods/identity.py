@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
-from growplan.methods.layers import PLACE, placed
+from growplan.methods.support.layers import PLACE, placed
 
 
 class Identity(Method):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
-from growplan.methods.layers import copies
+from growplan.methods.support.layers import copies
 
 
 class Interlace(Method):

@@ -14,7 +14,15 @@ the default: it moves a fresh draw R the least) is even shares plus R_k - mean(R
 BERT code) gives a copy s R and the first copy the rest, W - s R. Published for two copies; with
 more, each later copy gets an s R_k of its own and the first one W - s (R_1 + R_2 + ...).
 
-Deeper: see `growplan.methods.lemon_depth`.
+Deeper (`copymix_zero`, `copymix_cancel`):   the first 2L - L* layers one to one; each later one,
+                                             i, followed by a new layer
+
+           L = 4, L* = 6:   h.0 h.1 h.2 h.2' h.3 h.3'      (' silent)
+
+The projections of a new layer that write the residual stream are zero (`type 1`), or draws minus
+their mean over the copies of a unit (`type 2`), which add nothing while the copies are equal, and
+pass gradients on; all else is copied from layer i (`fan-in own`) or from the layer after it
+(`fan-in next`; the last one from itself). Type 2 needs heads and ffn units widened before it.
 """
 
 from __future__ import annotations
@@ -35,7 +43,7 @@ from growplan.methods.base import (
     WidthRequest,
 )
 from growplan.methods.bert2bert import circular_maps
-from growplan.methods.lemon_depth import FAN_IN, TYPE, lemon_layers
+from growplan.methods.support.lemon_depth import FAN_IN, TYPE, lemon_layers
 
 SCALE = 0.1
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
-from growplan.methods.layers import PLACE, no_depth, placed
+from growplan.methods.support.layers import PLACE, no_depth, placed
 
 
 class LlamaPro(Method):

@@ -15,7 +15,7 @@ from math import gcd
 
 from growplan.diagnostics import fail
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
-from growplan.methods.layers import LARGEST_FACTOR, copies, no_depth
+from growplan.methods.support.layers import LARGEST_FACTOR, copies, no_depth
 
 
 class Midas(Method):
@@ -28,7 +28,8 @@ class Midas(Method):
         block = int(options.get("block", 0)) or gcd(old, new - old)
         if block < 1 or old % block:
             ways = ", ".join(str(b) for b in range(1, old + 1) if old % b == 0)
-            fail("GP222", f"{old} layers are not made of blocks of {block}", help=f"`block` may be {ways}")
+            message = f"{old} layers are not made of blocks of {block}"
+            fail("GP222", message, help=f"`block` may be {ways}", part="block")
         if (new - old) % block:
             legal = (old + block * count for count in range(1, LARGEST_FACTOR * old))
             no_depth("midas", f"adds whole blocks of {block} layers", old, new, legal, "interlace")

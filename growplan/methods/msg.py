@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from growplan.algebra import Expansion
 from growplan.methods.base import Ask, Candidate, Claim, Method, Option, WidthRequest
-from growplan.methods.heads import head_maps
+from growplan.methods.support.heads import head_maps
 
 
 class Msg(Method):

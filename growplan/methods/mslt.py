@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
 from growplan.methods.identity import NEW, fresh_as
-from growplan.methods.layers import copies, no_depth
+from growplan.methods.support.layers import copies, no_depth
 
 
 class Mslt(Method):

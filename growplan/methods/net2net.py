@@ -28,8 +28,8 @@ from growplan.methods.base import (
     noise_of,
     random_map,
 )
-from growplan.methods.heads import head_maps
-from growplan.methods.layers import spread
+from growplan.methods.support.heads import head_maps
+from growplan.methods.support.layers import spread
 
 
 class Net2Net(Method):

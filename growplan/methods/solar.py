@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from growplan.diagnostics import fail
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
-from growplan.methods.layers import contradicted, copies, no_depth
+from growplan.methods.support.layers import contradicted, copies, no_depth
 
 
 class Solar(Method):
@@ -30,6 +30,7 @@ class Solar(Method):
                 "GP222",
                 f"`m {m}` of `solar` would leave 2 ({old} - {m}) of {old} layers: a plan only grows",
                 help=f"give an `m` from 1 to {old // 2}" if old > 1 else "stack by `via interlace`",
+                part="m",
             )
         return 2 * (old - m) if m else None
 

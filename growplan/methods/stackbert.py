@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from growplan.methods.base import Ask, Claim, LayerSource, Method, OptionValue
-from growplan.methods.layers import LARGEST_FACTOR, copies, no_depth
+from growplan.methods.support.layers import LARGEST_FACTOR, copies, no_depth
 
 
 class StackBert(Method):

@@ -65,34 +65,39 @@ def _check_sizes(request: UpcycleRequest, active: int, shards: int, router: str)
     """Raises GP257: experts, top-k and granularity that do not go together."""
     experts, ffn = request.experts, request.ffn
     if experts < 2:
-        fail("GP257", "a mixture of one expert is the dense model", help="give 2 experts or more, e.g. 8")
+        message = "a mixture of one expert is the dense model"
+        fail("GP257", message, help="give 2 experts or more, e.g. 8", part="experts")
     if experts % shards:
         below = max(shards, experts // shards * shards)
         fail(
             "GP257",
             f"{experts} experts are no whole groups of {shards} shards",
             help=f"use {below} or {below + shards} experts, or another `granularity`",
+            part="granularity",
         )
     if ffn % shards:
         fail(
             "GP257",
             f"ffn {ffn} does not divide into {shards} shards",
             help="use a `granularity` that divides it, or widen the ffn first",
+            part="granularity",
         )
     if active > experts:
         message = f"a token cannot pass {active} of {experts} experts"
-        fail("GP257", message, help=f"`top-k` is at most {experts}")
+        fail("GP257", message, help=f"`top-k` is at most {experts}", part="top-k")
     if active % shards:
         fail(
             "GP257",
             f"the best {active} experts are no whole groups of {shards} shards",
             help=f"`top-k {max(1, active // shards) * shards}`: a multiple of `granularity`",
+            part="top-k" if "top-k" in request.options else "granularity",
         )
     if router == "zeros" and shards > 1:
         fail(
             "GP257",
             "a router of zeros cannot tell the groups of shards apart",
             help="leave `router` out: its rows are drawn, one for each group",
+            part="router",
         )
 
 
@@ -100,7 +105,7 @@ def _router(init: str) -> str:
     """`zeros`, or `normal(STD)`. Raises GP116."""
     if init != "zeros" and not NORMAL.fullmatch(init):
         help = "`zeros`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
-        fail("GP116", f"`router` cannot be `{init}`", help=help)
+        fail("GP116", f"`router` cannot be `{init}`", help=help, part="router")
     return init
 
 
@@ -122,13 +127,13 @@ def cube_root(n: int) -> Root:
 
 def _whole(name: str, value: OptionValue) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        fail("GP116", f"`{name}` cannot be `{value}`", help="a whole number from 1")
+        fail("GP116", f"`{name}` cannot be `{value}`", help="a whole number from 1", part=name)
     return value
 
 
 def _number(name: str, value: OptionValue, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        fail("GP116", f"`{name}` cannot be `{value}`", help=f"a number from 0 to {most:g}")
+        fail("GP116", f"`{name}` cannot be `{value}`", help=f"a number from 0 to {most:g}", part=name)
     return float(value)
 
 

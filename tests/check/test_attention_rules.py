@@ -13,7 +13,7 @@ from growplan.algebra import Expansion, Root, Run
 from growplan.check import rules
 from growplan.check.rules import Refusal
 from growplan.methods.fpi import head_dim_maps
-from growplan.methods.heads import head_maps
+from growplan.methods.support.heads import head_maps
 from tests.check.dense import attention, dense, expand
 
 CLOSE = {"rtol": 1e-11, "atol": 1e-12}

@@ -109,3 +109,16 @@ def test_deit_small_to_base_is_exact() -> None:
         assert str(typed.claim) == "exact"
         assert (typed.target.sizes["heads"], typed.target.sizes["head_dim"]) == (12, 64)
         assert typed.target.sizes["depth"] == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "marked"),
+    [
+        ("widen positions to 200 via resample", "200"),
+        ("grow image to 384, positions x2 via resample", "2"),
+    ],
+)
+def test_the_size_that_no_image_has_is_marked(line: str, marked: str) -> None:
+    (found,) = refused("vit", line)
+    assert found.code == "GP360" and found.span is not None
+    assert line[found.span.start : found.span.end] == marked

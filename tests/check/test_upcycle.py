@@ -267,6 +267,30 @@ def test_what_does_not_go_together(steps: str, code: str, part: str) -> None:
     assert part in message
 
 
+@pytest.mark.parametrize(
+    ("steps", "marked"),
+    [
+        ("upcycle ffn to 4 experts, top-k 0", "top-k 0"),
+        ("upcycle ffn to 4 experts, drop 2", "drop 2"),
+        ("upcycle ffn to 4 experts, router wat", "router wat"),
+        ("upcycle ffn to 4 experts, granularity 0", "granularity 0"),
+        ("upcycle ffn to 4 experts, top-k 5", "top-k 5"),
+        ("upcycle ffn to 8 experts, granularity 3, top-k 3", "granularity 3"),
+        ("upcycle ffn to 8 experts, granularity 2, top-k 3", "top-k 3"),
+        ("upcycle ffn to 8 experts, granularity 2, router zeros", "router zeros"),
+        ("upcycle ffn to 1 experts, top-k 1", "1"),
+        ("stack depth via solar, m 7", "m 7"),
+        ("stack depth to 4 via midas, block 3", "block 3"),
+    ],
+)
+def test_what_a_method_finds_is_marked_where_it_is_written(steps: str, marked: str) -> None:
+    with pytest.raises(DiagnosticError) as caught:
+        check("smollm", steps, **TINY)
+    (found,) = caught.value.diagnostics
+    assert found.span is not None
+    assert steps[found.span.start : found.span.end] == marked
+
+
 def test_the_ways_out_work() -> None:
     """The sizes that help names are accepted."""
     for steps in (
@@ -279,8 +303,12 @@ def test_the_ways_out_work() -> None:
     assert refused[0] == "GP201"
 
 
-def test_a_broken_upcycle_makes_no_other_mistakes() -> None:
-    plan = parse_text("upcycle ffn to 1 experts; widen hidden 48→72", "p.grow", "dsl")
+LATER = ["widen hidden 48→72", "widen experts 4→8", "grow experts x2, ffn x2 via fpi"]
+
+
+@pytest.mark.parametrize("later", LATER)
+def test_a_broken_upcycle_makes_no_other_mistakes(later: str) -> None:
+    plan = parse_text(f"upcycle ffn to 1 experts; {later}", "p.grow", "dsl")
     with pytest.raises(DiagnosticError) as caught:
         check_plan(plan, model("smollm", **TINY))
     assert [d.code for d in caught.value.diagnostics] == ["GP257"]

@@ -81,6 +81,8 @@ def test_configs_that_are_refused(key: str, value: Any, code: str) -> None:
     with pytest.raises(DiagnosticError) as caught:
         model(**{key: value})
     assert code in [d.code for d in caught.value.diagnostics]
+    if value == [20, 24]:
+        assert len(caught.value.diagnostics) == 1, "grid and positions follow; the config alone is at fault"
 
 
 TOKEN = "parameter hidden, stored 1x1"

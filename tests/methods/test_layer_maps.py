@@ -9,8 +9,8 @@ import pytest
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.methods import get_method
 from growplan.methods.base import LayerSource, OptionValue
-from growplan.methods.layers import spread
-from growplan.methods.lemon_depth import lemon_layers
+from growplan.methods.support.layers import spread
+from growplan.methods.support.lemon_depth import lemon_layers
 
 Options = Mapping[str, OptionValue]
 

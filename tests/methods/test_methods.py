@@ -9,8 +9,8 @@ import pytest
 from growplan.algebra import Expansion
 from growplan.methods import get_method, method_names
 from growplan.methods.base import Method, Option, OptionValue, UpcycleRequest, WidthRequest
-from growplan.methods.heads import head_maps
-from growplan.methods.layers import spread
+from growplan.methods.support.heads import head_maps
+from growplan.methods.support.layers import spread
 
 METHODS = [method for name in method_names() if (method := get_method(name)) is not None]
 MEASURING = {"data", "batch", "length", "scale", "mask"}  # read by what measures: tests/learn

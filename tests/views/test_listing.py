@@ -35,10 +35,20 @@ def test_a_method_says_what_it_does_and_where_it_is_from(name: str) -> None:
     assert method.title and method.paper
     doc = method_doc(name)
     assert ("rewrite:" in doc and "->" in doc) or "<-" in doc
+    assert "growplan." not in doc, "what a reader needs is here, not in a module"
     shown = MethodReport(method, doc).human(Style())
     for option in method.options:
         assert option.doc
         assert f"default {option.default}" in " ".join(shown.split())
+
+
+def test_lemon_says_what_becomes_of_layers() -> None:
+    assert "h.0 h.1 h.2 h.2' h.3 h.3'" in method_doc("lemon")
+
+
+def test_what_methods_share_is_no_method() -> None:
+    assert not {"support", "base", "discovery", "heads", "layers"} & set(method_names())
+    assert all(get_method(name) is not None for name in method_names())
 
 
 class _Told(Method):

@@ -1,14 +1,4 @@
-"""LEMON's layer map and its silent blocks of two types (arXiv 2310.07999; `copymix_zero`, `copymix_cancel`).
-
-rewrite:   the first 2L - L* layers one to one; each later one, i, followed by a new layer
-
-           L = 4, L* = 6:   h.0 h.1 h.2 h.2' h.3 h.3'      (' silent)
-
-The projections of a new layer that write the residual stream are zero (type 1), or draws minus
-their mean over the copies of a unit (type 2), which add nothing while the copies are equal, and
-pass gradients on; all else is copied from layer i (`fan-in own`) or from the layer after it
-(`fan-in next`; the last one from itself). Type 2 needs heads and ffn units widened before it.
-"""
+"""LEMON's layer map and its silent blocks of two types (arXiv 2310.07999); `methods/lemon.py` draws them."""
 
 from __future__ import annotations
 
@@ -16,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from growplan.methods.base import LayerSource, Option, OptionValue
-from growplan.methods.layers import Layers, no_depth
+from growplan.methods.support.layers import Layers, no_depth
 
 FAN_IN = Option(
     "fan-in",

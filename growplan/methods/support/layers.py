@@ -74,4 +74,5 @@ def contradicted(name: str, option: str, value: int, says: str, old: int, new: i
         "GP221",
         f"`{option} {value}` of `{name}` {says}, and the plan says {old}→{new}",
         help=f"leave out the size, or `{option}`",
+        part=option,
     )

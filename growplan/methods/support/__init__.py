@@ -1,0 +1,1 @@
+"""What several methods share: unit maps of heads, layer maps. No module here is a method."""
