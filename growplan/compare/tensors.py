@@ -1,18 +1,19 @@
-"""What changed in the lowered programs: the rewrites of each stored tensor, layers folded."""
+"""What changed in the lowered programs: the rewrites of each stored tensor, layers and experts folded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from growplan.algebra import Expansion
 from growplan.compare.values import TensorChange
 from growplan.ir.graph import Graph
-from growplan.ir.primitives import CopyLayer, Load, Primitive, Store
+from growplan.ir.primitives import CopyLayer, CopyTensor, Load, Primitive, Store
 
 _LAYER = re.compile(r"(?<=\.)\d+(?=\.)")  # the first number between dots is the layer
+_EXPERT = re.compile(r"(?<=\.experts\.)\d+(?=\.)")
 _RUNS = 4  # runs of a map that are shown
 _SOURCE = "{s}"  # stands for the layers that a folded `copy_layer` reads
 
@@ -43,17 +44,29 @@ def tensor_changes(old: Graph, new: Graph) -> tuple[TensorChange, ...]:
             pattern, layer = split_layer(name)
             folded.setdefault((pattern, status, _shown(a), _shown(b)), []).append((layer, a, b))
     return tuple(
-        TensorChange(
-            name=pattern,
-            layers=tuple(layer for layer, _, _ in group if layer is not None),
-            status=status,
-            old=_texts([a for _, a, _ in group]),
-            new=_texts([b for _, _, b in group]),
-            shape_old=shown_old[0],
-            shape_new=shown_new[0],
+        fold_experts(
+            TensorChange(
+                name=pattern,
+                layers=tuple(layer for layer, _, _ in group if layer is not None),
+                status=status,
+                old=_texts([a for _, a, _ in group]),
+                new=_texts([b for _, _, b in group]),
+                shape_old=shown_old[0],
+                shape_new=shown_new[0],
+            )
+            for (pattern, status, shown_old, shown_new), group in folded.items()
         )
-        for (pattern, status, shown_old, shown_new), group in folded.items()
     )
+
+
+def fold_experts(changes: Iterable[TensorChange]) -> list[TensorChange]:
+    """One change for all experts that change alike in the same layers."""
+    folded: dict[TensorChange, list[int]] = {}
+    for change in changes:
+        name, expert = split_expert(change.name)
+        experts = folded.setdefault(replace(change, name=name, experts=()), [])
+        experts += change.experts if expert is None else (expert,)
+    return [replace(change, experts=tuple(sorted(experts))) for change, experts in folded.items()]
 
 
 def _status(old: Making | None, new: Making | None) -> Status | None:
@@ -104,6 +117,17 @@ def split_layer(name: str) -> tuple[str, int | None]:
     return f"{name[: match.start()]}{{i}}{name[match.end() :]}", int(match[0])
 
 
+def split_expert(name: str) -> tuple[str, int | None]:
+    """
+    >>> split_expert("layers.{i}.moe.experts.7.w1.weight")
+    ('layers.{i}.moe.experts.{e}.w1.weight', 7)
+    """
+    match = _EXPERT.search(name)
+    if match is None:
+        return name, None
+    return f"{name[: match.start()]}{{e}}{name[match.end() :]}", int(match[0])
+
+
 # one program ---------------------------------------------------------------------------------------------
 
 
@@ -131,6 +155,8 @@ def _layer_read(op: Primitive) -> int | None:
 
 def _text(op: Primitive, known: dict[tuple[Any, ...], str]) -> str:
     """A primitive in one line, without its random key; layers share one text."""
+    if isinstance(op, CopyTensor):
+        return f"{op.name} from {split_layer(op.source)[0].replace('{i}', '{' + _SOURCE + '}')}"
     if isinstance(op, CopyLayer):
         return f"{op.name} from {_SOURCE}"
     values = tuple(getattr(op, f.name) for f in fields(op) if f.name != "key")

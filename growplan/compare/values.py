@@ -85,10 +85,10 @@ Edit = Added | Removed | Moved | Changed | Kept
 
 @dataclass(frozen=True)
 class TensorChange:
-    """How the making of a tensor changed, the layers that share the change folded.
+    """How the making of a tensor changed, the layers and experts that share the change folded.
 
-    `name` has `{i}` where the layer goes; `old`/`new` are the rewrites from disk to disk,
-    first to last; `shape_old`/`shape_new` as printed by the IR.
+    `name` has `{i}` where the layer goes and `{e}` where the expert goes; `old`/`new` are the rewrites
+    from disk to disk, first to last; `shape_old`/`shape_new` as printed by the IR.
     """
 
     name: str
@@ -98,6 +98,12 @@ class TensorChange:
     new: tuple[str, ...] = ()
     shape_old: str = ""
     shape_new: str = ""
+    experts: tuple[int, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The tensors that it stands for."""
+        return max(1, len(self.layers)) * max(1, len(self.experts))
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,10 @@ class DiffReport:
         changes: Sequence[TensorChange] | None = self.diff.tensors
         if changes is None or not changes:
             return [] if changes is None else ["tensors: all made as before"]
-        count = sum(max(1, len(change.layers)) for change in changes)
+        count = sum(change.count for change in changes)
         changes = changes if self.detail else words.by_name(changes)
         shown = changes if self.detail else changes[:_TENSORS]
-        lines = [style.dim(f"tensors made differently ({count}, layers folded)")]
+        lines = [style.dim(f"tensors made differently ({count}, {_folded(changes)} folded)")]
         for change in shown:
             lines += self._tensor(change, style)
         if len(shown) < len(changes):
@@ -94,6 +94,10 @@ class DiffReport:
             "tensors": None if d.tensors is None else [asdict(change) for change in d.tensors],
             "notes": list(d.notes),
         }
+
+
+def _folded(changes: Sequence[TensorChange]) -> str:
+    return "layers and experts" if any(change.experts for change in changes) else "layers"
 
 
 def _only(texts: Sequence[str], others: Sequence[str]) -> Sequence[str]:
@@ -176,7 +180,7 @@ def _tensor_list(d: PlanDiff) -> Iterator[str]:
     if not d.tensors:
         return
     yield ""
-    count = sum(max(1, len(change.layers)) for change in d.tensors)
+    count = sum(change.count for change in d.tensors)
     yield f"<details><summary>{plural(count, 'tensor')} made differently</summary>"
     yield ""
     yield "```diff"

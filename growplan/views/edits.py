@@ -98,21 +98,23 @@ def result_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, str]]
 
 def by_name(changes: Sequence[TensorChange]) -> list[TensorChange]:
     """Changes of one name, shape and status as one: what is shown where rewrites are not."""
-    merged: dict[tuple[str, ...], list[TensorChange]] = {}
+    from growplan.compare.tensors import fold_experts
+
+    merged: dict[TensorChange, list[int]] = {}
     for change in changes:
-        key = (change.name, change.status, change.shape_old, change.shape_new)
-        merged.setdefault(key, []).append(change)
-    return [
-        replace(group[0], layers=tuple(sorted(layer for change in group for layer in change.layers)))
-        for group in merged.values()
-    ]
+        for expert in change.experts or (None,):
+            name = change.name if expert is None else change.name.replace("{e}", str(expert))
+            plain = replace(change, name=name, layers=(), experts=(), old=(), new=())
+            merged.setdefault(plain, []).extend(change.layers)
+    return fold_experts(replace(change, layers=tuple(sorted(layers))) for change, layers in merged.items())
 
 
 def tensor_name(change: TensorChange) -> str:
-    """The name with the layers it stands for: `encoder.layer.{0:6}.output.dense.weight`."""
+    """The name with the layers and experts it stands for: `encoder.layer.{0:6}.output.dense.weight`."""
     from growplan.compare.tensors import ranges
 
-    return change.name.replace("{i}", "{" + ranges(list(change.layers)) + "}")
+    name = change.name.replace("{i}", "{" + ranges(list(change.layers)) + "}")
+    return name.replace("{e}", "{" + ranges(list(change.experts)) + "}")
 
 
 def shapes(change: TensorChange) -> str:

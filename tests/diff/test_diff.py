@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from growplan.compare.values import TensorChange
+from growplan.views.edits import by_name, tensor_name
 from tests.cli.made import A, B, document, run
 from tests.conftest import Golden
 
@@ -80,3 +82,31 @@ def test_plans_that_name_no_source_are_compared_as_written(here: Path) -> None:
         Path(f"{name}.grow.yaml").write_text(text, encoding="utf-8")
     notes = document("diff", "old.grow.yaml", "new.grow.yaml")["notes"]
     assert len(notes) == 2 and all("without its source: GP130" in note for note in notes)
+
+
+def test_experts_fold_like_layers(here: Path) -> None:
+    for name, steps in (
+        ("old", "upcycle ffn to 4 experts"),
+        ("new", "upcycle ffn to 8 experts, granularity 2"),
+    ):
+        Path(f"{name}.grow").write_text(f"source ./llama\n{steps}\n", encoding="utf-8")
+    lines = run("diff", "old.grow", "new.grow").stdout.splitlines()
+    named = [line.split()[1].split("experts.")[1] for line in lines if "experts." in line]
+    assert named == [f"{e}.{w}.weight" for w in ("w1", "w3", "w2") for e in ("{0:4}", "{4:8}")]
+    depth = len({line.split("layers.")[1].split(".")[0] for line in lines if "experts." in line})
+    assert depth == 1, "all layers in one line"
+    (head,) = (line for line in lines if line.startswith("tensors made differently"))
+    changes = document("diff", "old.grow", "new.grow")["tensors"]
+    count = sum(max(1, len(c["layers"])) * max(1, len(c["experts"])) for c in changes)
+    assert head == f"tensors made differently ({count}, layers and experts folded)"
+    shards = [c for c in changes if c["name"].endswith("{e}.w1.weight") and c["status"] == "added"]
+    assert [c["experts"] for c in shards] == [[4, 6], [5, 7]], "shards of the ffn are made otherwise"
+
+
+def test_uneven_experts_are_not_said_of_all_layers() -> None:
+    changes = [
+        TensorChange("h.{i}.experts.{e}.w", (0, 1), "changed", experts=(0, 1)),
+        TensorChange("h.{i}.experts.{e}.w", (2,), "changed", ("x",), experts=(0,)),
+    ]
+    shown = [(tensor_name(change), change.count) for change in by_name(changes)]
+    assert shown == [("h.{0:3}.experts.{0}.w", 3), ("h.{0:2}.experts.{1}.w", 2)]
