@@ -7,6 +7,7 @@ anything else  a text, read by the tokenizer beside the source, or as bytes wher
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from growplan.learn.tokenizer import has_tokenizer, mask_id, tokenize
 
 FORMS = "a list of ids, a list of lists of ids, or {ids, labels}"
 LARGEST = 1 << 30  # bytes; more is no batch
+LARGEST_HEADER = 1 << 16
+LOOKED_INTO = 1 << 24  # bytes of a .json that `check` reads
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,20 @@ class Data:
         return sum(map(len, self.sequences))
 
 
+def inspect(path: Path, source: Path, vocab: int, batch: int, length: int, *, weights: bool) -> None:
+    """What `check` can say of a data file, its contents included. Raises GP521, GP522.
+
+    A .json is read as `apply` reads it, up to LOOKED_INTO bytes; of a .npy only the header.
+    """
+    look(path, source, vocab, weights=weights)
+    if path.suffix == ".json" and path.stat().st_size <= LOOKED_INTO:
+        _check_ids(_from_json(path, batch, length)[0], path, vocab)
+    elif path.suffix == ".npy":
+        _check_header(path)
+
+
 def look(path: Path, source: Path, vocab: int, *, weights: bool) -> None:
-    """What `check` can say of a data file. Raises GP521, GP522.
+    """What can be said of a data file unread. Raises GP521, GP522.
 
     `weights`: the source has weights; a directory of a config alone cannot be applied, so that its
     tokenizer is not asked for.
@@ -106,6 +121,23 @@ def _from_numpy(path: Path) -> list[Any]:
         fail("GP522", f"{path} holds {what}", help="save whole numbers in one dimension or two")
     found: list[Any] = array.tolist()
     return found
+
+
+def _check_header(path: Path) -> None:
+    """GP522 where a .npy does not hold whole numbers in one dimension or two (numpy's format, 1.0 to 3.0)."""
+    with guard(path, "read"), path.open("rb") as file:
+        start = file.read(8)
+        width = 2 if start[6:7] == b"\x01" else 4
+        size = int.from_bytes(file.read(width), "little")
+        raw = file.read(min(size, LARGEST_HEADER))
+    try:
+        header = ast.literal_eval(raw.decode("utf-8" if start[6:7] == b"\x03" else "latin-1"))
+        dtype, shape = header["descr"], tuple(header["shape"])
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        fail("GP522", f"{path} has a header that numpy did not write", help="save it by `numpy.save`")
+    if len(shape) not in (1, 2) or not isinstance(dtype, str) or dtype[1:2] not in ("i", "u"):
+        what = f"{str(dtype)[:40]} in {len(shape)} dimension{'s' * (len(shape) != 1)}"
+        fail("GP522", f"{path} holds {what}", help="save whole numbers in one dimension or two")
 
 
 def _from_json(path: Path, batch: int, length: int) -> tuple[tuple[tuple[int, ...], ...], Any]:

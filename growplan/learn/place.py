@@ -9,7 +9,7 @@ from pathlib import Path
 from growplan.check.typed import TypedPlan
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.language.plan import Plan
-from growplan.learn.data import look, mask_token
+from growplan.learn.data import inspect, mask_token
 
 
 def data_folder(plan: Plan) -> Path:
@@ -18,8 +18,10 @@ def data_folder(plan: Plan) -> Path:
 
 
 def data_path(data: str, base: Path) -> Path:
-    """The file that a plan's word names."""
-    return base / os.path.expanduser(data)  # noqa: PTH111 - Path.expanduser raises for a user there is none of
+    """The file that a plan's word names, without detours (`p/../x`) unless a link makes them count."""
+    path = base / os.path.expanduser(data)  # noqa: PTH111 - Path.expanduser raises for a user there is none of
+    straight = Path(os.path.normpath(path))
+    return straight if os.path.realpath(straight) == os.path.realpath(path) else path
 
 
 def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[Diagnostic]:
@@ -29,8 +31,9 @@ def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[
             continue
         path = data_path(step.fit.data, data_folder(typed.plan))
         try:
-            look(path, source, step.before.sizes["vocab"], weights=weights)
+            vocab = step.before.sizes["vocab"]
+            inspect(path, source, vocab, step.fit.batch, step.fit.length, weights=weights)
             if weights and step.fit.loss == "masked":
-                mask_token(source, step.fit.mask, step.before.sizes["vocab"])
+                mask_token(source, step.fit.mask, vocab)
         except DiagnosticError as error:
             yield from (d.at(step.fit.place) for d in error.diagnostics)

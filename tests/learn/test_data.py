@@ -11,7 +11,8 @@ import pytest
 from growplan.check.typed import TypedPlan
 from growplan.diagnostics import DiagnosticError
 from growplan.learn.batch import IGNORED, pieces
-from growplan.learn.data import Data, mask_token, read_data
+from growplan.learn.data import Data, inspect, mask_token, read_data
+from growplan.learn.place import data_path
 from growplan.learn.tokenizer import mask_id
 from tests.check.models import check
 
@@ -92,6 +93,7 @@ WRONG = {
     "no-tokenizer.txt": ("words", "GP522"),
     "broken.json": ("[1, 2", "GP522"),
     "words.json": (["a", "b"], "GP522"),
+    "float.json": ([1.5, 2.0], "GP522"),
     "truth.json": ([True, False], "GP522"),
     "mixed.json": ([[1, 2], 3], "GP522"),
     "number.json": (7, "GP522"),
@@ -123,6 +125,51 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
         assert refused(tmp_path / name) == "GP522"
     (tmp_path / "cut.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:40])
     assert refused(tmp_path / "cut.npy") == "GP522"
+
+
+CHECKED = sorted(name for name in WRONG if name.endswith(".json"))
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_check_says_what_apply_would(name: str, tmp_path: Path) -> None:
+    content, code = WRONG[name]
+    path = written(tmp_path, name, content)
+    with pytest.raises(DiagnosticError) as error:
+        inspect(path, tmp_path, VOCAB, 4, 3, weights=True)
+    assert [d.code for d in error.value.diagnostics] == [code]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.ones(4), np.ones((2, 2, 2), int), np.array([1, "a"], object), np.array([True, False]), np.array(3)],
+)
+def test_check_reads_the_header_of_an_array(array: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DiagnosticError) as error:
+        inspect(tmp_path / "a.npy", tmp_path, VOCAB, 4, 3, weights=True)
+    assert [d.code for d in error.value.diagnostics] == ["GP522"]
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:20])
+    with pytest.raises(DiagnosticError):
+        inspect(tmp_path / "cut.npy", tmp_path, VOCAB, 4, 3, weights=True)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, ">i4"])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_check_accepts_any_whole_numbers(dtype: object, version: tuple[int, int], tmp_path: Path) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, np.arange(8).astype(dtype), version)
+    inspect(tmp_path / "a.npy", tmp_path, VOCAB, 4, 3, weights=True)
+    inspect(written(tmp_path, "a.json", [1, 2, 3]), tmp_path, VOCAB, 4, 3, weights=True)
+
+
+def test_findings_name_a_file_without_detours(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "m").mkdir()
+    assert data_path("../m/x.txt", tmp_path / "p") == tmp_path / "m" / "x.txt"
+    assert data_path("../m/x.txt", Path("../p")) == Path("../m/x.txt")
+    (tmp_path / "q").symlink_to(tmp_path / "p" / "deep", target_is_directory=True)
+    (tmp_path / "p" / "deep").mkdir()
+    assert data_path("../x.txt", tmp_path / "q") == tmp_path / "q" / ".." / "x.txt", "a link's own parent"
 
 
 def test_a_mask_token_that_nothing_names(tmp_path: Path) -> None:
