@@ -14,12 +14,12 @@ from growplan.check.branches import BRANCH, branches
 from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.settle import with_followers
+from growplan.check.trial import widens
 from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Upcycling, Violation
 from growplan.check.types import type_model
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
 from growplan.families.rope import ROPE_KEYS, largest_head_dim, read_rope, with_theta
-from growplan.methods import get_method
 from growplan.methods.base import (
     Candidate,
     Claim,
@@ -262,7 +262,7 @@ def _ways_out(request: Request, model: Model) -> list[str]:
         tries.append((f"`{step}via fpi`, which is exact here", "fpi", grow))
     if via != "bert2bert":
         tries.append((f"`{step}via bert2bert` (approximate, as published)", "bert2bert", grow))
-    ways = [words for words, name, sizes in tries if _types(name, sizes, model)]
+    ways = [words for words, name, sizes in tries if widens(name, sizes, model)]
     if not ways and "head_dim" in grow:
         return [f"keep head_dim at {grow['head_dim'][0]}, and grow heads or hidden instead"]
     if not ways and "image" in grow:
@@ -276,21 +276,3 @@ def _head_sizes(model: Model, old: int, new: int) -> list[int]:
     if any(key in model.config for key in ROPE_KEYS):
         sizes.append(largest_head_dim(read_rope(model.config), old))
     return [size for size in sizes if size > old]
-
-
-def _types(name: str, grow: Mapping[str, tuple[int, int]], model: Model) -> bool:
-    """Whether a method knows a map for these sizes that the model accepts."""
-    method = get_method(name)
-    if method is None or not set(grow) - {"active"} <= set(method.axes):
-        return False
-    try:
-        candidates = method.widen(WidthRequest(grow, model.sizes, ""))
-    except DiagnosticError:
-        return False
-    for candidate in candidates:
-        try:
-            typing = type_model(model, candidate)
-        except Refusal:
-            continue
-        return not typing.grafted  # which would claim nothing
-    return False

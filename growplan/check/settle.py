@@ -17,6 +17,7 @@ from growplan.check.resolve import (
     solve,
     whole,
 )
+from growplan.check.trial import widens
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.expr import size_names
 from growplan.families.model import Model
@@ -43,7 +44,7 @@ def settle(
         found.append(_no_method(step, via))
     else:
         axes = tuple(grow) if len(grow) == len(step.growths) else ()
-        found += [*_check_verb(step, method, grow, axes), *check_options(step, method)]
+        found += [*_check_verb(step, method, grow, axes, model), *check_options(step, method)]
         found += check_rows(step, model, grow)
         found += images.mistakes(step, method, grow, model) if not found else ()
     if found:
@@ -140,7 +141,7 @@ def _no_method(step: Step, via: str) -> Diagnostic:
 
 
 def _check_verb(
-    step: Step, method: Method, grow: Mapping[str, tuple[int, int]], axes: tuple[str, ...]
+    step: Step, method: Method, grow: Mapping[str, tuple[int, int]], axes: tuple[str, ...], model: Model
 ) -> Iterator[Diagnostic]:
     """At most one of: a verb that does not go with its axis, or a method with either."""
     depth_verb = step.verb in ("stack", "deepen")
@@ -162,7 +163,9 @@ def _check_verb(
     wrong = [] if depth_verb else [a for a in moving if a not in method.axes]
     if wrong:
         message = f"`{method.name}` does not grow `{wrong[0]}`: it grows {', '.join(method.axes)}"
-        yield Diagnostic("GP114", message, step.place("via"), help=_other_ways(step.verb, moving, wrong[0]))
+        yield Diagnostic(
+            "GP114", message, step.place("via"), help=_other_ways(step.verb, moving, wrong[0], grow, model)
+        )
 
 
 def _serving(verb: str, axes: tuple[str, ...]) -> list[str]:
@@ -172,7 +175,9 @@ def _serving(verb: str, axes: tuple[str, ...]) -> list[str]:
     return [m.name for m in sorted(able, key=lambda m: m.claim(Ask(axes)).strength == "none")]
 
 
-def _other_ways(verb: str, axes: tuple[str, ...], wrong: str) -> tuple[str, ...]:
+def _other_ways(
+    verb: str, axes: tuple[str, ...], wrong: str, grow: Mapping[str, tuple[int, int]], model: Model
+) -> tuple[str, ...]:
     """Methods of the same verb, or another verb that serves the axis."""
     if wrong == "depth":
         return ("add layers by `stack depth` or `deepen depth`, as a step of its own",)
@@ -180,7 +185,8 @@ def _other_ways(verb: str, axes: tuple[str, ...], wrong: str) -> tuple[str, ...]
         return (f"methods for `{verb} {wrong}`: {', '.join(same)}",)
     for other in ("widen", "mask-in"):
         if other != verb and (able := _serving(other, (wrong,))):
-            return (f"`{other} {wrong} … via {able[0]}`",)
+            exact = other == "widen" and widens("fpi", {wrong: grow[wrong]}, model)
+            return (f"`{other} {wrong} … via {'fpi' if exact else able[0]}`",)
     return (f"no method of this version grows `{wrong}`",)
 
 

@@ -173,8 +173,18 @@ WAYS_OUT = [
     ),
     (
         "bert",
+        "mask-in hidden 384→512",
+        {"`widen hidden … via bert2bert`": "widen hidden 384→512 via bert2bert"},
+    ),
+    (
+        "bert",
         "mask-in hidden 384→768",
-        {"`widen hidden … via bert2bert`": "widen hidden 384→768 via bert2bert"},
+        {"`widen hidden … via fpi`": "widen hidden 384→768 via fpi, expect exact"},
+    ),
+    (
+        "gpt2",
+        "mask-in hidden 768→1024",
+        {"`widen hidden … via fpi`": "widen hidden 768→1024 via fpi, expect exact"},
     ),
 ]
 
