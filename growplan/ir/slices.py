@@ -10,9 +10,11 @@ constant  c, whatever base holds
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Literal
 
 from growplan.algebra import ONE, Expansion, Root, Run
@@ -93,14 +95,19 @@ class Axis:
         part = self.parts[0]
         return part.c if (part.kind, part.count, part.start) == ("copy", n, 0) else None
 
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        return tuple(accumulate((part.count for part in self.parts), initial=0))
+
     def cut(self, begin: int, end: int) -> list[Part]:
         """The slices begin:end."""
-        out, at = [], 0
-        for part in self.parts:
-            low, high = max(begin, at), min(end, at + part.count)
-            if low < high:
-                out.append(part.slice(low - at, high - low))
-            at += part.count
+        out, at = [], begin
+        index = max(0, bisect_right(self._starts, begin) - 1)
+        while at < end and index < len(self.parts):
+            part, skip = self.parts[index], at - self._starts[index]
+            count = min(part.count - skip, end - at)
+            out.append(part.slice(skip, count))
+            at, index = at + count, index + 1
         return out
 
     def gather(self, map: Expansion) -> Axis:
