@@ -15,6 +15,7 @@ from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
 from growplan.check.fitted import fit_of
+from growplan.check.idle import idle_options
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
@@ -135,7 +136,7 @@ class _Walk:
             while opener := next((self.openers[r] for r in self.openers if self._open(r)), None):
                 request = implied(self.model, self.relations, self.named, opener)
                 if request is None:
-                    return
+                    break
                 self.named |= set(request.grow)
                 method = get_method(request.via)
                 assert method is not None
@@ -143,6 +144,7 @@ class _Walk:
             if not self.doubted:
                 source = self.steps[0].before if self.steps else self.model
                 check_constraints(self.model, source, self.steps[-1].span if self.steps else None)
+            self.errors += [] if self.errors else idle_options(self.plan.steps, self.steps)
         except DiagnosticError as error:
             self.errors += error.diagnostics
 

@@ -172,10 +172,10 @@ def _notes(refusals: Sequence[tuple[Candidate, Refusal]], model: Model) -> list[
 def _impossible(
     request: Request, model: Model, promised: Claim, refusals: Sequence[tuple[Candidate, Refusal]]
 ) -> Diagnostic:
-    what = _sizes(request)
+    what, implied = _sizes(request), ", which the step implies," if request.implied else ""
     return Diagnostic(
         "GP201",
-        f"`{request.via}` cannot grow {what} in the {model.family.name} family",
+        f"`{request.via}` cannot grow {what}{implied} in the {model.family.name} family",
         request.span,
         (*_implied(request), *_notes(refusals, model), *_post_norm(request, model)),
         tuple(_ways_out(request, model)),
@@ -271,8 +271,8 @@ def _ways_out(request: Request, model: Model) -> list[str]:
 
 
 def _head_sizes(model: Model, old: int, new: int) -> list[int]:
-    """An even size beside an odd one, and the largest that rotary positions allow."""
-    sizes = [new + 1] if new % 2 else []
+    """The even sizes beside an odd one, and the largest that rotary positions allow."""
+    sizes = [new - 1, new + 1] if new % 2 else []
     if any(key in model.config for key in ROPE_KEYS):
         sizes.append(largest_head_dim(read_rope(model.config), old))
     return [size for size in sizes if size > old]

@@ -75,14 +75,14 @@ def fit_of(request: Request, method: Method, model: Model) -> Fit:
                 "grow the rest by a step of its own after it",
             ),
         )
-    scale, mask = values["scale"], int(values["mask"])
+    scale, mask = values["scale"], values["mask"]
     return Fit(
         data,
         step.place("on" if step.on else "data"),
         int(values["batch"]),
         int(values["length"]),
         None if scale == "mean_norm" else float(scale),
-        None if mask < 0 else mask,
+        None if mask == "tokenizer" else int(mask),
         _loss(model, request.span),
         layer,
     )

@@ -28,11 +28,11 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
         elif option.range is not None and _is_number(value):
             low, high = option.range
             if not low <= float(value) <= high or not _fits(option, value):
-                whole = "whole " * isinstance(option.default, int)
+                whole = "whole " * _is_whole(option)
                 ways = f"a {whole}number from {low:g} to {high:g}"
                 yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
         elif option.range is not None and value not in option.choices:
-            ways = ", ".join([*(f"`{c}`" for c in option.choices), "a number"])
+            ways = ", ".join([*(f"`{c}`" for c in option.choices), f"a {'whole ' * _is_whole(option)}number"])
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
         elif option.choices and str(value) not in option.choices:
             ways = f"one of: {', '.join(option.choices)}"
@@ -42,7 +42,7 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
             yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
         elif not _fits(option, value):
-            ways = "give a whole number" if isinstance(option.default, int) else "give a number"
+            ways = "give a whole number" if _is_whole(option) else "give a number"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
     for key in ("on", "steps"):
         if getattr(step, key) is not None and not (key == "on" and method.on_data):
@@ -70,10 +70,16 @@ def _reads(step: Step, method: Method, option: Option) -> bool:
 
 
 def _fits(option: Option, value: OptionValue) -> bool:
-    """Whether a value is a number where the default is one."""
+    """Whether a value is a number where the default is one, a whole one where only those count."""
+    if option.whole:
+        return type(value) is int or value in option.choices
     if isinstance(option.default, bool) or not isinstance(option.default, int | float):
         return True
     return not isinstance(value, bool) and isinstance(value, (int, type(option.default)))
+
+
+def _is_whole(option: Option) -> bool:
+    return option.whole or isinstance(option.default, int)
 
 
 def _is_number(value: OptionValue) -> TypeGuard[int | float]:

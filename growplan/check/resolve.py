@@ -92,8 +92,10 @@ def solve(relation: Relation, axis: str, sizes: Mapping[str, int]) -> Fraction |
     return Fraction(evaluate_size(right, sizes)) / Fraction(rest)
 
 
-def new_size(growth: Growth, axis: str, model: Model, relations: tuple[Relation, ...]) -> int:
-    """The size a step gives to an axis. Raises GP102 to GP105."""
+def new_size(
+    growth: Growth, axis: str, model: Model, relations: tuple[Relation, ...], ways: tuple[str, ...] = ()
+) -> int:
+    """The size a step gives to an axis; `ways` are others than a size to say it. Raises GP102 to GP105."""
     old = model.sizes[axis]
     if growth.source is not None and growth.source != old:
         fail(
@@ -107,7 +109,7 @@ def new_size(growth: Growth, axis: str, model: Model, relations: tuple[Relation,
     elif growth.by is not None:
         new = old * growth.by
     else:
-        new = _implied_size(growth, axis, model.sizes, relations)
+        new = _implied_size(growth, axis, model.sizes, relations, ways)
     if new < old:
         fail(
             "GP104",
@@ -127,7 +129,11 @@ def new_size(growth: Growth, axis: str, model: Model, relations: tuple[Relation,
 
 
 def _implied_size(
-    growth: Growth, axis: str, sizes: Mapping[str, int], relations: tuple[Relation, ...]
+    growth: Growth,
+    axis: str,
+    sizes: Mapping[str, int],
+    relations: tuple[Relation, ...],
+    ways: tuple[str, ...],
 ) -> int:
     """The size that closes an open equation naming the axis."""
     for relation in open_relations(relations, sizes):
@@ -138,7 +144,7 @@ def _implied_size(
         "GP105",
         f"no size for `{axis}`, and no open equation that would give one",
         growth.span,
-        help=f"write `{axis} {sizes[axis]}→N`, or `{axis} x2`",
+        help=(f"write `{axis} {sizes[axis]}→N`, or `{axis} x2`", *ways),
     )
 
 

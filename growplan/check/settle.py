@@ -100,7 +100,8 @@ def _sizes(
                 fail("GP108", f"`{axis}` is named twice in one step", growth.place("axis"), help="keep one")
             doubt = axis in doubted
             sized = growth if doubt else _by_options(growth, axis, step, model)
-            new = model.sizes[axis] if doubt else new_size(sized, axis, model, relations)
+            ways = _sizing_options(step) if axis == "depth" else ()
+            new = model.sizes[axis] if doubt else new_size(sized, axis, model, relations, ways)
             grow[axis] = (model.sizes[axis], new)
         except DiagnosticError as error:
             found += [d.at(step.where(d.part)) for d in error.diagnostics]
@@ -118,6 +119,13 @@ def _by_options(growth: Growth, axis: str, step: Step, model: Model) -> Growth:
     if size is None:
         return growth
     return growth.model_copy(update={"to": size})
+
+
+def _sizing_options(step: Step) -> tuple[str, ...]:
+    """What stands for a size in the method's options: `m N`."""
+    method = get_method(step.via or default_method(step.verb) or "")
+    names = [o.name for o in method.options if o.default == "size"] if method is not None else []
+    return tuple(f"or give `{name} N` of `{step.via}`" for name in names)
 
 
 def with_followers(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, tuple[int, int]]:
@@ -157,7 +165,9 @@ def _check_verb(
         serves = ", ".join(f"`{v}`" for v in method.verbs)
         others = f"methods for `{step.verb}`: {', '.join(_serving(step.verb, ()))}"
         message = f"`{method.name}` has no meaning for `{step.verb}`: it serves {serves}"
-        yield Diagnostic("GP113", message, step.place("via"), help=(others,))
+        able = [other for other in method.verbs if depth_verb and other in ("stack", "deepen")]
+        ways = tuple(f"write `{other} {_written(grow)} via {method.name}`" for other in able)
+        yield Diagnostic("GP113", message, step.place("via"), help=(*ways, others))
         return
     moving = tuple(a for a in axes if step.verb != "widen" or grow[a][0] != grow[a][1])
     wrong = [] if depth_verb else [a for a in moving if a not in method.axes]
@@ -166,6 +176,11 @@ def _check_verb(
         yield Diagnostic(
             "GP114", message, step.place("via"), help=_other_ways(step.verb, moving, wrong[0], grow, model)
         )
+
+
+def _written(grow: Mapping[str, tuple[int, int]]) -> str:
+    """`depth 6→8`; without sizes where the step gives none."""
+    return ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in grow.items()) or "depth"
 
 
 def _serving(verb: str, axes: tuple[str, ...]) -> list[str]:

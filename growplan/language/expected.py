@@ -9,6 +9,7 @@ from growplan.language.lalr import KEYWORDS, Unexpected
 from growplan.language.words import AXES, Text, suggest
 
 FOUND = re.compile(r'"(?:\\.|[^"\\\n])*"|[^\s,;"]+|.')
+VALUED = re.compile(r",\s*(?P<option>[\w-]+\s+-?[\d.]+)\s*\Z")  # an option with its number
 DIGITS = re.compile(r"\d+\Z")
 # Groups of terminals in the order in which they are listed, each under one description.
 DESCRIPTIONS: tuple[tuple[frozenset[str], str], ...] = (
@@ -81,6 +82,9 @@ def _hints(text: str, start: int, at: int, word: str, expected: frozenset[str]) 
             return (f"did you mean `{near}`?",)
         if "VIA" in expected:
             return (f"write `via {word}` for a method, `, {word} VALUE` for an option",)
+        rest, valued = text[at + len(word) :].partition("\n")[0].strip(), VALUED.search(before)
+        if valued is not None and (not rest or rest.startswith((",", ";", "#"))):
+            return (f"write `{valued['option']}`: an option has one value, without a unit",)
         return (f"write `, {word} VALUE` for an option",)
     if "WORD" in expected and not word:
         return ("every option has a value: `, KEY VALUE`",)

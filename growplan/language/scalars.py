@@ -45,8 +45,8 @@ def is_trap(text: str) -> bool:
     return TRAP.fullmatch(text) is not None
 
 
-def check_trap(word: Word, errors: Errors) -> bool:
-    """Report a word that readers disagree on. True when it is one."""
+def check_trap(word: Word, errors: Errors, *, option: bool = False) -> bool:
+    """Report a word that readers disagree on. True when it is one. `option`: it stands as one's value."""
     match = None if word.quoted else TRAP.fullmatch(word.text)
     if match is None:
         return False
@@ -58,6 +58,8 @@ def check_trap(word: Word, errors: Errors) -> bool:
         help.insert(0, f"write `{word.text.lstrip('+-0')}` for the number")
     elif kind in ("underscore", "signed"):
         help.insert(0, f"write `{word.text.replace('_', '').lstrip('+')}` for the number")
+    if option and (kind == "null" or word.text.lower() in ("no", "off", "n", "false")):
+        help.insert(-1, "write `none` for an option that is off, such as `noise none`")
     notes = (("read as", READ_AS[kind]),)
     errors.add("GP009", f"unquoted `{word.text}` is ambiguous", word.span, notes=notes, help=help)
     return True
@@ -67,7 +69,7 @@ def scalar(word: Word, errors: Errors) -> Scalar | None:
     """The value of an option: int, float, bool or str. None (and an error) for a trap or overflow."""
     if word.quoted:
         return word.text
-    if check_trap(word, errors):
+    if check_trap(word, errors, option=True):
         return None
     if word.text in ("true", "false"):
         return word.text == "true"

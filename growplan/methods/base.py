@@ -59,6 +59,7 @@ class Option:
 
     `counts`: the axis whose units a number counts (`m 8` of solar: layers), so that it shrinks with it
     at toy scale. `layers`: of a method that widens and adds layers, it is read for layers, not widths.
+    `whole`: its numbers have no fraction, as they have none where the default is a whole number.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Option:
     range: tuple[float, float] | None = None  # numbers that it takes, beside any choices
     counts: str = ""
     layers: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,14 @@ METHOD = GradMax(
             ("mean_norm",),
             range=(1e-6, 1e6),
         ),
-        Option("mask", -1, "id of a masked model's mask token (-1: the tokenizer's own)", range=(-1, 1e9)),
+        Option(
+            "mask",
+            "tokenizer",
+            "id of a masked model's mask token: a number, or the `tokenizer`'s own",
+            ("tokenizer",),
+            range=(0, 1e9),
+            whole=True,
+        ),
         Option("init", "like", "how the rows beside a zero gate are drawn: `like` the old, or `normal(STD)`"),
     ),
 )

@@ -24,11 +24,12 @@ class GStack(Method):
         return Claim("none")
 
     def depth(self, old: int, options: Mapping[str, OptionValue]) -> int | None:
-        return int(options.get("g", 0)) * old or None
+        g = options.get("g", "size")
+        return None if g == "size" else int(g) * old
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
         asked = self.depth(old, options)
-        if asked not in (None, new):
+        if asked is not None and asked != new:
             contradicted("gstack", "g", asked // old, f"makes {asked} layers", old, new)
         return whole_stacks("gstack", old, new)
 
@@ -38,5 +39,14 @@ METHOD = GStack(
     title="the stack repeated g times",
     paper="Stacking Your Transformers arXiv 2405.15319",
     verbs=("stack",),
-    options=(Option("g", 0, "how often the stack stands in the result; 0: as the size says"),),
+    options=(
+        Option(
+            "g",
+            "size",
+            "how often the stack stands in the result: a number, or as the `size` says",
+            ("size",),
+            range=(1, 1e4),
+            whole=True,
+        ),
+    ),
 )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from growplan.diagnostics import fail
 from growplan.methods.base import Ask, Claim, LayerSource, Method, Option, OptionValue
 from growplan.methods.support.layers import PLACE, placed
 
@@ -29,8 +30,20 @@ class Identity(Method):
 
 
 def fresh_as(options: Mapping[str, OptionValue]) -> str:
-    """How a new layer is drawn: empty where the option `new` says `copy`."""
-    return "" if options.get("new", "copy") == "copy" else str(options.get("init", "config"))
+    """How a new layer is drawn: empty where the option `new` says `copy`.
+
+    Raises GP230 where `init` says how to draw what is copied.
+    """
+    if options.get("new", "copy") == "fresh":
+        return str(options.get("init", "config"))
+    if "init" in options:
+        fail(
+            "GP230",
+            "`init` is how fresh layers are drawn, and `new copy` draws none",
+            help=["write `new fresh` with it", "or leave `init` out"],
+            part="init",
+        )
+    return ""
 
 
 NEW = (

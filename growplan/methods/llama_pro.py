@@ -29,7 +29,7 @@ class LlamaPro(Method):
         if extra and old % extra:
             legal = (old + count for count in range(1, old + 1) if old % count == 0)
             why = "puts one block after every L / (L* - L) layers, a whole number"
-            no_depth("llama-pro", why, old, new, legal, "identity")
+            no_depth("llama-pro", why, old, new, legal, "via identity")
         return placed(old, new, options)
 
 

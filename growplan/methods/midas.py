@@ -25,17 +25,21 @@ class Midas(Method):
         return Claim("none")
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
-        block = int(options.get("block", 0)) or gcd(old, new - old)
-        if block < 1 or old % block:
+        block = _block(options.get("block", "largest"), old, new)
+        if old % block:
             ways = ", ".join(str(b) for b in range(1, old + 1) if old % b == 0)
             message = f"{old} layers are not made of blocks of {block}"
             fail("GP222", message, help=f"`block` may be {ways}", part="block")
         if (new - old) % block:
             legal = (old + block * count for count in range(1, LARGEST_FACTOR * old))
-            no_depth("midas", f"adds whole blocks of {block} layers", old, new, legal, "interlace")
+            no_depth("midas", f"adds whole blocks of {block} layers", old, new, legal, "via interlace")
         end = -(-old // block // 2) * block
         middle = range(end - block, end)
         return copies((*range(end), *list(middle) * ((new - old) // block), *range(end, old)))
+
+
+def _block(given: OptionValue, old: int, new: int) -> int:
+    return gcd(old, new - old) if given == "largest" else int(given)
 
 
 METHOD = Midas(
@@ -44,6 +48,14 @@ METHOD = Midas(
     paper="MIDAS, On the Inductive Bias of Stacking, arXiv 2409.19044",
     verbs=("stack", "deepen"),
     options=(
-        Option("block", 0, "layers of a block; 0: the most that divide both L and L* - L", counts="depth"),
+        Option(
+            "block",
+            "largest",
+            "layers of a block: a number, or the `largest` that divides both L and L* - L",
+            ("largest",),
+            range=(1, 1e4),
+            counts="depth",
+            whole=True,
+        ),
     ),
 )

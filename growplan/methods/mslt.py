@@ -30,7 +30,7 @@ class Mslt(Method):
             return (*copies(range(old)), *[LayerSource(old - 1, fresh=fresh)] * extra)
         if extra > old:
             why = "appends copies of the top L* - L layers, and there are only L"
-            no_depth("mslt", why, old, new, range(old + 1, 2 * old + 1), "")
+            no_depth("mslt", why, old, new, range(old + 1, 2 * old + 1), "new fresh")
         return copies((*range(old), *range(old - extra, old)))
 
 

@@ -24,26 +24,29 @@ class Solar(Method):
         return Claim("none")
 
     def depth(self, old: int, options: Mapping[str, OptionValue]) -> int | None:
-        m = int(options.get("m", 0))
-        if m and not 0 < 2 * m <= old:
+        given = options.get("m", "size")
+        if given == "size":
+            return None
+        m = int(given)
+        if 2 * m > old:
             fail(
                 "GP222",
                 f"`m {m}` of `solar` would leave 2 ({old} - {m}) of {old} layers: a plan only grows",
-                help=f"give an `m` from 1 to {old // 2}" if old > 1 else "stack by `via interlace`",
+                help=f"give an `m` from 0 to {old // 2}" if old > 1 else "give `m 0`: two whole copies",
                 part="m",
             )
-        return 2 * (old - m) if m else None
+        return 2 * (old - m)
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
         asked = self.depth(old, options)
-        if asked not in (None, new):
-            m = int(options.get("m", 0))
+        if asked is not None and asked != new:
+            m = int(options["m"])
             contradicted("solar", "m", m, f"makes 2 ({old} - {m}) = {asked} layers", old, new)
         if new == old:
             return copies(range(old))
         if new % 2 or new > 2 * old:
             even = range(old + 1 + (old + 1) % 2, 2 * old + 1, 2)
-            no_depth("solar", "joins two copies of equal length", old, new, even, "interlace")
+            no_depth("solar", "joins two copies of equal length", old, new, even, "via interlace")
         half = new // 2
         return copies((*range(half), *range(old - half, old)))
 
@@ -53,5 +56,15 @@ METHOD = Solar(
     title="two copies joined, m layers dropped from each at the seam",
     paper="SOLAR 10.7B arXiv 2312.15166",
     verbs=("stack",),
-    options=(Option("m", 0, "layers that each copy loses at the seam; 0: as the size says", counts="depth"),),
+    options=(
+        Option(
+            "m",
+            "size",
+            "layers that each copy loses at the seam: a number, or as the `size` says",
+            ("size",),
+            range=(0, 1e4),
+            counts="depth",
+            whole=True,
+        ),
+    ),
 )

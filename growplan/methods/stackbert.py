@@ -35,7 +35,7 @@ def whole_stacks(name: str, old: int, new: int) -> tuple[LayerSource, ...]:
             old,
             new,
             (old * g for g in range(2, largest + 1)),
-            "interlace",
+            "via interlace",
         )
     return copies(i % old for i in range(new))
 

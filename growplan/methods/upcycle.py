@@ -41,7 +41,7 @@ class Upcycle(Method):
     """Experts that are copies or shards of one ffn."""
 
     def claim(self, ask: Ask) -> Claim:
-        drawn = any(ask.options.get(name, 0) != 0 for name in ("noise", "drop"))
+        drawn = any(_amount(ask.options.get(name, "none")) for name in ("noise", "drop"))
         whole = ask.options.get("granularity", 1) == 1
         exact = whole or ask.options.get("scale", "paper") in EXACT_SCALES
         return Claim("exact" if exact and not drawn else "none")
@@ -51,12 +51,18 @@ class Upcycle(Method):
         shards = _whole("granularity", options.get("granularity", 1))
         active = _whole("top-k", options.get("top-k", 2 * shards))
         router = _router(str(options.get("router", "normal(0.02)")))
-        noise = _number("noise", options.get("noise", 0.0), 1e6)
-        drop = _number("drop", options.get("drop", 0.0), 1.0)
+        noise, drop = (_amount(options.get(name, "none")) for name in ("noise", "drop"))
         _check_sizes(request, active, shards, router)
         kind = "shards" if shards > 1 else "copies"
         extra = [f"noise {noise:g}"] * (noise > 0) + [f"{drop:g} drawn again"] * (drop > 0)
         label = ", ".join([f"experts that are {kind}", *extra])
+        if "scale" in options and shards == 1:
+            fail(
+                "GP230",
+                "`scale` makes up for the weights of shards, and without `granularity` there are none",
+                help=["write `granularity 2` with it, or as many shards as you want", "or leave `scale` out"],
+                part="scale",
+            )
         scales = _scales(shards, str(options.get("scale", "paper")))
         return Mixture(label, request.experts, active, shards, scales, router, noise, drop)
 
@@ -131,10 +137,8 @@ def _whole(name: str, value: OptionValue) -> int:
     return value
 
 
-def _number(name: str, value: OptionValue, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        fail("GP116", f"`{name}` cannot be `{value}`", help=f"a number from 0 to {most:g}", part=name)
-    return float(value)
+def _amount(value: OptionValue) -> float:
+    return 0.0 if value == "none" else float(value)
 
 
 METHOD = Upcycle(
@@ -148,8 +152,10 @@ METHOD = Upcycle(
     options=(
         Option("top-k", 2, "experts that a token passes (default 2 for each of the `granularity`)"),
         Option("router", "normal(0.02)", "how the router is drawn: `normal(STD)`, or `zeros`, where all tie"),
-        Option("noise", 0.0, "standard deviation of what is added to every expert"),
-        Option("drop", 0.0, "ratio of the units of an expert that are drawn again"),
+        Option(
+            "noise", "none", "standard deviation of what is added to every expert", ("none",), range=(0, 1e6)
+        ),
+        Option("drop", "none", "ratio of an expert's units that are drawn again", ("none",), range=(0, 1)),
         Option("granularity", 1, "shards that the ffn is cut into, one to an expert"),
         Option("scale", "paper", "what makes up for the weights of shards", SCALES),
     ),

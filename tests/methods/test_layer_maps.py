@@ -96,11 +96,11 @@ REFUSED: list[tuple[str, int, int, Options, str, str]] = [
     ("solar", 32, 47, {}, "GP121", "use 46 or 48 layers; or `via interlace`, which takes any depth"),
     ("solar", 32, 70, {}, "GP121", "use 64 layers; or `via interlace`, which takes any depth"),
     ("solar", 32, 48, {"m": 7}, "GP221", "leave out the size, or `m`"),
-    ("solar", 8, 12, {"m": 5}, "GP222", "give an `m` from 1 to 4"),
-    ("solar", 1, 2, {"m": 1}, "GP222", "stack by `via interlace`"),
+    ("solar", 8, 12, {"m": 5}, "GP222", "give an `m` from 0 to 4"),
+    ("solar", 1, 2, {"m": 1}, "GP222", "give `m 0`: two whole copies"),
     ("midas", 12, 15, {"block": 4}, "GP121", "use 16 layers; or `via interlace`, which takes any depth"),
     ("midas", 12, 18, {"block": 5}, "GP222", "`block` may be 1, 2, 3, 4, 6, 12"),
-    ("mslt", 3, 7, {}, "GP121", "use 6 layers"),
+    ("mslt", 3, 7, {}, "GP121", "use 6 layers; or `new fresh`, which takes any depth"),
     ("lemon", 6, 13, {}, "GP121", "use 12 layers; or `via identity`, which takes any depth"),
 ]
 

@@ -29,7 +29,7 @@ WITH = {  # where an option is read
     ("lemon", "scale"): {"split": "comp"},
     ("upcycle", "scale"): {"granularity": 2},
 }
-ASKS_SIZE = {("gstack", "g"): 3, ("solar", "m"): 1, ("upcycle", "top-k"): 3, ("upcycle", "granularity"): 2}
+ASKS_SIZE = {("upcycle", "top-k"): 3, ("upcycle", "granularity"): 2}
 
 
 def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
@@ -51,7 +51,9 @@ def test_every_option_is_read(method: Method, option: Option) -> None:
     more = WITH.get((method.name, option.name), {})
     other = ASKS_SIZE.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
     values = option.choices or (option.default, *(() if option.range else (other,)))
-    values = (*values, *((0.25, 3.5) if option.range else ()))
+    numbers = (1,) if option.whole else (0.25, 3.5)
+    numbers = (0.25, 0.5) if option.range == (0, 1) else numbers
+    values = (*values, *(numbers if option.range else ()))
     found = [proposed(method, {**more, option.name: value}) for value in values]
     assert all(a != b for i, a in enumerate(found) for b in found[:i])
     assert proposed(method, more) == proposed(method, {**more, option.name: option.default})

@@ -57,14 +57,13 @@ def no_depth(
     old: int,
     new: int,
     legal: Iterable[int],
-    other: Literal["interlace", "identity", ""],
+    other: Literal["via interlace", "via identity", "new fresh"],
 ) -> NoReturn:
-    """GP121: `name` cannot make `new` layers of `old`; the nearest `legal` depths, or a method for any."""
+    """GP121: `name` cannot make `new` layers of `old`; the nearest `legal` depths, or what takes any."""
     depths = sorted({depth for depth in legal if depth > old})
     below, above = [d for d in depths if d < new][-1:], [d for d in depths if d > new][:1]
     ways = [f"use {' or '.join(map(str, (*below, *above)))} layers"] if below or above else []
-    if other:
-        ways.append(f"{'or ' if ways else ''}`via {other}`, which takes any depth")
+    ways.append(f"{'or ' if ways else ''}`{other}`, which takes any depth")
     fail("GP121", f"`{name}` {why}, so {old} layers cannot become {new}", help=ways)
 
 

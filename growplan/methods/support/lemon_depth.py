@@ -30,7 +30,7 @@ def lemon_layers(old: int, new: int, options: Mapping[str, OptionValue]) -> Laye
     """The source of every layer, bottom first. Raises GP121 where L* > 2 L."""
     if new > 2 * old:
         why = "gives each layer at most one new one"
-        no_depth("lemon", why, old, new, range(old + 1, 2 * old + 1), "identity")
+        no_depth("lemon", why, old, new, range(old + 1, 2 * old + 1), "via identity")
     writers: Literal["zero", "cancel"] = "cancel" if str(options.get("type", "1")) == "2" else "zero"
     ahead = 1 if options.get("fan-in", "own") == "next" else 0
     out: list[LayerSource] = []
