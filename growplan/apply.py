@@ -294,7 +294,7 @@ def _load_stock(
     maps = output_maps_of(graph, 0, len(graph.steps), models) if graph.steps else {}
     found = compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
     if job.typed.claim.strength == "exact":
-        hold_to_exact(found, job.typed.source.dtype)
+        hold_to_exact(found, job.typed.source.dtype, routed="experts" in job.typed.target.sizes)
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from growplan.backend.outputs import output_maps
-from growplan.backend.stock import compare_with_transformers
+from growplan.backend.stock import StockDifference, compare_with_transformers, hold_to_exact
 from growplan.checkpoint.config import write_config
 from growplan.diagnostics import DiagnosticError
 from tests.backend.plans import case, source
@@ -48,3 +48,12 @@ def test_a_missing_tensor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DiagnosticError, match="GP507") as caught:
         compare_with_transformers(path, out)
     assert dict(caught.value.diagnostics[0].notes)["tensors"] == "model.norm.weight"
+
+
+def test_tokens_that_rounding_sends_to_other_experts_refuse_no_plan() -> None:
+    """bf16 flips a choice of the router: one token is far off, and the others are not."""
+    flipped, wrong = (StockDifference("logits", 1.2, 1.0, typical) for typical in (0.02, 0.9))
+    hold_to_exact([flipped], "BF16", routed=True)
+    for difference, routed in ((flipped, False), (wrong, True)):
+        with pytest.raises(DiagnosticError, match="GP511"):
+            hold_to_exact([difference], "BF16", routed=routed)
