@@ -69,7 +69,7 @@ def logits(directory: Path, name: str) -> dict[str, torch.Tensor]:
         ("swin_like", "widen hidden 48→120 via lemon", "zero rows behind norms"),
         ("swin_like", "widen hidden 48→96 via lemon, split comp", "even copies"),
         ("olmo2_like", "widen hidden 48→66 via fpi", "zero rows, rescaled"),
-        ("olmo2_like", "widen hidden 48→120 via fpi, noise 10", "zero rows, rescaled"),
+        ("olmo2_like", "grow hidden 48→120, ffn x2 via fpi, noise 10", "zero rows, rescaled"),
         ("olmo2_like", "widen hidden 48→96 via hypercloning, snr_db 10", "even copies"),
         ("olmo2_like", "widen heads 6→12 via hypercloning", "copies"),
     ],
