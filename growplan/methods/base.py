@@ -187,7 +187,8 @@ class Method:
     """Base of all methods.
 
     `axes` are the axes it widens, `verbs` the verbs it serves (`stack` and `deepen` add layers),
-    `training` what its paper trains afterwards, where that is not everything.
+    `training` what its paper trains afterwards, where that is not everything. `learned`: it is fitted
+    on data, so that `on PATH` and `for N steps` say something.
     """
 
     name: str = ""
@@ -199,6 +200,7 @@ class Method:
     grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
     training: str = ""
     on_data: bool = False  # measures on data that the step names
+    learned: bool = False
 
     def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""
@@ -223,6 +225,10 @@ class Method:
     def upcycle(self, request: UpcycleRequest) -> Mixture:
         """The mixture that the ffn becomes. Raises GP116 and GP257."""
         raise TypeError(f"{self.name} makes no mixture")
+
+    def operator(self, options: Mapping[str, OptionValue], steps: int | None) -> Operator:
+        """What a learned method fits, from its options and the plan's `for N steps`."""
+        raise TypeError(f"{self.name} learns nothing")
 
 
 NOISE = Option(

@@ -10,7 +10,7 @@ from inspect import cleandoc
 import growplan.methods as package
 from growplan.methods.base import Method
 
-_SUPPORT = {"base", "discovery", "heads", "layers", "lemon_depth"}
+_SUPPORT = {"base", "discovery", "heads", "layers", "lemon_depth", "operator"}
 _DEFAULTS = {
     "widen": "fpi",
     "stack": "stackbert",

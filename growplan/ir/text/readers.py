@@ -9,6 +9,7 @@ from growplan.algebra import ONE, Expansion, Root
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -22,6 +23,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -138,6 +140,16 @@ def _noise(tree: Parsed, p: Place) -> Primitive:
         p.terms.refuse("GP250", "noise is written `normal(STD)`", tree)
 
 
+def section(tree: Parsed, p: Place) -> tuple[int, int, int, int]:
+    """`dim 0 at 64:128 units of 16` as (dim, start, units, slices of one)."""
+    (start, stop), *others = p.at(tree)
+    units = first(tree, "units")
+    inner = 1 if units is None else p.terms.ints(units)[0]
+    if others or inner < 1 or stop < start or (stop - start) % inner:
+        p.terms.refuse("GP250", f"this is no section of whole units of {inner}", tree)
+    return p.dim(tree), start, (stop - start) // inner, inner
+
+
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "load_tensor": lambda tree, p: Load(p.terms.names(tree)[0]),
     "store_tensor": lambda tree, p: Store(p.terms.names(tree)[0]),
@@ -158,6 +170,8 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "mask": _mask,
     "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
     "resample": resample,
+    "blend_layers": lambda tree, p: BlendLayers(p.terms.index(trees(tree, "index")[0])),
+    "project": lambda tree, p: Project(*section(tree, p)),
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

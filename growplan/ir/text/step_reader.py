@@ -202,7 +202,7 @@ class StepReader:
         op = primitive(tree, place)
         renamed, extra, typed = first(tree, "as_value"), first(tree, "with_values"), first(tree, "type")
         id = terms.ids(renamed)[0] if renamed is not None else id
-        more = tuple(terms.ids(extra)) if extra is not None else (base,) * (op.arity - 1)
+        more = tuple(terms.ids(extra)) if extra is not None else (base,) * ((op.arity or 1) - 1)
         type_ = terms.type(typed) if typed is not None else last_type
         self.values.define(id, Pending(op, (value, *more), type_, terms.span(tree)))
         return id

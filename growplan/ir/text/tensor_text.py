@@ -120,7 +120,7 @@ class TensorTexts:
             self.done.add(node.id)
             text = "| " + words.primitive(node.op, context)
             extra = node.inputs[1:]
-            if extra != (base,) * (node.op.arity - 1):
+            if extra != (base,) * ((node.op.arity or 1) - 1):
                 text += " with " + ", ".join(map(words.value, extra))
             if node.id != implied_id(tensor, self.k, j):
                 text += f" as {words.value(node.id)}"
