@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from growplan.algebra import Expansion, Root
+from growplan.methods.operator import LeafSpec as LeafSpec
+from growplan.methods.operator import Operator as Operator
+from growplan.methods.operator import Recipe as Recipe
 
 Strength = Literal["exact", "approximate", "none"]
 Domain = tuple[str, ...]  # inputs a claim is limited to: () is all of them
