@@ -33,19 +33,20 @@ class Operator:
 
     `tying`: `layer`, an operator for the inner axes of each layer, or `shared`, one for all layers.
     `order`: layers blended, then widened (operators belong to new layers), or the other way round.
-    `mix`: new units of heads are sums of single units, or of whole heads.
+    `mix`: new units of heads are sums of single units, or of whole heads. `auto`, which the checker
+    settles, stands in no typed step.
     `depth_init` and `width_init` are words of `growplan.learn.init`. `start`: a static method that
     a general operator begins from; `ranks`: the bonds of a tensor ring.
     """
 
     method: str
     kind: Literal["ligo", "general", "mango"] = "ligo"
-    tying: Literal["layer", "shared"] = "layer"
+    tying: Literal["layer", "shared", "auto"] = "auto"
     order: Literal["depth-first", "width-first"] = "depth-first"
     depth_init: str = "stackbert-noisy"
     width_init: str = "rand"
     noise: float = 0.03
-    mix: Literal["units", "heads"] = "units"
+    mix: Literal["units", "heads", "auto"] = "auto"
     start: str | None = None
     ranks: tuple[int, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)

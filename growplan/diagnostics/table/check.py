@@ -81,6 +81,11 @@ CODES = {
         "`over` belongs to `mask-in`; `on` and `for … steps` to learned methods.",
         "Remove the key, or correct the number.",
     ),
+    "GP118": Code(
+        what="A learned step names no data.",
+        why="Its operator is fitted on the grown model's own loss, and a loss needs a corpus or images.",
+        fix="Say on what, and for how long: `grow … via ligo on corpus.txt for 100 steps`.",
+    ),
     "GP121": Code(
         "The method cannot make this number of layers.",
         "Each method has its layer map: `stackbert` and `gstack` append whole copies of the stack, `solar`"

@@ -46,12 +46,12 @@ KEYWORDS = frozenset(
         r"\w+",
         """
         add_noise add_null after approximate as at bitwise blend_layers blocks by centred claim cols
-        constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill for free
-        fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf let like
-        ln_average load map mask mean measure model none normal null of origin over paired plan project
-        resample resampled rescale_norm rest rows same sample_units scale set_config silent sizes snr source
-        split_column sqrt step store stream times trainable true twins unchanged uneven units with zero
-        zero_out
+        constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill first
+        for free fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf learned
+        let like ln_average load map mask mean measure model none normal null of origin over paired plan
+        project resample resampled rescale_norm rest row rows same sample_units scale set_config silent
+        sizes snr source split_column sqrt step store stream times trainable true twins unchanged uneven
+        units widened with zero zero_out
         """,
     )
 )
