@@ -144,7 +144,7 @@ def _reasons(layout: Layout) -> tuple[str, ...]:
     one = [of.name for of in layout.widths if not of.in_layer]
     reasons = ["what the grown model computes is fitted on data: nothing is preserved"]
     if one:
-        reasons.append(f"one width operator each for {', '.join(one)}")
+        reasons.append(f"one width operator {'each ' * (len(one) > 1)}for {', '.join(one)}")
     if own:
         many = f"each of the {layout.layers} layers" if operator.tying == "layer" else "all layers together"
         reasons.append(f"width operators of {many} for {', '.join(own)}")

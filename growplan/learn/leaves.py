@@ -14,7 +14,7 @@ from growplan.backend.dtypes import raw_bytes, torch_dtype
 from growplan.backend.evaluate import ModelView, Read, with_leaves
 from growplan.check.fitted import Fit
 from growplan.check.typed import TypedPlan, TypedStep
-from growplan.diagnostics import DiagnosticError
+from growplan.diagnostics import DiagnosticError, fail
 from growplan.families.model import Model
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Leaf, leaf_name
@@ -70,6 +70,14 @@ def learn_leaves(
     waiting = {node.step for node in graph.nodes.values() if isinstance(node.op, Leaf)}
     leaves: dict[str, Tensor] = {}
     learned: list[Learned] = []
+    for step in typed.steps:
+        if step.leaves:
+            fail(
+                "GP530",
+                f"the {len(step.leaves)} leaves of step `{step.id}` have no values: nothing fits them yet",
+                step.span,
+                help="`growplan check` and `growplan show` read the step; `via fpi` grows without a fit",
+            )
     for step in typed.steps:
         if step.fit is None or step.index not in waiting:
             continue
