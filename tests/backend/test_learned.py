@@ -113,6 +113,8 @@ MIXTRAL = {name: ties for name, ties in llama("o").items() if ".mlp." not in nam
 MIXTRAL |= {"model.layers.{i}.block_sparse_moe.gate.weight": READ, "lm_head.weight": READ}
 
 WIDE = "hidden 48→72, ffn 80→100"
+GROUPED = "hidden 48→64, ffn 80→100, heads 6→8, kv_heads 3→4, depth 2→3"
+POOLER = "pooler.dense"
 CASES: dict[str, tuple[str, str, dict[str, Any], Table]] = {
     "bert-untied": (
         "bert",
@@ -131,10 +133,10 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Table]] = {
         WIDE,
         {},
         {n.removeprefix("bert."): t for n, t in {**BERT_EMBED, **BERT_LAYER}.items()}
-        | {"pooler.dense.weight": linear("pooler.dense", "stream"), "pooler.dense.bias": {0: ("pooler.dense",)}},
+        | {"pooler.dense.weight": linear(POOLER, "stream"), "pooler.dense.bias": {0: (POOLER,)}},
     ),
     "gpt2": ("gpt2", "hidden 48→72, ffn 192→200, depth 2→5", {}, GPT2),
-    "gpt2-depth": ("gpt2", "depth 2→5", {}, dict.fromkeys(GPT2, {})),
+    "gpt2-depth": ("gpt2", "depth 2→5", {}, {name: {} for name in GPT2}),
     "gpt2-ffn": (
         "gpt2",
         "ffn 192→200",
@@ -142,7 +144,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Table]] = {
         {n: {d: tuple(o if o == "ffn" else "" for o in p) for d, p in t.items()} for n, t in GPT2.items()},
     ),
     "vit": ("vit", f"{WIDE}, depth 2→4", {}, VIT),
-    "llama-gqa": ("llama", "hidden 48→64, ffn 80→100, heads 6→8, kv_heads 3→4, depth 2→3", {}, llama("o") | {"lm_head.weight": READ}),
+    "llama-gqa": ("llama", GROUPED, {}, llama("o") | {"lm_head.weight": READ}),
     "llama-mha": ("llama", WIDE, {"num_key_value_heads": 6, "tie_word_embeddings": True}, llama("v")),
     "qwen2": ("qwen2", f"{WIDE}, kv_heads 3→3", {}, llama("o", biases=True) | {"lm_head.weight": READ}),
     "qwen3": ("qwen3", f"{WIDE}, depth 2→4", {"num_key_value_heads": 6}, QWEN3 | {"lm_head.weight": READ}),
@@ -206,7 +208,7 @@ class Formula:
         return blend if self.operator.order == "width-first" else self.widened(ties, blend, layer)
 
     def depth(self, pattern: str) -> np.ndarray[Any, Any] | None:
-        """The weights over the old layers of a tensor: it has the one leaf whose name ends as its own does."""
+        """The weights over the old layers of a tensor: the leaf whose name ends as its own does."""
         end = pattern.partition("{i}.")[2]
         end = end.replace("block_sparse_moe.", "").replace("experts.0.", "experts.")
         for e in range(1, 4):
@@ -267,7 +269,7 @@ def test_equal_sizes_are_the_identity(family: str, growth: str) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("family", ["gpt2", "bert", "llama", "vit"])
 def test_written_and_measured(family: str, dtype: str, tmp_path: Path) -> None:
-    """The step passes the assertions of `apply`, and what is written is what the graph makes, block by block."""
+    """The step passes the assertions of `apply`, and what is written is what the graph makes."""
     made = case(family, "grow hidden 48→72, depth 2→3 via ligo on c.txt", dtype=dtype)
     (measured,) = made.assert_all()
     assert measured.passed

@@ -6,11 +6,9 @@ learned of 6 layers of h.0.attn.q.weight by ligo/depth/h.attn.q.weight row {i},
 
 from __future__ import annotations
 
-from growplan.ir.graph import LearnedLaw, Widened
+from growplan.ir.graph import LearnedLaw
 from growplan.ir.text import words
 from growplan.ir.text.fold import mark_number
-from growplan.ir.text.readers import Place, section
-from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees
 
 
 def learned_text(law: LearnedLaw, home: str | None) -> str:
@@ -23,17 +21,3 @@ def learned_text(law: LearnedLaw, home: str | None) -> str:
     sides = (words.section(s.dim, s.start, s.count, s.inner) + f" by {words.name(s.leaf)}" for s in law.sides)
     text = ",\n   ".join([text, *sides])
     return text + ", widened first" * law.widened_first
-
-
-def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> LearnedLaw:
-    """The law of a `learned` clause."""
-    place, of = Place(terms), first(tree, "learned_of")
-    source, layers = home or tensor, 0
-    if of is not None:
-        source, counts = terms.names(of)[0], terms.ints(of)
-        layers = counts[0] if counts else 0
-    weights = first(tree, "weights")
-    depth = terms.names(weights)[0] if weights is not None else ""
-    row = terms.index(trees(weights, "index")[0]) if weights is not None else 0
-    sides = tuple(Widened(*section(side, place), terms.names(side)[0]) for side in trees(tree, "side"))
-    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")))

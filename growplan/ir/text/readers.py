@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from growplan.algebra import ONE, Expansion, Root
+from growplan.ir.graph import LearnedLaw, Widened
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
@@ -148,6 +149,20 @@ def section(tree: Parsed, p: Place) -> tuple[int, int, int, int]:
     if others or inner < 1 or stop < start or (stop - start) % inner:
         p.terms.refuse("GP250", f"this is no section of whole units of {inner}", tree)
     return p.dim(tree), start, (stop - start) // inner, inner
+
+
+def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> LearnedLaw:
+    """The law of a `learned` clause, in a statement that starts from the tensor `home`."""
+    place, of = Place(terms), first(tree, "learned_of")
+    source, layers = home or tensor, 0
+    if of is not None:
+        source, counts = terms.names(of)[0], terms.ints(of)
+        layers = counts[0] if counts else 0
+    weights = first(tree, "weights")
+    depth = terms.names(weights)[0] if weights is not None else ""
+    row = terms.index(trees(weights, "index")[0]) if weights is not None else 0
+    sides = tuple(Widened(*section(side, place), terms.names(side)[0]) for side in trees(tree, "side"))
+    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")))
 
 
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {

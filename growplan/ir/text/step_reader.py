@@ -27,8 +27,7 @@ from growplan.ir.graph import (
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
 from growplan.ir.text.implied import FORM, implied_id, implied_inputs
-from growplan.ir.text.learned_text import read_learned
-from growplan.ir.text.readers import Place, primitive, resample
+from growplan.ir.text.readers import Place, primitive, read_learned, resample
 from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
