@@ -49,7 +49,7 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             how = "fitted in steps" if method.on_data else "fitted on data"
             message = f"`{key}` belongs to methods that are {how}, and `{method.name}` is not"
             yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
-    if method.learned and step.on is None:
+    if method.learned and step.on is None and step.verb in method.verbs:
         message = f"`{method.name}` is fitted on data, and the step names none"
         ways = "`… via ligo on corpus.txt for 100 steps`: a text, token ids, or images"
         yield Diagnostic("GP118", message, step.span, help=(ways.replace("ligo", method.name),))

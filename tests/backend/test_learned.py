@@ -11,11 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from growplan.backend.evaluate import Evaluation, with_leaves
 from growplan.backend.executor import reader_rows
+from growplan.backend.learned import project
+from growplan.backend.operands import Block, Held
 from growplan.checkpoint.reader import open_reader
+from growplan.ir.graph import TensorType
+from growplan.ir.primitives import Project
 from growplan.ir.verify import verify
+from tests.backend.dense import random
 from tests.backend.plans import Case, case
 
 Ties = dict[int, tuple[str, ...]]  # dimension -> the operator of each of its parts; "" is no operator
@@ -275,3 +281,39 @@ def test_written_and_measured(family: str, dtype: str, tmp_path: Path) -> None:
     assert measured.passed
     made.write(tmp_path / "out")
     made.compare_written(tmp_path / "out")
+
+
+SHAPES = {
+    "rows": (Project(0, 2, 3, 2), (10, 7), 4),
+    "columns": (Project(1, 2, 3, 2), (130, 10), 4),
+    "the last of three": (Project(2, 0, 6), (1, 5, 6), 3),
+    "a vector": (Project(0, 0, 6), (6,), 3),
+    "a convolution": (Project(0, 0, 3), (6, 3, 2, 2), 70),
+}
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F64", "BF16"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_rows_of_a_block_are_those_of_the_whole(name: str, dtype: str) -> None:
+    """The same bits for any rows, in any order; and the product that is meant."""
+    op, shape, extra = SHAPES[name]
+    x, c = Held(random(shape, dtype, 0), dtype), Held(random((extra, op.count), "F64", 1), "F64")
+    grown = (*shape[: op.dim], shape[op.dim] + extra * op.inner, *shape[op.dim + 1 :])
+    type_, cpu = TensorType(grown, dtype), torch.device("cpu")
+
+    def rows(which: range | torch.Tensor) -> torch.Tensor:
+        return project(op, [x, c], Block(type_, which, cpu))
+
+    whole = rows(range(grown[0]))
+    for step in (1, 3, 64):
+        blocks = [rows(range(at, min(at + step, grown[0]))) for at in range(0, grown[0], step)]
+        assert torch.equal(torch.cat(blocks), whole)
+    some = torch.randperm(grown[0], generator=torch.Generator().manual_seed(0))[:5]
+    assert torch.equal(rows(some), whole[some])
+    old = x.rows(range(shape[0])).double().numpy()
+    section = np.moveaxis(old, op.dim, 0)[op.start : op.stop]
+    new = np.kron(c.rows(range(extra)).numpy(), np.eye(op.inner)) @ section.reshape(len(section), -1)
+    new = np.moveaxis(new.reshape(extra * op.inner, *section.shape[1:]), 0, op.dim)
+    before, after = np.split(old, [op.stop], op.dim)
+    expected = np.concatenate([before, new, after], op.dim)
+    np.testing.assert_allclose(whole.double().numpy(), expected, atol=1e-12 if dtype == "F64" else 1e-5)
