@@ -12,6 +12,7 @@ from growplan.check.operators import Layout
 from growplan.check.typed import OperatorCost, TypedStep
 from growplan.diagnostics import DiagnosticError
 from growplan.views.check import step_data
+from growplan.views.show.table import leaf_rows, parameters
 from tests.check.models import check
 
 SMALL_BERT: dict[str, Any] = {
@@ -254,3 +255,14 @@ def test_json_has_the_operator() -> None:
     assert operator["cost"]["depth"] == 12 * 2 * 4
     assert operator["leaves"][0] == {"name": f"{step.id}/stream", "shape": [64, 64], "init": "rand"}
     assert step_data(only("gpt2", "widen ffn x2 via fpi", **TOY))["operator"] is None
+
+
+def test_the_table_lists_the_leaves() -> None:
+    typed = check("gpt2", "grow hidden 64→128, depth 2→4 via ligo on c.txt, tying layer", **TOY)
+    (step,) = typed.steps
+    listed = list(leaf_rows(typed))
+    assert listed[0] == (f"{step.id}/stream", "64 × 64", "rand", "4,096")
+    assert (f"{step.id}/q.{{0:4}}", "64 × 64", "rand", "16,384") in listed
+    numbers = sum(int(row[3].replace(",", "")) for row in listed)
+    assert numbers == measured(step).width + measured(step).depth
+    assert {row.name: row.steps for row in parameters(typed)}["transformer.wte.weight"] == (1,)

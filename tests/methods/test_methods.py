@@ -34,6 +34,8 @@ ASKS_SIZE = {("gstack", "g"): 3, ("solar", "m"): 1, ("upcycle", "top-k"): 3, ("u
 
 def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     """What a method makes of a growth of one of its axes, of depth, or of an ffn."""
+    if method.learned:
+        return method.operator(options, None)
     if method.verbs == ("upcycle",):
         return method.upcycle(UpcycleRequest(8, SIZES["ffn"], options))
     if not method.axes:
