@@ -113,11 +113,6 @@ CODES = {
         why="Then it has no direction. An overflow does this, or labels that the model is certain of.",
         fix="Check the data and the source; `growplan verify` and a forward pass show whether it is finite.",
     ),
-    "GP530": Code(
-        what="A learned step was to run, and its leaves have no values.",
-        why="The values of an operator come from a fit on data; without them there is no tensor to write.",
-        fix="Fit the operator first, or grow by a static method (`growplan methods`).",
-    ),
     "GP511": Code(
         what="A plan proved exact, and transformers computes something else from the result.",
         why=(
