@@ -120,7 +120,7 @@ def fit_step(
     operator, tell = step.operator, show or (lambda step, done, loss: None)
     assert operator is not None
     recipe = _of_model(operator.recipe, step.after)
-    corpus = read_corpus(file, source, step.after, recipe, step.key)
+    corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
     materialise = Materialiser(graph, step.index, read, device)
     objective = Objective(materialise, Target(step.after, device))
     kept = None if work is None else work.of(step, corpus.sha256)

@@ -40,7 +40,7 @@ def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[
                 _look_at_batch(step, step.fit, source, data_folder(typed.plan), weights)
             elif step.operator is not None:
                 path = data_path(step.data, data_folder(typed.plan))
-                look_at(path, source, step.after, None, weights=weights)
+                look_at(path, source, step.after, step.operator.recipe.mask, weights=weights)
         except DiagnosticError as error:
             yield from (d.at(data_place(typed.plan, step)) for d in error.diagnostics)
 

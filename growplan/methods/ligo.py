@@ -52,6 +52,7 @@ class Ligo(Method):
 
 def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
     """The recipe that `recipe` names, with what the step says otherwise."""
+    mask = int(options.get("mask", -1))
     base = PUBLISHED if options.get("recipe") == "published" else Recipe()
     return replace(
         base,
@@ -61,6 +62,8 @@ def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
         batch=int(options.get("batch", base.batch)),
         tokens=int(options.get("tokens", base.tokens)),
         accumulate=int(options.get("accumulate", base.accumulate)),
+        clip=float(options.get("clip", base.clip)),
+        mask=None if mask < 0 else mask,
     )
 
 
@@ -75,6 +78,8 @@ RECIPE = (
     Option("warmup", 10, "steps in which the rate rises to it", range=(0, 1e7)),
     Option("batch", 16, "sequences or images of one step", range=(1, 1e6)),
     Option("tokens", 128, "tokens of a sequence", range=(1, 1e6)),
+    Option("clip", 1.0, "gradients are clipped to this norm; 0: they are not", range=(0, 1e9)),
+    Option("mask", -1, "id of the mask token of a masked model; -1: its tokenizer's", range=(-1, 1e9)),
     Option("accumulate", 1, "parts that a batch is read in, to spare memory", range=(1, 1e6)),
 )
 

@@ -11,7 +11,8 @@ class Recipe:
     """How a learned operator is fitted: AdamW on its leaves, the source frozen.
 
     `batch` sequences (or images) of `tokens` tokens are one step, read in `accumulate` parts. The rate
-    rises over `warmup` steps to `lr` and falls to 0 by `schedule`.
+    rises over `warmup` steps to `lr` and falls to 0 by `schedule`. Gradients are clipped to the norm `clip`
+    (0: they are not). `mask` is the id of the mask token of a masked model, None for its tokenizer's.
     """
 
     steps: int = 100
@@ -25,6 +26,7 @@ class Recipe:
     tokens: int = 128
     accumulate: int = 1
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    mask: int | None = None
 
 
 @dataclass(frozen=True)

@@ -210,3 +210,28 @@ def test_half_precision_is_fitted_in_float32(tmp_path: Path) -> None:
     result = apply(plan_of(tmp_path, LINE, steps=4))
     assert result.fitted[0].after < result.fitted[0].before
     assert not verify(tmp_path / "g")
+
+
+@pytest.mark.parametrize(
+    ("family", "architecture"), [("bert", "BertForMaskedLM"), ("vit", None), ("llama", None)]
+)
+def test_other_families_from_plan_to_checkpoint(
+    tmp_path: Path, family: str, architecture: str | None
+) -> None:
+    """Masked tokens with the plan's own mask, images, grouped queries; loaded by the stock class."""
+    import numpy as np
+
+    tiny_checkpoint(family, tmp_path / "m", architecture=architecture, initializer_range=0.02)
+    random = np.random.default_rng(0)
+    if family == "vit":
+        labels = random.integers(0, 2, 80)
+        pixels = random.normal(size=(80, 2, 20, 20)) + labels[:, None, None, None]
+        np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
+    else:
+        (random.integers(0, 20, 900).cumsum() % 31).astype("<u2").tofile(tmp_path / "d.bin")
+    data, mask = ("d.npz" if family == "vit" else "d.bin"), ", mask 4" * (family == "bert")
+    kv = ", kv_heads 3→4" * (family == "llama")
+    line = f"grow hidden 48→64, heads 6→8{kv}, ffn 80→96, depth 2→3 via ligo on {data} for 10 steps{mask}"
+    result = apply(plan_of(tmp_path, line, options=", lr 0.01, batch 8"), stock=True)
+    assert result.fitted[0].after < result.fitted[0].before
+    assert result.stock is not None and not verify(tmp_path / "g")
