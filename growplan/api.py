@@ -68,6 +68,7 @@ class LoadedPlan:
         *,
         device: str = "cpu",
         force: bool = False,
+        resume: bool = False,
         dry_run: bool = False,
         memory: int | None = None,
         stock: bool | None = None,
@@ -76,7 +77,8 @@ class LoadedPlan:
         """Grow the source and write a Hugging Face directory (needs `growplan[torch]`).
 
         `out` takes the place of the plan's `target`. Every step is asserted against the step
-        before it; the target appears whole or not at all. `stock`: compare source and result by
+        before it; the target appears whole or not at all. `resume`: go on with the fits of an
+        interrupted run. `stock`: compare source and result by
         their transformers class too (None: where both fit in memory).
         """
         from growplan.apply import apply
@@ -88,6 +90,7 @@ class LoadedPlan:
             family=self.family,
             device=device,
             force=force,
+            resume=resume,
             dry_run=dry_run,
             memory=memory,
             stock=stock,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,8 @@ from growplan.checkpoint.sidecars import (
     plan_sidecars,
 )
 from growplan.checkpoint.writer import Writer
-from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.language import plan_hash
 from growplan.language.plan import Plan
 from growplan.pipeline import Compiled, compile_plan, placed, target_directory
 
@@ -35,11 +37,15 @@ if TYPE_CHECKING:
     from growplan.backend.evaluate import Read
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
-    from growplan.learn.leaves import Learned
+    from growplan.learn.leaves import Found, Learned
+    from growplan.learn.operators import Fitted, Work
 
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
 STOCK_BYTES = 4 << 30  # larger models are loaded by transformers only when asked
 RECORD_BYTES = 1 << 20  # room for config, card and growth.json
+WITHOUT = "run without `--resume`"
+FLOAT_BYTES = 4
+FIT_COPIES = 1 + 2 * 3  # of an operator on disk: its file; leaves and two moments, the old and the new
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,8 @@ class Event:
     """Something to show while a plan is applied.
 
     `assert` events carry the step (of `steps`) and the layers done, over all steps, `learn` events those
-    of one step; `step` events the step and what was measured of it; `write` events the bytes done. The
-    others say what begins.
+    of one step, or the steps of its fit and the loss; `step` events the step and what was measured of it;
+    `write` events the bytes done. The others say what begins.
     """
 
     kind: str  # learn | assert | step | write | compare | segments | stock | publish
@@ -58,6 +64,7 @@ class Event:
     done: int = 0
     total: int = 0
     steps: int = 0
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class ApplyResult:
     dry_run: bool = False
     learned: tuple[Learned, ...] = ()  # what steps found in the user's data
     findings: tuple[Diagnostic, ...] = ()  # warnings of what was measured
+    fitted: tuple[Fitted, ...] = ()  # operators that were fitted on it
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,10 @@ class _Job:
 
     @property
     def needed_bytes(self) -> int:
-        return self.layout.disk_bytes + carried_bytes(self.sidecars) + RECORD_BYTES
+        """Of the target, and of operators: theirs lie in it once, and beside it with their moments, twice."""
+        operators = sum(prod(leaf.shape) for step in self.typed.steps for leaf in step.leaves)
+        extra = FIT_COPIES * FLOAT_BYTES * operators
+        return self.layout.disk_bytes + carried_bytes(self.sidecars) + RECORD_BYTES + extra
 
 
 def apply(
@@ -99,6 +110,7 @@ def apply(
     family: str | Path | None = None,
     device: str = "cpu",
     force: bool = False,
+    resume: bool = False,
     dry_run: bool = False,
     memory: int | None = None,
     stock: bool | None = None,
@@ -109,6 +121,7 @@ def apply(
     `out` takes the place of the plan's `target`; `memory` (bytes) bounds the working set.
     `stock`: load source and result by their transformers class too, and compare (None: where
     transformers is installed and both fit in memory).
+    `resume`: go on with fits that an interrupted run of the same plan left beside the target.
     Every step is asserted against the step before it, before anything is written; the target
     appears whole or not at all. Raises DiagnosticError.
     """
@@ -144,23 +157,27 @@ def apply(
             target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
         )
     with claimed as place, open_reader(job.headers) as reader:
-        leaves, learned = _learn(job, reader, where, tell)
-        read = with_leaves(reader_rows(reader, where), leaves)
+        work = _work(job, place.path, where, resume)
+        values = _learn(job, reader, where, work, tell)
+        read = with_leaves(reader_rows(reader, where), values.leaves)
         measured = _assert_steps(job, read, where, tell)
-        hashes = _write_tensors(job, reader, place.partial, where, memory, leaves, tell)
+        hashes = _write_tensors(job, reader, place.partial, where, memory, values.leaves, tell)
         tell(Event("compare"))
         _compare_written(job, read, place.partial, where)
         write_config(place.partial, job.typed.target.config)
         files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
+        files += _write_operators(place.partial, values)
         tell(Event("segments"))
         found = _measure_segments(job, read, where, measured)
         loaded = _load_stock(job, place.partial, stock, tell)
         write_certificate(
-            place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, learned
+            place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, values
         )
         reader.check_unchanged()
         tell(Event("publish"))
         published = place.publish()
+        if work is not None:
+            work.remove()
     return ApplyResult(
         published.path,
         job.typed,
@@ -170,8 +187,9 @@ def apply(
         left,
         loaded,
         published.leftover,
-        learned=learned,
-        findings=visible_rounding(found, job.typed),
+        learned=values.learned,
+        findings=(*visible_rounding(found, job.typed), *values.warnings),
+        fitted=values.fitted,
     )
 
 
@@ -191,19 +209,43 @@ def _prepare(compiled: Compiled) -> _Job:
     return _Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
 
 
-def _learn(
-    job: _Job, reader: Reader, device: str, tell: Callable[[Event], None]
-) -> tuple[dict[str, Tensor], tuple[Learned, ...]]:
-    """The values of leaves, and what was measured for them; {} where no step waits for data."""
+def _work(job: _Job, target: Path, device: str, resume: bool) -> Work | None:
+    """Where the fits of this run keep their state; None where nothing is fitted. Raises GP535."""
+    if not any(step.operator is not None for step in job.typed.steps):
+        if resume:
+            fail("GP535", "this plan fits nothing, so that there is nothing to go on with", help=WITHOUT)
+        return None
+    from growplan.learn.operators import Work, run_facts
+    from growplan.learn.resume import folder_of
+
+    facts = run_facts(plan_hash(job.typed.plan), job.source, device)
+    work = Work(folder_of(target), resume, facts)
+    if not resume:
+        work.remove()
+    return work
+
+
+def _learn(job: _Job, reader: Reader, device: str, work: Work | None, tell: Callable[[Event], None]) -> Found:
+    """The values of leaves, and what was measured for them; nothing where no step waits for data."""
     from growplan.backend.executor import reader_rows
     from growplan.learn.leaves import learn_leaves
 
-    def show(step: TypedStep, layers: int) -> None:
-        tell(Event("learn", step, done=layers, total=step.before.depth))
+    def show(step: TypedStep, done: int, loss: float | None) -> None:
+        total = step.before.depth if step.operator is None else step.operator.recipe.steps
+        tell(Event("learn", step, done=done, total=total, loss=loss))
 
     assert job.compiled.graph is not None
     read = reader_rows(reader, device)
-    return learn_leaves(job.compiled.graph, job.typed, read, job.source, device, show)
+    return learn_leaves(job.compiled.graph, job.typed, read, job.source, device, show, work)
+
+
+def _write_operators(out: Path, values: Found) -> tuple[str, ...]:
+    """The file of fitted leaves; none where nothing was fitted."""
+    if not values.fitted:
+        return ()
+    from growplan.learn.operators import write_operator
+
+    return (write_operator(out, values.trained),)
 
 
 def _assert_steps(job: _Job, read: Read, device: str, tell: Callable[[Event], None]) -> Measured:
@@ -233,7 +275,7 @@ def _write_tensors(
     out: Path,
     device: str,
     memory: int | None,
-    leaves: dict[str, Tensor],
+    leaves: Mapping[str, Tensor],
     tell: Callable[[Event], None],
 ) -> dict[str, str]:
     from growplan.backend.executor import Progress, execute

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from growplan.backend.probes import OutputError
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
-    from growplan.learn.leaves import Learned
+    from growplan.learn.leaves import Found
 
 RESIZED = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "depth")
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
@@ -39,12 +39,12 @@ def write_certificate(
     stock: Sequence[StockDifference] | None,
     tensors: Mapping[str, str],
     files: Sequence[str],
-    learned: Sequence[Learned] = (),
+    values: Found | None = None,
 ) -> Growth:
     """Write growth.json and README.md into `out`.
 
     `stock` is what the transformers class gave, where it was loaded; `tensors` maps each tensor
-    written to its sha256, `files` names the other files in `out`, `learned` is what came from data.
+    written to its sha256, `files` names the other files in `out`, `values` what came from data.
     """
     plan, directory = typed.plan, source.directory
     growth = Growth(
@@ -61,17 +61,23 @@ def write_certificate(
         versions=_versions(),
         hint=_hint(typed),
         parent=parent_of(directory),
-        extra=_extra(stock, learned),
+        extra=_extra(stock, values),
     )
     write_growth(out, growth)
     write_card(out, card_text(growth, directory, title=f"{growth.source}, grown"))
     return growth
 
 
-def _extra(stock: Sequence[StockDifference] | None, learned: Sequence[Learned]) -> dict[str, object]:
-    """What only some runs have: a comparison by transformers, values measured on data."""
-    loaded = {} if stock is None else {"stock": [asdict(difference) for difference in stock]}
-    return {**loaded, **({"learned": [asdict(each) for each in learned]} if learned else {})}
+def _extra(stock: Sequence[StockDifference] | None, values: Found | None) -> dict[str, object]:
+    """What only some runs have: a comparison by transformers, values measured or fitted on data."""
+    out: dict[str, object] = {}
+    if stock is not None:
+        out["stock"] = [asdict(difference) for difference in stock]
+    if values is not None and values.learned:
+        out["learned"] = [asdict(record) for record in values.learned]
+    if values is not None and values.fitted:
+        out["fitted"] = [asdict(record) for record in values.fitted]
+    return out
 
 
 def _step(step: TypedStep, measured: Measurement) -> StepRecord:

@@ -18,6 +18,7 @@ from torch import Tensor
 from growplan.algebra import even_inverse, first_inverse
 from growplan.backend.dtypes import torch_dtype
 from growplan.backend.experts import add_noise, drop_units, sample_units
+from growplan.backend.learned import blend_layers, project
 from growplan.backend.maps import gather_of
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
@@ -31,6 +32,7 @@ from growplan.ir.primitives import (
     PRIMITIVES,
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -44,6 +46,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Resample,
     RescaleNorm,
     SampleUnits,
@@ -225,6 +228,8 @@ KERNELS: dict[type[Primitive], Kernel] = {
     Mask: mask,
     Graft: graft,
     Resample: resample,
+    BlendLayers: blend_layers,
+    Project: project,
     Scale: scale,
     RescaleNorm: rescale_norm,
     Store: store,

@@ -81,7 +81,7 @@ def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None
         enter(layer)
         compared = blocks and layer in sampled and (silent or source == at)
         x_in = apply(e, x_old) if compared else x_new[:0]
-        if not silent and source == at:
+        if not silent and source == at and at < sides.before.depth:
             x_old, at = old.block(at, x_old), at + 1
         x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), [len(x_old), len(x_in)])
         if compared:
@@ -90,8 +90,16 @@ def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None
         x_old, at = old.block(at, x_old), at + 1
     maps = output_maps(step, sides.before)
     expected, got_all = old.head(x_old, given), new.head(x_new, resized)
-    outputs = tuple(output_error(name, maps[name], expected[name], got_all[name]) for name in expected)
+    outputs = tuple(
+        output_error(name, _reaching(maps[name], got_all[name]), expected[name], got_all[name])
+        for name in expected
+    )
     return Probed(tuple(found), outputs)
+
+
+def _reaching(e: Expansion, got: Tensor) -> Expansion:
+    """The map of an output that a learned step widens: its first units are comparable, the new ones free."""
+    return e if e.size == got.shape[-1] else Expansion.appended(e.size, got.shape[-1], "free")
 
 
 def layers_of(step: Step, after: Model) -> tuple[tuple[int, bool], ...]:

@@ -16,6 +16,7 @@ from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
 from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
+from growplan.check.learned import learned_proof
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
@@ -28,6 +29,7 @@ from growplan.families import explicit_config
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Plan, Step
+from growplan.language.printing import bare, quote
 from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
@@ -161,7 +163,9 @@ def _typed(
     promised = _claim(request, method, before)
     fit = fit_of(request, method, before) if method.on_data else None
     key = f"{plan.seed}/{request.id}"
-    if request.verb == "upcycle":
+    if method.learned:
+        part = learned_proof(request, method, before, promised, key)
+    elif request.verb == "upcycle":
         part = upcycle_proof(request, method, before, promised)
     elif "depth" in request.grow:
         part = depth_proof(request, method, before, promised)
@@ -197,6 +201,10 @@ def _typed(
         key=key,
         upcycling=part.upcycling,
         fit=fit,
+        operator=part.operator,
+        leaves=part.leaves,
+        fit_cost=part.fit_cost,
+        data=(request.step.on or "") if request.step is not None and method.learned else "",
         over=(request.step.over or 0) if request.step is not None else 0,
         span=request.span,
     )
@@ -211,6 +219,8 @@ def _claim(request: Request, method: Method, before: Model) -> Claim:
 
 
 def _twins(before: Model, part: StepProof) -> Twins:
+    if part.operator is not None:
+        return {}
     if part.layers:
         return after_depth(before, part.layers)
     return after_width(before, part.maps, any(r.graft for r in part.rewrites))
@@ -228,4 +238,13 @@ def step_text(request: Request) -> str:
         return f"upcycle ffn to {request.grow['experts'][1]} experts via {request.via}{tail}"
     shown = list(request.grow.items())[: len(request.step.growths) if request.step is not None else None]
     parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown)
-    return f"{request.verb} {parts} via {request.via}{tail}"
+    return f"{request.verb} {parts} via {request.via}{_fitted(request)}{tail}"
+
+
+def _fitted(request: Request) -> str:
+    """` on corpus.txt for 100 steps`, as far as the plan says it."""
+    step = request.step
+    if step is None or step.on is None:
+        return ""
+    path = step.on if bare(step.on) else quote(step.on)
+    return f" on {path}" + ("" if step.steps is None else f" for {step.steps} steps")

@@ -15,7 +15,7 @@ from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.settle import with_followers
 from growplan.check.trial import widens
-from growplan.check.typed import ModuleTyping, ParamRewrite, Proof, Upcycling, Violation
+from growplan.check.typed import ModuleTyping, OperatorCost, ParamRewrite, Proof, Upcycling, Violation
 from growplan.check.types import type_model
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
@@ -24,7 +24,9 @@ from growplan.methods.base import (
     Candidate,
     Claim,
     LayerSource,
+    LeafSpec,
     Method,
+    Operator,
     WidthRequest,
     domain_of,
 )
@@ -45,6 +47,9 @@ class StepProof:
     violations: tuple[Violation, ...] = ()
     layers: tuple[LayerSource, ...] = ()
     config: tuple[tuple[str, object], ...] = ()
+    operator: Operator | None = None
+    leaves: tuple[LeafSpec, ...] = ()
+    fit_cost: OperatorCost | None = None
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NoReturn
 
 from growplan.check.resolve import Request
+from growplan.check.task import Task, task_of
 from growplan.diagnostics import Span, fail
-from growplan.families.model import AxisExpr, Call, Const, Expr, Model, Module, ModuleRef, Mul, Name
+from growplan.families.model import Call, Expr, Model, Module, Mul, Name
 from growplan.families.walk import subexpressions
 from growplan.methods.base import Method, OptionValue
-
-Loss = Literal["causal", "masked", "sequence", "token"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Fit:
     length: int
     scale: float | None
     mask: int | None
-    loss: Loss
+    loss: Task
     layer: FeedForward
 
 
@@ -83,9 +81,16 @@ def fit_of(request: Request, method: Method, model: Model) -> Fit:
         int(values["length"]),
         None if scale == "mean_norm" else float(scale),
         None if mask == "tokenizer" else int(mask),
-        _loss(model, request.span),
+        _task(model, request.span),
         layer,
     )
+
+
+def _task(model: Model, span: Span | None) -> Task:
+    if model.inputs == "image":
+        why = "there is no loss to take the gradient of: data is read as token ids, and the model reads none"
+        fail("GP523", why, span, help="`widen ffn … via fpi`, which needs no gradient")
+    return task_of(model, span)
 
 
 # the layer -----------------------------------------------------------------------------------------
@@ -138,57 +143,3 @@ def _layer(model: Model, down: Module, value: Expr, made: Mapping[str, Expr]) ->
 
 def _resolved(value: Expr, made: Mapping[str, Expr]) -> Expr:
     return made.get(value.id, value) if isinstance(value, Name) else value
-
-
-# the loss ------------------------------------------------------------------------------------------
-
-
-def _loss(model: Model, span: Span | None) -> Loss:
-    """The loss of the head's own task. Raises GP523 where it has none that data can give."""
-    values = (e for statement in model.embed for e in subexpressions(statement.value))
-    if Name("ids") not in values:
-        why = "there is no loss to take the gradient of: data is read as token ids, and the model reads none"
-        fail("GP523", why, span, help="`widen ffn … via fpi`, which needs no gradient")
-    axis, per_token = _logits(model)
-    if axis is not None and "vocab" in axis.axes:
-        return "causal" if _is_causal(model) else "masked"
-    if axis is None or "labels" not in axis.axes:
-        _no_loss(f"{model.architecture} ends without a head that has one", span)
-    if model.architecture.endswith("ForQuestionAnswering"):
-        _no_loss("spans of answers are not read from data", span)
-    labels, task = model.sizes["labels"], model.config.get("problem_type")
-    if labels < 2 or task not in (None, "single_label_classification"):
-        _no_loss(f"{labels} labels of type {task or 'regression'} are no classification", span)
-    return "token" if per_token else "sequence"
-
-
-def _no_loss(why: str, span: Span | None) -> NoReturn:
-    ways = ("give the checkpoint with its language-model or classification head", "or `widen ffn … via fpi`")
-    fail("GP523", f"there is no loss to take the gradient of: {why}", span, help=ways)
-
-
-def _logits(model: Model) -> tuple[AxisExpr | None, bool]:
-    """(axis of the logits, whether there is one row a token)."""
-    axis, per_token = None, True
-    for statement in model.head_stmts:
-        if statement.targets == ("logits",):
-            axis = _axis(model, statement.value)
-        for expr in subexpressions(statement.value):
-            if isinstance(expr, Call) and expr.fn in ("first", "last"):
-                per_token = False
-    return axis, per_token
-
-
-def _axis(model: Model, value: Expr) -> AxisExpr | None:
-    match value:
-        case Call("tied", (ModuleRef(name), *_), _):
-            return model.modules[name].ins
-        case Call(fn, _, _) if fn in model.modules:
-            return model.modules[fn].outs
-        case _:
-            return None
-
-
-def _is_causal(model: Model) -> bool:
-    calls = (e for s in model.block for e in subexpressions(s.value) if isinstance(e, Call))
-    return any(("causal", Const(True)) in call.kwargs for call in calls if call.fn == "attention")

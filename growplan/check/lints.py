@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from growplan.algebra import Root
+from growplan.check.learned_lints import learned_lints
 from growplan.check.roles import attention_roles
 from growplan.check.size_lints import size_lints
 from growplan.check.typed import TypedStep
@@ -25,6 +26,7 @@ def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim)
     """Every finding about a checked plan."""
     yield from _twins(steps)
     yield from _equal_experts(steps)
+    yield from learned_lints(steps)
     yield from _dead(steps)
     yield from _dead_dims(steps)
     yield from _rounding(steps)

@@ -45,10 +45,14 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             ways = "give a whole number" if _is_whole(option) else "give a number"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
     for key in ("on", "steps"):
-        if getattr(step, key) is not None and not (key == "on" and method.on_data):
+        if getattr(step, key) is not None and not (method.learned or (key == "on" and method.on_data)):
             how = "fitted in steps" if method.on_data else "fitted on data"
             message = f"`{key}` belongs to methods that are {how}, and `{method.name}` is not"
             yield Diagnostic("GP117", message, step.place(key), help=("take it out",))
+    if method.learned and step.on is None and step.verb in method.verbs:
+        message = f"`{method.name}` is fitted on data, and the step names none"
+        ways = "`… via ligo on corpus.txt for 100 steps`: a text, token ids, or images"
+        yield Diagnostic("GP118", message, step.span, help=(ways.replace("ligo", method.name),))
     if step.over is not None and step.over < 1:
         ways = "leave `over` out to store no ramp"
         yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
@@ -66,7 +70,7 @@ def check_rows(step: Step, model: Model, grow: Mapping[str, tuple[int, int]]) ->
 
 def _reads(step: Step, method: Method, option: Option) -> bool:
     """Whether an option says something of widths where the step widens, of layers where it adds some."""
-    return not method.axes or option.layers == (step.verb in ("stack", "deepen"))
+    return not method.axes or method.learned or option.layers == (step.verb in ("stack", "deepen"))
 
 
 def _fits(option: Option, value: OptionValue) -> bool:

@@ -12,6 +12,7 @@ from growplan.check.resolve import (
     Request,
     axis_aliases,
     axis_of,
+    holds,
     new_size,
     open_relations,
     solve,
@@ -53,6 +54,8 @@ def settle(
         return None
     assert step.id is not None and method is not None
     grow = images.with_grid(with_followers(grow, model), model)
+    if method.learned:
+        grow = coupled(grow, model, relations, method)
     return Request(step, step.id, step.verb, via, grow, step.span), method
 
 
@@ -142,6 +145,24 @@ def with_followers(grow: dict[str, tuple[int, int]], model: Model) -> dict[str, 
     return grow
 
 
+def coupled(
+    grow: dict[str, tuple[int, int]], model: Model, relations: tuple[Relation, ...], method: Method
+) -> dict[str, tuple[int, int]]:
+    """With the axes that equations couple: a learned step closes what it opens, since it is fitted once."""
+    for relation in relations:
+        sizes = {**model.sizes, **{axis: new for axis, (_, new) in grow.items()}}
+        if holds(relation, sizes) or not holds(relation, model.sizes):
+            continue
+        for axis in _closing_axes(model, relation):
+            value = solve(relation, axis, sizes)
+            fits = value is not None and value.denominator == 1 and value > model.sizes[axis]
+            if fits and axis not in grow and axis in method.axes:
+                assert value is not None
+                grow = with_followers({**grow, axis: (model.sizes[axis], int(value))}, model)
+                break
+    return grow
+
+
 def _no_method(step: Step, via: str) -> Diagnostic:
     close = get_close_matches(via, method_names(), 1)
     ways = (*(f"did you mean `{c}`?" for c in close), "`growplan methods` lists them")
@@ -153,7 +174,7 @@ def _check_verb(
 ) -> Iterator[Diagnostic]:
     """At most one of: a verb that does not go with its axis, or a method with either."""
     depth_verb = step.verb in ("stack", "deepen")
-    if axes and depth_verb != (axes == ("depth",)):
+    if axes and not (method.learned and step.verb in method.verbs) and depth_verb != (axes == ("depth",)):
         own = " as a step of its own" if len(axes) > 1 else ""
         verb = f"`stack depth` or `deepen depth`{own}" if "depth" in axes else "`widen`"
         named = " and ".join(f"`{a}`" for a in axes)
@@ -221,7 +242,7 @@ def implied(
     assert method is not None
     broken: DiagnosticError | None = None
     for axis in _closing_axes(model, relation):
-        if axis in named or axis not in method.axes:
+        if axis in named or axis not in method.axes or method.learned:
             continue
         value = solve(relation, axis, model.sizes)
         assert value is not None

@@ -11,7 +11,7 @@ from growplan.check.fitted import Fit
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, Grid, LayerSource, Mixture, Noise
+from growplan.methods.base import Claim, Grid, LayerSource, LeafSpec, Mixture, Noise, Operator
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,18 @@ class Upcycling:
 
 
 @dataclass(frozen=True)
+class OperatorCost:
+    """Numbers of a learned operator, and what fitting it costs (`check.learned.operator_cost`)."""
+
+    width: int
+    depth: int
+    share: float  # of the target's parameters
+    flops: int  # of the whole fit
+    materialise: float  # the part of them that makes weights
+    memory: int  # bytes, without activations
+
+
+@dataclass(frozen=True)
 class TypedStep:
     """One step, resolved against the model before it and typed."""
 
@@ -111,6 +123,10 @@ class TypedStep:
     key: str = ""  # seeds every random draw of the step
     upcycling: Upcycling | None = None  # the model after is of another family
     over: int = 0  # mask-in: steps of the ramp, 0 when none is stored
+    operator: Operator | None = None  # learned steps: what is fitted
+    leaves: tuple[LeafSpec, ...] = ()  # of the operator
+    fit_cost: OperatorCost | None = None
+    data: str = ""  # what it is fitted on, as the plan names it
     span: Span | None = None
 
 

@@ -70,6 +70,8 @@ def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
 
 def phase(event: Event) -> str | None:
     """What a run is doing, for the bar; None where the event begins nothing."""
+    if event.kind == "learn" and event.step is not None and event.loss is not None:
+        return f"fitting step {event.step.index}: loss {event.loss:.3f}"
     if event.kind == "learn" and event.step is not None:
         return f"measuring on data for step {event.step.index}"
     if event.kind == "assert" and event.step is not None:

@@ -82,6 +82,36 @@ class BlockLaw(TensorLaw):
 
 
 @dataclass(frozen=True)
+class Widened:
+    """A section of a dimension that a leaf widens: `count` units of `inner` slices from `start` on."""
+
+    dim: int
+    start: int  # in the tensor before the step
+    count: int
+    inner: int
+    leaf: str
+
+
+@dataclass(frozen=True)
+class LearnedLaw:
+    """Where a tensor is learned: the old tensors and the leaves that it is made of.
+
+        new = B_rows . (sum over l of depth[row, l] old_l) . B_cols^T
+
+    `source` is the one old tensor, or that of layer 0 of the `layers` that are blended. With
+    `widened_first` each old layer is widened before the sum; `~` in the name of a leaf is its number.
+    """
+
+    tensor: str
+    source: str
+    layers: int = 0  # 0: nothing is blended
+    depth: str = ""  # the leaf of the weights
+    row: int = 0
+    sides: tuple[Widened, ...] = ()
+    widened_first: bool = False
+
+
+@dataclass(frozen=True)
 class ModuleLaw:
     """What the executor measures of one module of a step: module*(E_in x) = E_out module(x).
 
@@ -134,13 +164,16 @@ class Step:
     modules: tuple[ModuleLaw, ...] = ()
     provenance: tuple[Provenance, ...] = ()
     layers: tuple[tuple[int, bool], ...] = ()  # depth steps: (source layer, silent) of each layer
+    learned: tuple[LearnedLaw, ...] = ()
 
     def __post_init__(self) -> None:
         """What is claimed of tensors and modules is a set: kept in one order, layers counted as numbers."""
         laws = sorted(self.laws, key=lambda law: natural(law.tensor))
         provenance = sorted(self.provenance, key=lambda claim: natural(claim.tensor))
         modules = sorted(self.modules, key=lambda m: (-1 if m.layer is None else m.layer, m.module, m.kind))
+        learned = sorted(self.learned, key=lambda law: natural(law.tensor))
         object.__setattr__(self, "laws", tuple(laws))
+        object.__setattr__(self, "learned", tuple(learned))
         object.__setattr__(self, "provenance", tuple(provenance))
         object.__setattr__(self, "modules", tuple(modules))
 

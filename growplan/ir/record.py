@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from growplan.check.typed import TypedStep
-from growplan.ir.graph import ModuleLaw, Provenance, SetConfig, Step, TensorLaw
+from growplan.ir.graph import LearnedLaw, ModuleLaw, Provenance, SetConfig, Step, TensorLaw
 
 
 def record(
@@ -11,6 +11,7 @@ def record(
     laws: tuple[TensorLaw, ...] = (),
     modules: tuple[ModuleLaw, ...] = (),
     provenance: tuple[Provenance, ...] = (),
+    learned: tuple[LearnedLaw, ...] = (),
 ) -> Step:
     """`step` as the graph keeps it, with the config keys it sets."""
     before, after = step.before.config, step.after.config
@@ -28,4 +29,5 @@ def record(
         modules=modules,
         provenance=provenance,
         layers=tuple((s.layer, s.silent) for s in step.layers),
+        learned=learned,
     )

@@ -5,7 +5,7 @@ mean    c * the mean of base's slices        fresh   drawn from the generator
 zero    0                                    hole    not written yet
 grid    interpolated between slices of base  given   a slice of a leaf
 noisy   what stood there before a null term was added to it
-constant  c, whatever base holds
+constant  c, whatever base holds     mixed   sums of the slices of a section, by a learned operator
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import Literal
 from growplan.algebra import ONE, Expansion, Root, Run
 from growplan.ir.primitives import AddNull, Primitive, SplitColumn
 
-PartKind = Literal["copy", "mean", "share", "noisy", "zero", "fresh", "given", "grid", "constant", "hole"]
+PartKind = Literal[
+    "copy", "mean", "share", "noisy", "zero", "fresh", "given", "grid", "constant", "mixed", "hole"
+]
 SCALED: frozenset[PartKind] = frozenset(
-    {"copy", "mean", "share", "noisy", "fresh", "given", "grid", "constant"}
+    {"copy", "mean", "share", "noisy", "fresh", "given", "grid", "constant", "mixed"}
 )
-COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "given", "grid"})
+COUNTED: frozenset[PartKind] = frozenset({"copy", "share", "noisy", "fresh", "given", "grid", "mixed"})
 
 
 class Objection(Exception):

@@ -19,6 +19,7 @@ from growplan.algebra import ONE, even_inverse, first_inverse
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -32,6 +33,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -75,6 +77,22 @@ class Grafted:
     @cached_property
     def _hash(self) -> int:
         return hash((self.dim, self.at, self.y, self.z))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True)
+class Blended:
+    """A base: row `row` of the weights, times the tensors of the old layers."""
+
+    weights: State
+    row: int
+    layers: tuple[State, ...]
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.weights, self.row, self.layers))
 
     def __hash__(self) -> int:
         return self._hash
@@ -226,6 +244,25 @@ def _resample(op: Resample, inputs: States) -> State:
     return x.put(op.dim, Axis.of((*axis.cut(0, op.kept), grid)))
 
 
+def _blend_layers(op: BlendLayers, inputs: States) -> State:
+    weights, *layers = inputs
+    if any(part.kind == "hole" for x in layers for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "blends slices that are not written yet")
+    sizes = tuple(axis.size for axis in layers[0].axes)
+    return State.start(Blended(weights, op.layer, tuple(layers)), sizes)
+
+
+def _project(op: Project, inputs: States) -> State:
+    x, operator = inputs
+    axis = x.axes[op.dim]
+    section = Axis.of(axis.cut(op.start, op.stop))
+    if any(part.kind == "hole" for part in section.parts):
+        raise Objection("GP260", "projects slices that are not written yet")
+    new = Part("mixed", operator.axes[0].size * op.inner, of=(operator, op.inner, section, x.turn))
+    rest = axis.cut(op.stop, axis.size)
+    return x.put(op.dim, Axis.of((*axis.cut(0, op.start), *section.parts, new, *rest)))
+
+
 def _scaled(op: Scale | RescaleNorm, inputs: States) -> State:
     return inputs[0].put(0, inputs[0].axes[0].times(op.by))
 
@@ -274,6 +311,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,
+    BlendLayers: _blend_layers,
+    Project: _project,
     Scale: _scaled,
     RescaleNorm: _scaled,
     Store: _same,

@@ -15,6 +15,7 @@ from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -28,6 +29,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -57,7 +59,7 @@ def result_type(op: Primitive, inputs: Types) -> TensorType | None:
     Raises `Mistype` when the primitive does not fit: wrong number of inputs, a map of
     another size, slices past the end, an unknown way to divide or draw.
     """
-    if len(inputs) != op.arity:
+    if op.arity is not None and len(inputs) != op.arity:
         raise Mistype(f"takes {op.arity} inputs, has {len(inputs)}")
     if isinstance(op, Load):
         return None
@@ -222,6 +224,29 @@ def _resample(op: Resample, inputs: Types) -> TensorType:
     return TensorType((*x.shape[: op.dim], op.kept + op.new**2, *x.shape[op.dim + 1 :]), x.dtype)
 
 
+def _blend_layers(op: BlendLayers, inputs: Types) -> TensorType:
+    if len(inputs) < 2:
+        raise Mistype("takes weights and the tensor of each layer")
+    weights, first, *others = inputs
+    if any(x != first for x in others):
+        raise Mistype(f"layers differ: {first}, and {next(x for x in others if x != first)}")
+    if not op.layer >= 0 or weights.shape[1:] != (len(inputs) - 1,) or op.layer >= weights.shape[0]:
+        raise Mistype(f"weights {weights} have no row {op.layer} for {len(inputs) - 1} layers")
+    return first
+
+
+def _project(op: Project, inputs: Types) -> TensorType:
+    x, c = inputs
+    n = _extent(x, op.dim)
+    if min(op.start, op.count - 1, op.inner - 1) < 0:
+        raise Mistype("a section has at least one unit of one slice")
+    if op.stop > n:
+        raise Mistype(f"a section up to {op.stop}, dim {op.dim} of {x} has {n}")
+    if len(c.shape) != 2 or c.shape[1] != op.count:
+        raise Mistype(f"an operator on {op.count} units has a column for each, and {c} has not")
+    return TensorType((*x.shape[: op.dim], n + c.shape[0] * op.inner, *x.shape[op.dim + 1 :]), x.dtype)
+
+
 def _scale(op: Scale, inputs: Types) -> TensorType:
     if op.by.is_zero:
         raise Mistype("a tensor times 0 is `zero_out`")
@@ -254,6 +279,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,
+    BlendLayers: _blend_layers,
+    Project: _project,
     Scale: _scale,
     RescaleNorm: _rescale_norm,
     Load: _same,

@@ -17,6 +17,7 @@ from growplan.ir.blocks import check_above, check_blocks
 from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer, layers_between
+from growplan.ir.learned_laws import broken_laws
 from growplan.ir.primitives import CopyLayer, CopyTensor, Drawn, FromLeaf, Leaf, Primitive, leaf_name
 from growplan.ir.slices import Objection
 from growplan.ir.symbolic import State, apply
@@ -59,11 +60,12 @@ class _Verifier:
     def step(self, k: int) -> Iterator[Diagnostic]:
         step, before, after = self.graph.steps[k - 1], self.graph.models[k - 1], self.graph.models[k]
         found: dict[tuple[str, str], list[tuple[str, Objection]]] = {}
-        for tensor, objection in self._objections(k):
+        for tensor, objection in (*self._objections(k), *broken_laws(self.graph, k)):
             op = objection.op.name if objection.op else ""
             found.setdefault((objection.code, f"{op}: {objection.message}"), []).append((tensor, objection))
         yield from (_finding(step, tensors) for tensors in found.values())
         known = {law.tensor for law in step.laws} | {p.tensor for p in step.provenance}
+        known |= {law.tensor for law in step.learned}
         loose = [t for t, value in after.items() if t not in known and before.get(t) != value]
         if loose:
             yield _finding(step, [(t, Objection("GP267", "changes, but no law says how")) for t in loose])

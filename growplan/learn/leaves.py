@@ -1,9 +1,10 @@
-"""Filling the leaves of a graph: step by step, on the model before each step."""
+"""Filling the leaves of a graph, step by step: measured before a step, or fitted after it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,15 @@ from growplan.backend.dtypes import raw_bytes, torch_dtype
 from growplan.backend.evaluate import ModelView, Read, with_leaves
 from growplan.check.fitted import Fit
 from growplan.check.typed import TypedPlan, TypedStep
-from growplan.diagnostics import DiagnosticError
+from growplan.diagnostics import Diagnostic, DiagnosticError, Span
 from growplan.families.model import Model
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Leaf, leaf_name
 from growplan.learn.batch import pieces
 from growplan.learn.data import mask_token, read_data
 from growplan.learn.gradmax import backward, forward
-from growplan.learn.place import data_folder, data_path
+from growplan.learn.operators import Fitted, Work, fit_step
+from growplan.learn.place import data_folder, data_path, data_place
 
 TOP = 8  # singular values recorded of a layer
 
@@ -50,8 +52,26 @@ class Learned:
     leaves: Mapping[str, str]
 
 
-Progress = Callable[[TypedStep, int], None]
-"""`progress(step, layers done)`"""
+@dataclass(frozen=True)
+class Found:
+    """The values of all leaves by name, and how they came about; `trained` are the fitted ones among them."""
+
+    leaves: Mapping[str, Tensor]
+    learned: tuple[Learned, ...] = ()
+    fitted: tuple[Fitted, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """GP536 for every fit that ended above where it began."""
+        return tuple(worse for each in self.fitted if (worse := each.worse) is not None)
+
+    @property
+    def trained(self) -> dict[str, Tensor]:
+        return {name: self.leaves[name] for record in self.fitted for name in record.leaves}
+
+
+Progress = Callable[[TypedStep, int, "float | None"], None]
+"""`progress(step, layers done, None)`, or of a fit `progress(step, fitting steps done, loss)`."""
 
 
 def learn_leaves(
@@ -61,27 +81,39 @@ def learn_leaves(
     source: Path,
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
-) -> tuple[dict[str, Tensor], tuple[Learned, ...]]:
-    """The values of every data leaf of a lowered plan, by name, and what was measured for them.
+    work: Work | None = None,
+) -> Found:
+    """The values of every leaf of a lowered plan, by name, and what was measured for them.
 
-    `source` is the checkpoint's directory, whose tokenizer reads texts. Raises GP521 to GP526, each
-    at the data's place in the plan.
+    `source` is the checkpoint's directory, whose tokenizer reads texts; `work` keeps the state of
+    fits. Raises GP521 to GP526 and GP531 to GP535, each at the data's place in the plan.
     """
     waiting = {node.step for node in graph.nodes.values() if isinstance(node.op, Leaf)}
     leaves: dict[str, Tensor] = {}
     learned: list[Learned] = []
+    fitted: list[Fitted] = []
     for step in typed.steps:
-        if step.fit is None or step.index not in waiting:
+        base, so_far = data_folder(typed.plan), with_leaves(read, leaves)
+        if step.index not in waiting:
             continue
-        base = data_folder(typed.plan)
-        try:
-            so_far = with_leaves(read, leaves)
-            found, record = _learn_step(graph, step, so_far, source, base, device, progress)
-        except DiagnosticError as error:
-            raise DiagnosticError(*(d.at(step.fit.place) for d in error.diagnostics)) from None
+        with _placed(data_place(typed.plan, step)):
+            if step.fit is not None:
+                found, record = _learn_step(graph, step, so_far, source, base, device, progress)
+                learned.append(record)
+            else:
+                file = data_path(step.data, base)
+                found, fit = fit_step(graph, step, so_far, source, file, device, work, progress)
+                fitted.append(fit)
         leaves |= found
-        learned.append(record)
-    return leaves, tuple(learned)
+    return Found(leaves, tuple(learned), tuple(fitted))
+
+
+@contextmanager
+def _placed(place: Span | None) -> Iterator[None]:
+    try:
+        yield
+    except DiagnosticError as error:
+        raise DiagnosticError(*(d.at(place) for d in error.diagnostics)) from None
 
 
 def _learn_step(
@@ -103,7 +135,7 @@ def _learn_step(
     batch = pieces(data, fit, model, mask, step.key)
     view = ModelView(graph, step.index - 1, read, device)
     if progress is not None:
-        progress(step, 0)
+        progress(step, 0, None)
     passed = forward(model, view, batch)
     leaves: dict[str, Tensor] = {}
     layers: list[LayerValues] = []
@@ -117,7 +149,7 @@ def _learn_step(
         values = [float(value) for value in found.values[: max(TOP, new)]]
         layers.append(LayerValues(found.layer, tuple(values[:TOP]), values[new - 1], norm))
         if progress is not None:
-            progress(step, done)
+            progress(step, done, None)
     hashes = {name: hashlib.sha256(raw_bytes(values)).hexdigest() for name, values in sorted(leaves.items())}
     used = (len(data.sequences), data.tokens)
     return leaves, Learned(step.id, fit.data, data.sha256, *used, passed.loss, tuple(layers[::-1]), hashes)

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from growplan.check.typed import TypedPlan
-from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.check.fitted import Fit
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.diagnostics import Diagnostic, DiagnosticError, Span
 from growplan.language.plan import Plan
 from growplan.learn.data import inspect, mask_token
+from growplan.learn.forms import look_at
 
 
 def data_folder(plan: Plan) -> Path:
@@ -24,16 +26,29 @@ def data_path(data: str, base: Path) -> Path:
     return straight if os.path.realpath(straight) == os.path.realpath(path) else path
 
 
+def data_place(plan: Plan, step: TypedStep) -> Span | None:
+    """Where the plan names the data of a step."""
+    if step.fit is not None:
+        return step.fit.place
+    written = next((each for each in plan.steps if each.id == step.id), None)
+    return step.span if written is None else written.place("on")
+
+
 def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[Diagnostic]:
     """What is wrong with the data of each step, at its place. `weights`: the source can be applied."""
     for step in typed.steps:
-        if step.fit is None:
-            continue
-        path = data_path(step.fit.data, data_folder(typed.plan))
         try:
-            vocab = step.before.sizes["vocab"]
-            inspect(path, source, vocab, step.fit.batch, step.fit.length, weights=weights)
-            if weights and step.fit.loss == "masked":
-                mask_token(source, step.fit.mask, vocab)
+            if step.fit is not None:
+                _look_at_batch(step, step.fit, source, data_folder(typed.plan), weights)
+            elif step.operator is not None:
+                path = data_path(step.data, data_folder(typed.plan))
+                look_at(path, source, step.after, step.operator.recipe.mask, weights=weights)
         except DiagnosticError as error:
-            yield from (d.at(step.fit.place) for d in error.diagnostics)
+            yield from (d.at(data_place(typed.plan, step)) for d in error.diagnostics)
+
+
+def _look_at_batch(step: TypedStep, fit: Fit, source: Path, base: Path, weights: bool) -> None:
+    vocab = step.before.sizes["vocab"]
+    inspect(data_path(fit.data, base), source, vocab, fit.batch, fit.length, weights=weights)
+    if weights and fit.loss == "masked":
+        mask_token(source, fit.mask, vocab)

@@ -39,6 +39,16 @@ def _ids(source: Path, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
+def edges(source: Path) -> tuple[int, int] | None:
+    """What a tokenizer puts before and after a text ([CLS] and [SEP]); None where that is no pair."""
+    if not (source / WHOLE).is_file():
+        return None
+    from tokenizers import Tokenizer
+
+    ids: list[int] = Tokenizer.from_file(str(source / WHOLE)).encode("", add_special_tokens=True).ids
+    return (ids[0], ids[1]) if len(ids) == 2 else None
+
+
 def mask_id(source: Path) -> int | None:
     """The id of the mask token, from the tokenizer's files; None where they do not say."""
     names = ("tokenizer_config.json", "special_tokens_map.json")

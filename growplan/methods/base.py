@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from growplan.algebra import Expansion, Root
+from growplan.methods.operator import LeafSpec as LeafSpec
+from growplan.methods.operator import Operator as Operator
+from growplan.methods.operator import Recipe as Recipe
 
 Strength = Literal["exact", "approximate", "none"]
 Domain = tuple[str, ...]  # inputs a claim is limited to: () is all of them
@@ -189,7 +192,8 @@ class Method:
     """Base of all methods.
 
     `axes` are the axes it widens, `verbs` the verbs it serves (`stack` and `deepen` add layers),
-    `training` what its paper trains afterwards, where that is not everything.
+    `training` what its paper trains afterwards, where that is not everything. `learned`: it is fitted
+    on data, so that `on PATH` and `for N steps` say something.
     """
 
     name: str = ""
@@ -201,6 +205,7 @@ class Method:
     grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
     training: str = ""
     on_data: bool = False  # measures on data that the step names
+    learned: bool = False
 
     def claim(self, ask: Ask) -> Claim:
         """The claim that holds unless the plan says otherwise."""
@@ -225,6 +230,10 @@ class Method:
     def upcycle(self, request: UpcycleRequest) -> Mixture:
         """The mixture that the ffn becomes. Raises GP116 and GP257."""
         raise TypeError(f"{self.name} makes no mixture")
+
+    def operator(self, options: Mapping[str, OptionValue], steps: int | None) -> Operator:
+        """What a learned method fits, from its options and the plan's `for N steps`."""
+        raise TypeError(f"{self.name} learns nothing")
 
 
 NOISE = Option(

@@ -10,7 +10,11 @@ from inspect import cleandoc
 import growplan.methods as package
 from growplan.methods.base import Method
 
-_FRAME = ("base", "discovery")  # every other module is a method; what methods share is in `support/`
+_FRAME = (
+    "base",
+    "discovery",
+    "operator",
+)  # every other module is a method; what methods share is in `support/`
 _DEFAULTS = {
     "widen": "fpi",
     "stack": "stackbert",

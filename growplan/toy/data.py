@@ -5,21 +5,33 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from growplan.check.typed import TypedPlan
+from growplan.check.task import task_of
+from growplan.check.typed import TypedPlan, TypedStep
 from growplan.methods.base import uniform
 from growplan.toy.sizes import Sizes
 
 ROWS, LONGEST = 16, 64
+FITTING = 3  # steps of a fit
 
 
-def data_name(step: str) -> str:
+def data_name(step: TypedStep) -> str:
     """The file beside a toy's plan."""
-    return f"{step}.json"
+    fitted = ".npz" if step.after.inputs == "image" else ".bin"
+    return step.id + (".json" if step.operator is None else fitted)
+
+
+def masks(step: TypedStep) -> bool:
+    """Whether the step hides tokens, so that a toy must say which token does."""
+    if step.operator is not None:
+        return task_of(step.after) == "masked"
+    return step.fit is not None and step.fit.loss == "masked"
 
 
 def write_data(full: TypedPlan, sizes: tuple[Sizes, ...], folder: Path) -> None:
-    """Random ids, and labels where the loss needs them, for every step that measures on data."""
+    """Random ids or images, and labels where the loss needs them, for every step that has data."""
     for step in full.steps:
+        if step.operator is not None:
+            _write_corpus(step, sizes[step.index], folder / data_name(step))
         if step.fit is None:
             continue
         before, random = sizes[step.index - 1], uniform(step.key)
@@ -30,4 +42,15 @@ def write_data(full: TypedPlan, sizes: tuple[Sizes, ...], folder: Path) -> None:
             found["labels"] = [int(random.random() * before["labels"]) for _ in ids]
         elif step.fit.loss == "token":
             found["labels"] = [[int(random.random() * before["labels"]) for _ in row] for row in ids]
-        (folder / data_name(step.id)).write_text(json.dumps(found), encoding="utf-8")
+        (folder / data_name(step)).write_text(json.dumps(found), encoding="utf-8")
+
+
+def _write_corpus(step: TypedStep, sizes: Sizes, path: Path) -> None:
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    if step.after.inputs == "image":
+        pixels = random.normal(size=(ROWS, sizes["channels"], sizes["image"], sizes["image"]))
+        np.savez(path, images=pixels, labels=random.integers(0, sizes["labels"], ROWS))
+        return
+    random.integers(0, sizes["vocab"], ROWS * LONGEST).astype("<u2").tofile(path)

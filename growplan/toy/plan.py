@@ -9,7 +9,7 @@ from growplan.check.resolve import axis_aliases
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.families.model import Model
 from growplan.language.plan import Growth, Plan, Step
-from growplan.toy.data import data_name
+from growplan.toy.data import FITTING, LONGEST, data_name, masks
 from growplan.toy.sizes import Sizes, counting
 
 SOURCE = "source"  # the directory of a toy's source
@@ -39,13 +39,16 @@ def _step(step: Step, typed: TypedStep, sizes: Sequence[Sizes]) -> Step:
         key: _fewer(value, typed.before.sizes, before, counted[key]) if key in counted else value
         for key, value in step.options.items()
     }
-    on = step.on and data_name(typed.id)
+    on = step.on and data_name(typed)
     if "data" in options:
-        options["data"] = data_name(typed.id)
-    if typed.fit is not None and typed.fit.loss == "masked":
+        options["data"] = data_name(typed)
+    if typed.operator is not None:
+        options |= {"batch": 2, "tokens": LONGEST, "accumulate": 1}
+    if masks(typed):
         options["mask"] = 0  # the mask token's place in a small vocabulary
     named = step.growths if step.verb == "upcycle" else growths  # `to 8 experts` is no size of ffn
-    out = step.model_copy(update={"growths": named, "options": options, "on": on})
+    fitting = None if step.steps is None else min(step.steps, FITTING)
+    out = step.model_copy(update={"growths": named, "options": options, "on": on, "steps": fitting})
     parts = ("via", "on", "steps", "over", "id", "expect", *options)
     places = {part: step.place(part) for part in parts}
     out.located(step.span, {part: place for part, place in places.items() if place is not None})

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from growplan.backend.stock import StockDifference
     from growplan.check.typed import TypedPlan, TypedStep
     from growplan.learn.leaves import Learned
+    from growplan.learn.operators import Fitted
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class ApplyReport:
             size, target = numbers.size(r.bytes_written), printable(near(r.target))
             would = style.bold(f"would write {size} to {target}; nothing was written")
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
-        learned = {each.step: each for each in r.learned}
-        blocks = [_step(step, measured, learned.get(step.id), style) for step, measured in r.steps]
+        found = {each.step: list(_found(each)) for each in r.learned}
+        found |= {each.step: list(_fitted(each)) for each in r.fitted}
+        blocks = [_step(step, measured, found.get(step.id, []), style) for step, measured in r.steps]
         if r.segments:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
@@ -71,6 +73,7 @@ class ApplyReport:
             "stock": None if r.stock is None else [asdict(difference) for difference in r.stock],
             "measured": [asdict(measured) for _, measured in r.steps],
             "learned": [asdict(each) for each in r.learned],
+            "fitted": [asdict(each) for each in r.fitted],
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
             "leftover": None if r.leftover is None else str(r.leftover),
         }
@@ -87,11 +90,10 @@ def measured_output(measured: Measurement) -> str:
     return f"off by {measured.relative:.2g} of its spread{kl}"
 
 
-def _step(step: TypedStep, measured: Measurement, learned: Learned | None, style: Style) -> list[str]:
+def _step(step: TypedStep, measured: Measurement, found: list[tuple[str, str]], style: Style) -> list[str]:
     number = f"{step.index:>2}  "
     lines = [f"{number}{style.bold(step_title(step))}"]
-    facts = [*([] if learned is None else _found(learned)), *_facts(step, measured)]
-    return lines + labelled(facts, indent=len(number), label_width=7)
+    return lines + labelled([*found, *_facts(step, measured)], indent=len(number), label_width=7)
 
 
 def _found(learned: Learned) -> Iterator[tuple[str, str]]:
@@ -104,6 +106,18 @@ def _found(learned: Learned) -> Iterator[tuple[str, str]]:
         "learned",
         f"what new units write, in {numbers.plural(len(learned.leaves), 'layer')}; gradients {reach}",
     )
+
+
+def _fitted(fitted: Fitted) -> Iterator[tuple[str, str]]:
+    """What an operator was fitted on, and the loss of the target before and after, on data held out."""
+    counts = dict(fitted.counts)
+    held = counts.pop("held_out", 0)
+    sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    yield "data", printable(f"{fitted.data}: {sizes}, {held:,} of them held out")
+    recipe = fitted.recipe
+    steps = f"{numbers.plural(recipe.steps, 'step')} of {recipe.batch}"
+    yield "fitted", f"{fitted.parameters:,} numbers in {steps}, dropout off"
+    yield "loss", f"{fitted.before:.4f} → {fitted.after:.4f} on what is held out"
 
 
 def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:

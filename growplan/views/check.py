@@ -22,6 +22,7 @@ from growplan.views.names import (
     shown_axes,
     step_title,
 )
+from growplan.views.operator import operator_data, operator_facts
 from growplan.views.style import Style, printable
 
 _MEANING = {
@@ -82,6 +83,7 @@ class CheckReport:
             yield "claim", f"{proved}" + (", proved" if proved.strength != "none" else "")
         else:
             yield "claim", f"{step.promised}; proved {proved}"
+        yield from operator_facts(step)
         found = reasons(step)
         shown = found if self.reasons else found[:3]
         for reason in shown:
@@ -181,6 +183,7 @@ def step_data(step: TypedStep) -> dict[str, Any]:
         "violations": [{"module": v.module, "reason": v.reason, "bound": v.bound} for v in step.violations],
         "layers": [{"layer": s.layer, "silent": s.silent, "fresh": bool(s.fresh)} for s in step.layers],
         "config": dict(step.config),
+        "operator": operator_data(step),
     }
 
 

@@ -53,6 +53,8 @@ HOW = {
     "layers copied": "new layers are copies of old ones",
     "fresh layers": "new layers are drawn as at the start of training",
     "identity blocks": "new layers add nothing yet",
+    "operators of each layer": "each layer has its own for queries, keys, values and the ffn",
+    "operators shared by all layers": "one for queries, one for keys, one for values, one for the ffn",
     "experts that are copies": "every expert is the ffn",
     "experts that are shards": "the ffn is cut, and every expert is a piece of it",
 }

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from growplan.algebra import Expansion, Root, Run
-from growplan.ir.graph import BlockLaw, Graph, Node, Step, TensorLaw, TensorType
+from growplan.ir.graph import BlockLaw, Graph, LearnedLaw, Node, Step, TensorLaw, TensorType
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -28,6 +29,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Resample,
     RescaleNorm,
     SampleUnits,
@@ -121,6 +123,15 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "other kind", replace(op, kind="guessed")
             yield "one slice more", replace(op, shape=(op.shape[0] + 1, *op.shape[1:]))
             yield "other dtype", replace(op, dtype="F16")
+        case BlendLayers(layer=layer):
+            yield "row of another layer", BlendLayers(layer + 1)
+            yield "row of the layer below", BlendLayers(max(0, layer - 1))
+        case Project(start=start, count=count, inner=inner):
+            yield "other dim", replace(op, dim=1 - op.dim)
+            yield "one slice later", replace(op, start=start + 1)
+            yield "one slice earlier", replace(op, start=start - 1)
+            yield "one unit less", replace(op, count=count - 1)
+            yield "units and slices swapped", replace(op, count=inner, inner=count)
         case Scale(by=by) | RescaleNorm(by=by):
             yield "doubled", replace(op, by=by * TWO)
             yield "flipped", replace(op, by=-by)
@@ -226,6 +237,12 @@ def _steps(step: Step) -> Iterator[tuple[str, Step]]:
         known = any(p.tensor == law.tensor for p in step.provenance)
         if not known:
             yield f"law of {law.tensor}: dropped", replace(step, laws=(*step.laws[:i], *step.laws[i + 1 :]))
+    for i, learned in enumerate(step.learned):
+        for what, changed_learned in _learned(learned):
+            found = (*step.learned[:i], changed_learned, *step.learned[i + 1 :])
+            yield f"learned law of {learned.tensor}: {what}", replace(step, learned=found)
+        dropped = (*step.learned[:i], *step.learned[i + 1 :])
+        yield f"learned law of {learned.tensor}: dropped", replace(step, learned=dropped)
     for i, claim in enumerate(step.provenance):
         others = [p.source for p in step.provenance if p.source != claim.source]
         for source in others[:1]:
@@ -280,6 +297,25 @@ def _blocks(law: BlockLaw) -> Iterator[tuple[str, TensorLaw]]:
         ("no layer", replace(law.above, source=law.above.source + "x")),
     ):
         yield f"grafts {what}", replace(law, above=above)
+
+
+def _learned(law: LearnedLaw) -> Iterator[tuple[str, LearnedLaw]]:
+    yield "another source", replace(law, source=law.source + "x")
+    yield "one layer more", replace(law, layers=law.layers + 1)
+    if law.layers:
+        yield "one layer less", replace(law, layers=law.layers - 1)
+        yield "other weights", replace(law, depth=law.depth + "x")
+        yield "another row", replace(law, row=law.row + 1)
+        if law.sides:
+            yield "the other order", replace(law, widened_first=not law.widened_first)
+    for i, side in enumerate(law.sides):
+        for what, changed in (
+            ("another leaf", replace(side, leaf=side.leaf + "x")),
+            ("one slice later", replace(side, start=side.start + 1)),
+            ("units doubled", replace(side, inner=side.inner * 2)),
+        ):
+            yield f"side {i}: {what}", replace(law, sides=(*law.sides[:i], changed, *law.sides[i + 1 :]))
+        yield f"side {i}: dropped", replace(law, sides=(*law.sides[:i], *law.sides[i + 1 :]))
 
 
 def _bindings(graph: Graph) -> Iterator[Mutant]:

@@ -12,6 +12,7 @@ from growplan.ir.graph import (
     Above,
     BlockLaw,
     Graph,
+    LearnedLaw,
     ModuleLaw,
     Node,
     Provenance,
@@ -19,10 +20,12 @@ from growplan.ir.graph import (
     Step,
     TensorLaw,
     TensorType,
+    Widened,
 )
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DuplicateRow,
@@ -35,6 +38,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -104,6 +108,8 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Scale, roots()),
         st.builds(Resample, st.just(dim), *[st.integers(0, 2)] * 3),
         st.builds(FromLeaf, st.just(dim), slices(n)),
+        st.builds(BlendLayers, st.integers(0, 3)),
+        st.builds(Project, st.just(dim), st.integers(0, 1), st.integers(1, 3), st.integers(1, 2)),
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:
@@ -172,6 +178,7 @@ def _step(draw: st.DrawFn, graph: Graph, k: int) -> None:
                 for t in draw(st.lists(st.sampled_from(sorted(model)), unique=True, max_size=2))
             ),
             layers=tuple(draw(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=6))),
+            learned=tuple(_learned(draw, sorted({**before, **model}))),
         )
     )
 
@@ -189,8 +196,9 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
         op = draw(primitives(graph.nodes[value].type.shape, tensor))
         old = draw(st.just(base) | st.sampled_from([n.id for n in graph.nodes.values() if n.step <= k]))
         inputs = (value, old)[: op.arity]
-        if isinstance(op, FromLeaf):
-            inputs = (value, _leaf(draw, graph, f"{tensor}@{k}.{j}.leaf", op, value, k))
+        if isinstance(op, FromLeaf | Project | BlendLayers):
+            leaf = _leaf(draw, graph, f"{tensor}@{k}.{j}.leaf", op, value, k)
+            inputs = (leaf, *[value] * 2) if isinstance(op, BlendLayers) else (value, leaf)
         try:
             type_ = result_type(op, tuple(graph.nodes[i].type for i in inputs))
         except Mistype:
@@ -201,15 +209,37 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
     return value
 
 
-def _leaf(draw: st.DrawFn, graph: Graph, id: str, op: FromLeaf, value: str, k: int) -> str:
+def _leaf(
+    draw: st.DrawFn, graph: Graph, id: str, op: FromLeaf | Project | BlendLayers, value: str, k: int
+) -> str:
     """A leaf that fits `op`, under a name of its own."""
     if id not in graph.nodes:
-        shape = list(graph.nodes[value].type.shape)
-        shape[op.dim] = sum(b - a for a, b in op.at)
+        if isinstance(op, FromLeaf):
+            shape = list(graph.nodes[value].type.shape)
+            shape[op.dim] = sum(b - a for a, b in op.at)
+        else:
+            shape = [op.layer + 1, 2] if isinstance(op, BlendLayers) else [2, op.count]
         name = draw(st.just(id) | WORDS.map(lambda word: f"{word}/{id}"))
         leaf = Leaf(name, tuple(shape), "BF16", draw(st.sampled_from(["data", "trainable"])))
         graph.add(Node(id, leaf, (), TensorType(leaf.shape, leaf.dtype), k))
     return id
+
+
+def _learned(draw: st.DrawFn, tensors: list[str]) -> list[LearnedLaw]:
+    counts, names = st.integers(0, 2), st.sampled_from(["s/q.3", "s/q.~"]) | WORDS
+    side = st.builds(Widened, counts, counts, counts, st.integers(1, 3), names)
+    return [
+        LearnedLaw(
+            tensor,
+            draw(st.just(tensor) | st.sampled_from(tensors)),
+            draw(counts),
+            draw(st.just("") | names),
+            draw(counts),
+            tuple(draw(st.lists(side, max_size=2))),
+            draw(st.booleans()),
+        )
+        for tensor in draw(st.lists(st.sampled_from(tensors), unique=True, max_size=2))
+    ]
 
 
 def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:

@@ -104,6 +104,13 @@ PLANS: dict[str, dict[str, str]] = {
     "midas": {"smollm": "stack depth to 3 via midas"},
     "mslt": {"bert": "stack depth to 3 via mslt", "gpt2": "stack depth to 3 via mslt, new fresh"},
     "gradmax": dict.fromkeys(("gpt2", "bert", "smollm"), "widen ffn 80→96 via gradmax, data ids.json"),
+    "ligo": {
+        "gpt2": "grow hidden 48→72, ffn 80→100, depth 2→3 via ligo on corpus.txt for 100 steps",
+        "bert": "grow hidden 48→72, ffn 80→100 via ligo on corpus.txt, tying layer; "
+        "grow depth 2→4 via ligo on corpus.txt",
+        "smollm": "grow hidden 48→72, depth 2→3 via ligo on corpus.txt, order width-first, tying layer",
+        "vit": "grow hidden 48→72, depth 2→3 via ligo on images.npz, tying shared",
+    },
     "msg": {
         "gpt2": "mask-in ffn 80→96, over 100 steps",
         "bert": "mask-in heads 6→9; widen hidden 48→72 via bert2bert",

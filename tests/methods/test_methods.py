@@ -34,6 +34,8 @@ ASKS_SIZE = {("upcycle", "top-k"): 3, ("upcycle", "granularity"): 2}
 
 def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     """What a method makes of a growth of one of its axes, of depth, or of an ffn."""
+    if method.learned:
+        return method.operator(options, None)
     if method.verbs == ("upcycle",):
         return method.upcycle(UpcycleRequest(8, SIZES["ffn"], options))
     if not method.axes:

@@ -25,7 +25,7 @@ from growplan.cli.sizes import byte_size
 )
 @click.option("--dry-run", is_flag=True, help="Check everything that can be checked; write nothing.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted run (not in this version).")
+@click.option("--resume", is_flag=True, help="Go on with the fit of an interrupted run (learned steps).")
 @click.option("--stage", metavar="NAME", help="Apply one stage (not in this version).")
 @options.plan_options
 def command(
@@ -47,9 +47,8 @@ def command(
 
     Every step is asserted against the step before it; the target appears whole or not at all.
     """
-    for given, name in ((resume, "--resume"), (stage, "--stage")):
-        if given:
-            raise click.UsageError(f"{name} is not supported yet: a run starts anew and applies every step")
+    if stage:
+        raise click.UsageError("--stage is not supported yet: a run applies every step")
     from growplan.apply import apply
     from growplan.cli.progress import apply_progress
     from growplan.pipeline import read_for
@@ -65,6 +64,7 @@ def command(
             family=family,
             device=device,
             force=force,
+            resume=resume,
             dry_run=dry_run,
             memory=memory,
             stock=stock,

@@ -81,6 +81,11 @@ CODES = {
         "`over` belongs to `mask-in`; `on` and `for … steps` to learned methods.",
         "Remove the key, or correct the number.",
     ),
+    "GP118": Code(
+        what="A learned step names no data.",
+        why="Its operator is fitted on the grown model's own loss, and a loss needs a corpus or images.",
+        fix="Say on what, and for how long: `grow … via ligo on corpus.txt for 100 steps`.",
+    ),
     "GP121": Code(
         "The method cannot make this number of layers.",
         "Each method has its layer map: `stackbert` and `gstack` append whole copies of the stack, `solar`"
@@ -201,6 +206,23 @@ CODES = {
         "The number of heads no longer divides by a usual number of devices.",
         "Tensor parallelism gives each device whole heads; the source could be split further.",
         "Use one of the sizes named, or split the model in another way.",
+    ),
+    "GP920": Code(
+        what="A learned operator is larger than the model it makes.",
+        why=(
+            "Its numbers are fitted in a short run. With more of them than the target has, the target could "
+            "be trained instead: a small model has little that an operator could save."
+        ),
+        fix="Share operators over layers (`tying shared`), grow less in one step, or use a static method.",
+    ),
+    "GP921": Code(
+        what="A learned operator will hardly move.",
+        why=(
+            "Adam takes a number about one rate a step. Where the rates of all steps add up to less than a "
+            "hundredth, what is fitted is the initial map: the published LiGO command warms up over 10000 "
+            "steps and runs 100."
+        ),
+        fix="Use `recipe growplan`, a shorter `warmup`, a higher `lr`, or more steps.",
     ),
     "GP912": Code(
         "The config drops out activations, and the claim is exact.",

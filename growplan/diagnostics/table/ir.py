@@ -108,4 +108,9 @@ CODES = {
         why="Passes may change how a tensor is made, never what it is.",
         fix="This is a bug of the pass named in the message: report it with the plan.",
     ),
+    "GP273": Code(
+        what="A learned tensor is not made as its step says.",
+        why="A fit moves leaves and nothing else: which layers and leaves make a tensor is fixed before it.",
+        fix="This is a bug of growplan: report it with the plan.",
+    ),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from growplan.ir.primitives.base import Primitive, Ranges
 from growplan.ir.primitives.fills import AddNoise, DropUnits, Fill, Fresh, LnAverage, Mask, ZeroOut
+from growplan.ir.primitives.learned import BlendLayers, Project
 from growplan.ir.primitives.maps import AddNull, DuplicateRow, Resample, SampleUnits, SplitColumn
 from growplan.ir.primitives.moving import CopyLayer, CopyTensor, FromLeaf, Graft, Leaf, Load, Store, leaf_name
 from growplan.ir.primitives.norms import RescaleNorm, Scale
@@ -32,6 +33,8 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Mask,
     Graft,
     Resample,
+    BlendLayers,
+    Project,
     Scale,
     RescaleNorm,
     Store,
@@ -44,6 +47,7 @@ __all__ = [
     "PRIMITIVES",
     "AddNoise",
     "AddNull",
+    "BlendLayers",
     "CopyLayer",
     "CopyTensor",
     "Drawn",
@@ -58,6 +62,7 @@ __all__ = [
     "Load",
     "Mask",
     "Primitive",
+    "Project",
     "Ranges",
     "Resample",
     "RescaleNorm",

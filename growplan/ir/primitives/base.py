@@ -10,7 +10,10 @@ Ranges = tuple[tuple[int, int], ...]  # half-open
 
 @dataclass(frozen=True)
 class Primitive:
-    """Base of all primitives; `name` is the word of the textual form."""
+    """Base of all primitives; `name` is the word of the textual form.
+
+    `arity` is the number of inputs, None where it takes any number.
+    """
 
     name: ClassVar[str] = ""
-    arity: ClassVar[int] = 1
+    arity: ClassVar[int | None] = 1

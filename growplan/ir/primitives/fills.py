@@ -18,7 +18,7 @@ class LnAverage(Primitive):
     """
 
     name: ClassVar[str] = "ln_average"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     at: Ranges
     c: Root
@@ -58,7 +58,7 @@ class Fresh(Primitive):
     """
 
     name: ClassVar[str] = "fresh"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     at: Ranges
     init: str
@@ -76,7 +76,7 @@ class DropUnits(Primitive):
     """
 
     name: ClassVar[str] = "drop_units"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     count: int
     units: str

@@ -78,7 +78,7 @@ class AddNull(Primitive):
     """
 
     name: ClassVar[str] = "add_null"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     map: Expansion  # copy and hole rows only
     pairing: str  # centred | first | paired

@@ -16,7 +16,7 @@ class Load(Primitive):
     """
 
     name: ClassVar[str] = "load"
-    arity: ClassVar[int] = 0
+    arity: ClassVar[int | None] = 0
     tensor: str
 
 
@@ -67,7 +67,7 @@ class Leaf(Primitive):
     """
 
     name: ClassVar[str] = "leaf"
-    arity: ClassVar[int] = 0
+    arity: ClassVar[int | None] = 0
     leaf: str
     shape: tuple[int, ...]
     dtype: str
@@ -88,7 +88,7 @@ class FromLeaf(Primitive):
     """
 
     name: ClassVar[str] = "from_leaf"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     at: Ranges
 
@@ -102,6 +102,6 @@ class Graft(Primitive):
     """
 
     name: ClassVar[str] = "graft"
-    arity: ClassVar[int] = 2
+    arity: ClassVar[int | None] = 2
     dim: int
     at: Ranges

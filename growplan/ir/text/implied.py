@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from growplan.algebra import Expansion, Run
-from growplan.ir.graph import Graph, Node, TensorLaw, TensorType
+from growplan.ir.graph import Graph, LearnedLaw, Node, TensorLaw, TensorType
+from growplan.ir.learned_laws import sources
+from growplan.ir.primitives import BlendLayers, Primitive
 from growplan.ir.typing import Mistype, result_type
 
 FORM = "`growplan show PLAN --as ir` prints the form that is read here"
@@ -22,6 +25,16 @@ def inferred_type(graph: Graph, node: Node) -> TensorType | None:
         return result_type(node.op, tuple(graph.nodes[name].type for name in node.inputs))
     except Mistype:
         return None
+
+
+def implied_inputs(
+    op: Primitive, base: str, law: LearnedLaw | None, before: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The inputs after the first: the value the statement starts from, or the layers that its law blends."""
+    if isinstance(op, BlendLayers):
+        names = sources(law) if law is not None and law.layers else ()
+        return tuple(before[name] for name in names if name in before)
+    return (base,) * ((op.arity or 1) - 1)
 
 
 @lru_cache(maxsize=512)

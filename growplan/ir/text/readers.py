@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from growplan.algebra import ONE, Expansion, Root
+from growplan.ir.graph import LearnedLaw, Widened
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -22,6 +24,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -138,6 +141,30 @@ def _noise(tree: Parsed, p: Place) -> Primitive:
         p.terms.refuse("GP250", "noise is written `normal(STD)`", tree)
 
 
+def section(tree: Parsed, p: Place) -> tuple[int, int, int, int]:
+    """`dim 0 at 64:128 units of 16` as (dim, start, units, slices of one)."""
+    (start, stop), *others = p.at(tree)
+    units = first(tree, "units")
+    inner = 1 if units is None else p.terms.ints(units)[0]
+    if others or inner < 1 or stop < start or (stop - start) % inner:
+        p.terms.refuse("GP250", f"this is no section of whole units of {inner}", tree)
+    return p.dim(tree), start, (stop - start) // inner, inner
+
+
+def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> LearnedLaw:
+    """The law of a `learned` clause, in a statement that starts from the tensor `home`."""
+    place, of = Place(terms), first(tree, "learned_of")
+    source, layers = home or tensor, 0
+    if of is not None:
+        source, counts = terms.names(of)[0], terms.ints(of)
+        layers = counts[0] if counts else 0
+    weights = first(tree, "weights")
+    depth = terms.names(weights)[0] if weights is not None else ""
+    row = terms.index(trees(weights, "index")[0]) if weights is not None else 0
+    sides = tuple(Widened(*section(side, place), terms.names(side)[0]) for side in trees(tree, "side"))
+    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")))
+
+
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "load_tensor": lambda tree, p: Load(p.terms.names(tree)[0]),
     "store_tensor": lambda tree, p: Store(p.terms.names(tree)[0]),
@@ -158,6 +185,8 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "mask": _mask,
     "graft": lambda tree, p: Graft(p.dim(tree), p.at(tree)),
     "resample": resample,
+    "blend_layers": lambda tree, p: BlendLayers(p.terms.index(trees(tree, "index")[0])),
+    "project": lambda tree, p: Project(*section(tree, p)),
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

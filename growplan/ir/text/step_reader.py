@@ -16,6 +16,7 @@ from growplan.ir.graph import (
     BlockLaw,
     Graph,
     LawKind,
+    LearnedLaw,
     ModuleLaw,
     Provenance,
     SetConfig,
@@ -25,8 +26,8 @@ from growplan.ir.graph import (
 )
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
-from growplan.ir.text.implied import FORM, implied_id
-from growplan.ir.text.readers import Place, primitive, resample
+from growplan.ir.text.implied import FORM, implied_id, implied_inputs
+from growplan.ir.text.readers import Place, primitive, read_learned, resample
 from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
@@ -66,6 +67,7 @@ class StepReader:
         self.laws: list[_LawDraft] = []
         self.modules: list[ModuleLaw] = []
         self.provenance: list[Provenance] = []
+        self.learned: list[LearnedLaw] = []
         self.dropped: list[str] = []
 
     def read(self) -> None:
@@ -88,6 +90,7 @@ class StepReader:
             laws=laws,
             modules=tuple(self.modules),
             provenance=tuple(self.provenance),
+            learned=tuple(self.learned),
             **self.fields,
         )
         self.graph.steps.append(step)
@@ -152,9 +155,12 @@ class StepReader:
         names = None if home is None else (home, tensor)
         place = Place(terms, _law_maps(draft), keys, tensor, layers_between(home, tensor), names)
         base = value
+        clause = first(tree, "learned")
+        learned = None if clause is None else read_learned(clause, tensor, home, terms)
+        self.learned += [learned] if learned is not None else []
         for j, op in enumerate(ops, 1):
             given_type = last_type if j == len(ops) else None
-            value = self._op(op, implied_id(tensor, self.k, j), value, base, place, given_type)
+            value = self._op(op, implied_id(tensor, self.k, j), value, base, place, given_type, learned)
         if moved:
             self.model[tensor] = value
         for same in trees(tree, "bitwise"):
@@ -196,13 +202,21 @@ class StepReader:
         return home
 
     def _op(
-        self, tree: Parsed, id: str, value: str, base: str, place: Place, last_type: TensorType | None
+        self,
+        tree: Parsed,
+        id: str,
+        value: str,
+        base: str,
+        place: Place,
+        last_type: TensorType | None,
+        learned: LearnedLaw | None,
     ) -> str:
         terms = place.terms
         op = primitive(tree, place)
         renamed, extra, typed = first(tree, "as_value"), first(tree, "with_values"), first(tree, "type")
         id = terms.ids(renamed)[0] if renamed is not None else id
-        more = tuple(terms.ids(extra)) if extra is not None else (base,) * (op.arity - 1)
+        implied = implied_inputs(op, base, learned, self.before)
+        more = tuple(terms.ids(extra)) if extra is not None else implied
         type_ = terms.type(typed) if typed is not None else last_type
         self.values.define(id, Pending(op, (value, *more), type_, terms.span(tree)))
         return id

@@ -9,7 +9,8 @@ from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.layers import layers_between
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, statement, unmark
-from growplan.ir.text.implied import copies_of, implied_id, inferred_type, law_map
+from growplan.ir.text.implied import copies_of, implied_id, implied_inputs, inferred_type, law_map
+from growplan.ir.text.learned_text import learned_text
 from growplan.ir.text.names import WIDTH, Names
 
 INDENT = 8
@@ -29,6 +30,7 @@ class TensorTexts:
         self.before, self.after = graph.models[k - 1], graph.models[k]
         self.tensors_before = {value: tensor for tensor, value in reversed(self.before.items())}
         self.laws = {law.tensor: law for law in step.laws}
+        self.learned = {law.tensor: law for law in step.learned}
         self.sources = {p.tensor: p for p in step.provenance}
 
     def statements(self) -> Iterator[Statement]:
@@ -36,9 +38,10 @@ class TensorTexts:
         old = [tensor for tensor in self.before if tensor in self.after]
         for tensor in [*old, *(tensor for tensor in self.after if tensor not in self.before)]:
             value = self.after[tensor]
-            if self.before.get(tensor) != value or tensor in self.laws or tensor in self.sources:
+            claimed = tensor in self.laws or tensor in self.sources or tensor in self.learned
+            if self.before.get(tensor) != value or claimed:
                 yield self._tensor(tensor, value)
-        for tensor in [*self.laws, *self.sources]:
+        for tensor in [*self.laws, *self.sources, *self.learned]:
             if tensor not in self.after:
                 yield self._tensor(tensor, None)
 
@@ -61,6 +64,8 @@ class TensorTexts:
             grid = origin.resample
             claims.append(f"bitwise{of}" if grid is None else f"resampled{of}{words.grid(grid)}")
         rows = [", ".join(claims)] if claims else []
+        learned = self.learned.get(tensor)
+        rows += [learned_text(learned, home)] if learned else []
         rows += self._ops(nodes, tensor, law, named)
         carried = CARRIED.get(rows[0]) if rows else None
         if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
@@ -75,6 +80,7 @@ class TensorTexts:
             return None
         candidates = [law.source] if law else []
         candidates += [origin.source] if origin else []
+        candidates += [self.learned[tensor].source] if tensor in self.learned else []
         for candidate in (*candidates, tensor):
             if self.before.get(candidate) == base:
                 return candidate
@@ -120,7 +126,7 @@ class TensorTexts:
             self.done.add(node.id)
             text = "| " + words.primitive(node.op, context)
             extra = node.inputs[1:]
-            if extra != (base,) * (node.op.arity - 1):
+            if extra != implied_inputs(node.op, base, self.learned.get(tensor), self.before):
                 text += " with " + ", ".join(map(words.value, extra))
             if node.id != implied_id(tensor, self.k, j):
                 text += f" as {words.value(node.id)}"

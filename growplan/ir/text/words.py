@@ -13,6 +13,7 @@ from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
     AddNoise,
     AddNull,
+    BlendLayers,
     CopyLayer,
     CopyTensor,
     DropUnits,
@@ -26,6 +27,7 @@ from growplan.ir.primitives import (
     Load,
     Mask,
     Primitive,
+    Project,
     Ranges,
     Resample,
     RescaleNorm,
@@ -43,12 +45,13 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_noise add_null after approximate as at bitwise blocks by centred claim cols constant copy
-        copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill for free fresh
-        from from_leaf graft grafted grid growir hole i in key keys law layers leaf let like ln_average
-        load map mask mean measure model none normal null of origin over paired plan resample resampled
-        rescale_norm rest rows same sample_units scale set_config silent sizes snr source split_column
-        sqrt step store stream times trainable true twins unchanged uneven with zero zero_out
+        add_noise add_null after approximate as at bitwise blend_layers blocks by centred claim cols
+        constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill first
+        for free fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf learned
+        let like ln_average load map mask mean measure model none normal null of origin over paired plan
+        project resample resampled rescale_norm rest row rows same sample_units scale set_config silent
+        sizes snr source split_column sqrt step store stream times trainable true twins unchanged uneven
+        units widened with zero zero_out
         """,
     )
 )
@@ -156,6 +159,12 @@ def grid(op: Resample) -> str:
     return f" dim {op.dim} grid {op.old} -> {op.new} after {op.kept}"
 
 
+def section(dim: int, start: int, count: int, inner: int) -> str:
+    """` dim 0 at 64:128 units of 16`."""
+    units = f" units of {inner}" if inner != 1 else ""
+    return f" dim {dim} at {start}:{start + count * inner}{units}"
+
+
 PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Load: lambda op, at: f" {name(op.tensor)}",
     Store: lambda op, at: f" {name(op.tensor)}",
@@ -176,6 +185,8 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Mask: _mask,
     Graft: lambda op, at: f" dim {op.dim} at {ranges(op.at)}",
     Resample: lambda op, at: grid(op),
+    BlendLayers: lambda op, at: f" {mark_number(op.layer)}",
+    Project: lambda op, at: section(op.dim, op.start, op.count, op.inner),
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
 }

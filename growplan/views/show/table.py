@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from growplan.check.typed import TypedPlan
 from growplan.families.model import Model, Param
@@ -36,7 +37,8 @@ def render(typed: TypedPlan, style: Style = PLAIN) -> str:
     body = [(row.name, _shape(row.before), _shape(row.after), _steps(row)) for row in parameters(typed)]
     table = columns([*titles, *body], "<<<<")
     steps = columns([("step", "id", ""), *((str(s.index), s.id, step_title(s)) for s in typed.steps)], "<<<")
-    blocks = [block for block in (steps, sizes, table) if len(block) > 1]
+    fitted = columns([("leaf", "shape", "begins as", "parameters"), *leaf_rows(typed)], "<<<>")
+    blocks = [block for block in (steps, sizes, table, fitted) if len(block) > 1]
     return "\n\n".join("\n".join([style.dim(head), *rest]) for head, *rest in blocks)
 
 
@@ -77,8 +79,24 @@ def _rewriting(typed: TypedPlan, param: Param) -> Iterator[int]:
         rewritten = any((r.module, r.leaf) == (param.module, param.leaf) for r in step.rewrites)
         copied = (step.layers and param.in_layer) or ("experts" in step.maps and param.in_expert)
         made = param.module in step.after.modules and param.module not in step.before.modules
-        if copied or made or (rewritten and _changes(step.before, step.after, param)):
+        learned = step.operator is not None and param.in_layer and step.after.depth != step.before.depth
+        learned = learned or (step.operator is not None and _changes(step.before, step.after, param))
+        if copied or made or learned or (rewritten and _changes(step.before, step.after, param)):
             yield step.index
+
+
+def leaf_rows(typed: TypedPlan) -> Iterator[tuple[str, str, str, str]]:
+    """The leaves of learned steps: name, shape, init, numbers; one row where each layer has its own."""
+    found: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
+    for step in typed.steps:
+        for leaf in step.leaves:
+            name, dot, number = leaf.name.rpartition(".")
+            own = bool(dot) and number.isdigit()
+            layers = found.setdefault((name if own else leaf.name, leaf.init, leaf.shape), [])
+            layers += [int(number)] if own else []
+    for (name, init, shape), layers in found.items():
+        shown = f"{name}.{{0:{len(layers)}}}" if layers else name
+        yield shown, _shape(shape), init, f"{prod(shape) * max(1, len(layers)):,}"
 
 
 def _changes(before: Model, after: Model, param: Param) -> bool:

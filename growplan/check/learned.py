@@ -1,0 +1,158 @@
+"""Learned steps: what is fitted, how large it is, what the fit costs. Nothing is preserved, by design."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from growplan.check.claims import StepProof, weaker
+from growplan.check.cost import cost
+from growplan.check.operators import Layout
+from growplan.check.resolve import Request
+from growplan.check.typed import OperatorCost, Proof
+from growplan.diagnostics import fail
+from growplan.families import explicit_config
+from growplan.families.layer_lists import grown_lists
+from growplan.families.model import Model
+from growplan.families.window import deeper
+from growplan.methods.base import Claim, Method, Operator
+
+FLOAT = 4  # bytes: a fit computes in float32
+TRAINED = 4  # floats of a leaf's number: itself, its gradient, two moments
+
+
+def learned_proof(request: Request, method: Method, model: Model, promised: Claim, key: str) -> StepProof:
+    """A step that is fitted on data. Raises GP204 where the claim asks for more than nothing."""
+    assert request.step is not None, "a learned step is written, never implied"
+    asked = method.operator(request.options, request.step.steps)
+    config = _config(request, model, asked)
+    grown = _grown(request, model, config)
+    operator = settled(asked, model, grown)
+    layout = Layout(model, grown, operator)
+    reasons = _reasons(layout)
+    if promised.strength != "none":
+        fail(
+            "GP204",
+            f"`{method.name}` cannot keep a model {promised.strength}",
+            request.span,
+            notes=[("claim", str(promised)), ("proof", "none")] + [("why", reason) for reason in reasons],
+            help=[weaker(Claim("none")), "`via fpi`, axis by axis, keeps the function"],
+        )
+    return StepProof(
+        candidate=_label(operator),
+        proof=Proof(Claim("none"), reasons),
+        maps={},
+        stream=None,
+        config=tuple(config.items()),
+        operator=operator,
+        leaves=layout.leaves(request.id, key),
+        fit_cost=operator_cost(layout),
+    )
+
+
+def _grown(request: Request, model: Model, config: dict[str, object]) -> Model:
+    sizes = {**model.sizes, **{axis: new for axis, (_, new) in request.grow.items()}}
+    return model.resized(sizes, explicit_config(model, sizes, config))
+
+
+def _config(request: Request, model: Model, operator: Operator) -> dict[str, object]:
+    """Lists with an entry for each layer: new layer i takes that of the old layer it begins as."""
+    old, new = request.grow.get("depth", (model.depth, model.depth))
+    if old == new:
+        return {}
+    stacked = operator.depth_init.startswith("stack")
+    sources = [i % old if stacked else i * old // new for i in range(new)]
+    return {**grown_lists(model, sources), **deeper(model.family.window, model.config, sources)}
+
+
+def settled(operator: Operator, before: Model, after: Model) -> Operator:
+    """An operator without `auto`: heads are kept whole where positions are rotary or heads are normed.
+
+    Ties are each layer's own unless those operators would hold more than half as many numbers as the
+    target: small models do better with shared ones.
+    """
+    whole = Layout(before, after, replace(operator, mix="units")).classes.whole_heads
+    mix = operator.mix if operator.mix != "auto" else "heads" if whole else "units"
+    out = replace(operator, mix=mix)
+    if out.tying != "auto":
+        return out
+    inner = Layout(before, after, replace(out, tying="layer")).inner_parameters
+    return replace(out, tying="shared" if 2 * inner > cost(after).parameters else "layer")
+
+
+def operator_cost(layout: Layout) -> OperatorCost:
+    """What an operator and its fit cost.
+
+    A step trains the target, forward and twice that backward, and makes its weights, likewise:
+
+        FLOPs = steps * 3 * (FLOPs per token of the target * batch * tokens + materialise)
+
+    In memory, as float32, lie the source, the target's weights and gradients, and four numbers for
+    each of the operator's (itself, its gradient, two moments); activations come on top.
+    An image has as many tokens as the model has positions.
+    """
+    recipe, target = layout.operator.recipe, cost(layout.after)
+    tokens = layout.after.sizes["positions"] if layout.after.inputs == "image" else recipe.tokens
+    made = materialise_flops(layout)
+    step = 3 * (target.flops_per_token * recipe.batch * tokens + made)
+    numbers = layout.width_parameters + layout.depth_parameters
+    floats = cost(layout.before).parameters + 2 * target.parameters + TRAINED * numbers
+    return OperatorCost(
+        width=layout.width_parameters,
+        depth=layout.depth_parameters,
+        share=numbers / target.parameters,
+        flops=recipe.steps * step,
+        materialise=3 * made / step,
+        memory=FLOAT * floats,
+    )
+
+
+def materialise_flops(layout: Layout) -> int:
+    """FLOPs of making all weights of the target once.
+
+    A blend costs 2 L numbers per number of the tensor (L old layers), a section that grows by
+    `extra` units 2 extra * count * (the slices beside), rows before columns.
+    """
+    total, new, old = 0, layout.after.depth, layout.before.depth
+    depth_first = layout.operator.order == "depth-first"
+    for param, sections in layout.tensors.items():
+        shape, widen = list(layout.before.shape(param)), 0
+        start = prod(shape)
+        for section in sections:
+            beside = prod(shape) // shape[section.dim] * section.inner
+            widen += 2 * section.extra * section.count * beside
+            shape[section.dim] += section.extra * section.inner
+        copies = layout.before.copies(param) // (old if param.in_layer else 1)
+        blended = param.in_layer and layout.deeper
+        times = (new if depth_first or not layout.deeper else old) if param.in_layer else 1
+        total += copies * times * widen
+        if blended:
+            total += copies * new * 2 * old * (start if depth_first else prod(shape))
+    return total
+
+
+# words ---------------------------------------------------------------------------------------------
+
+
+def _label(operator: Operator) -> str:
+    return "operators of each layer" if operator.tying == "layer" else "operators shared by all layers"
+
+
+def _reasons(layout: Layout) -> tuple[str, ...]:
+    operator = layout.operator
+    own = [of.name for of in layout.widths if of.in_layer]
+    one = [of.name for of in layout.widths if not of.in_layer]
+    reasons = ["what the grown model computes is fitted on data: nothing is preserved"]
+    if one:
+        reasons.append(f"one width operator {'each ' * (len(one) > 1)}for {', '.join(one)}")
+    if own:
+        many = f"each of the {layout.layers} layers" if operator.tying == "layer" else "all layers together"
+        reasons.append(f"width operators of {many} for {', '.join(own)}")
+    if layout.deeper:
+        reasons.append(
+            f"each of the {layout.after.depth} layers is a sum of the {layout.before.depth} old ones, "
+            "weighted tensor by tensor"
+        )
+    if operator.mix == "heads" and own:
+        reasons.append("new heads are sums of whole heads, so that rotary pairs and norms keep their units")
+    return tuple(reasons)

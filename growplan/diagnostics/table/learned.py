@@ -1,0 +1,60 @@
+"""Codes of fitting a learned operator: GP53x."""
+
+from growplan.diagnostics.codes import Code
+
+CODES = {
+    "GP531": Code(
+        what="There is too little data to fit an operator on.",
+        why=(
+            "A fit draws windows of `tokens` tokens from most of a text and measures the loss on the rest, "
+            "which is never drawn. So there must be a window of each kind, no longer than the model reads; "
+            "of images, one to draw and one to hold out."
+        ),
+        fix="Give more data, or shorter windows by `tokens N`.",
+    ),
+    "GP532": Code(
+        what="transformers has no class that could compute the loss of the grown model.",
+        why=(
+            "An operator is fitted on the loss of the target, computed by the transformers class that "
+            "will load it. That class must exist, take the config of the model after the step, and have "
+            "one parameter for each tensor on disk."
+        ),
+        fix=(
+            "Name in one step every axis that must change together, so that the model after it is one "
+            "that loads; for a class that stores its parameters in other pieces, use a static method."
+        ),
+    ),
+    "GP533": Code(
+        what="The transformers class recomputes its blocks by itself.",
+        why=(
+            "Its gradient checkpointing runs a block again during the backward pass. By then the "
+            "parameters that the operator made are no longer in place, so that the gradients would be "
+            "those of other weights, at the same loss and without an error."
+        ),
+        fix="Take `gradient_checkpointing` out of config.json; to save memory, use `accumulate N`.",
+    ),
+    "GP534": Code(
+        what="The loss or its gradient is no longer finite while an operator is fitted.",
+        why=(
+            "Before the first step this says that the source, or the operator it begins with, gives no "
+            "finite output. Later it says that a step was too long. Nothing was written to the target."
+        ),
+        fix="Lower `lr`, lengthen `warmup`, clip lower; look at the source where it happens at once.",
+    ),
+    "GP535": Code(
+        what="An interrupted fit cannot be taken up.",
+        why=(
+            "The state of a fit goes on to the same result only with the plan, source, data, device, threads "
+            "and version of torch that it began with."
+        ),
+        fix="Restore what changed, or run without `--resume`: the fit starts anew.",
+    ),
+    "GP536": Code(
+        what="The fit made the loss on held-out data larger.",
+        why=(
+            "The loss is measured before the first step and after the last, on data that no step draws. "
+            "A rate that is too high does this, or so little data that the operator learns it by heart."
+        ),
+        fix="Lower `lr`, lengthen `warmup`, give more data, or fewer steps. The checkpoint was written.",
+    ),
+}

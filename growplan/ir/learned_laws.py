@@ -1,0 +1,93 @@
+"""Laws of learned steps: what a tensor is made of, exactly, whatever the values of the leaves.
+
+Nothing is preserved, so that there is no function to prove. What is proved is that every tensor is
+the sum and the products that its step says: of these layers, by these leaves, at these slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from growplan.ir.graph import Graph, LearnedLaw, Widened
+from growplan.ir.layers import in_layer
+from growplan.ir.primitives import BlendLayers, Leaf, Project
+from growplan.ir.slices import Objection
+from growplan.ir.symbolic import State, apply
+
+OF_SOURCE = (
+    "~"  # in the name of a leaf: the number of the old layer, where layers are widened before they blend
+)
+
+
+def sources(law: LearnedLaw) -> tuple[str, ...]:
+    """The tensors of the model before the step that a law speaks of."""
+    return tuple(in_layer(law.source, 0, layer) for layer in range(law.layers)) or (law.source,)
+
+
+def broken_laws(graph: Graph, k: int) -> Iterator[tuple[str, Objection]]:
+    """The learned laws of step `k` that its graph does not keep, with the reason."""
+    step, before, after = graph.steps[k - 1], graph.models[k - 1], graph.models[k]
+    states = _States(graph, k)
+    for law in step.learned:
+        try:
+            missing = next((name for name in sources(law) if name not in before), None)
+            if missing is not None:
+                raise Objection("GP262", f"is made from `{missing}`, which the model before the step lacks")
+            if law.tensor not in after:
+                raise Objection("GP262", "has a law, but the model after the step has no such tensor")
+            if states.of(after[law.tensor]) != states.expected(law, before):
+                raise Objection("GP273", "is not made of the layers and leaves that its step says")
+        except Objection as objection:
+            yield law.tensor, objection
+
+
+class _States:
+    """The meaning of every value of one step, in terms of the values before it."""
+
+    def __init__(self, graph: Graph, k: int) -> None:
+        self.graph, self.k = graph, k
+        self.known = {value: self._old(value) for value in graph.models[k - 1].values()}
+        self.leaves = {n.op.leaf: n.op for n in graph.nodes.values() if isinstance(n.op, Leaf)}
+
+    def _old(self, value: str) -> State:
+        return State.start(("old", value), self.graph.nodes[value].type.shape)
+
+    def of(self, value: str) -> State:
+        """The meaning of a value. Raises Objection where it reads what came before the step."""
+        stack = [value]
+        while stack:
+            node = self.graph.nodes[stack[-1]]
+            waiting = [name for name in node.inputs if name not in self.known]
+            if node.id in self.known:
+                stack.pop()
+            elif node.step < self.k:
+                raise Objection("GP262", f"reads `{node.id}`, which is not of the model before the step")
+            elif waiting:
+                stack += waiting
+            else:
+                self.known[node.id] = apply(node.op, tuple(self.known[name] for name in node.inputs))
+                stack.pop()
+        return self.known[value]
+
+    def expected(self, law: LearnedLaw, before: Mapping[str, str]) -> State:
+        """The meaning that a law gives its tensor."""
+        layers = [self.known[before[name]] for name in sources(law)]
+        if law.widened_first:
+            layers = [self._widened(x, law.sides, layer) for layer, x in enumerate(layers)]
+        x = layers[0]
+        if law.layers:
+            x = apply(BlendLayers(law.row), (self._leaf(law.depth), *layers))
+        return x if law.widened_first else self._widened(x, law.sides)
+
+    def _widened(self, x: State, sides: tuple[Widened, ...], layer: int | None = None) -> State:
+        """The sections of a tensor widened, the last first, so that every place is one of the old tensor."""
+        for side in sorted(sides, key=lambda side: (side.dim, -side.start)):
+            name = side.leaf if layer is None else side.leaf.replace(OF_SOURCE, str(layer))
+            x = apply(Project(side.dim, side.start, side.count, side.inner), (x, self._leaf(name)))
+        return x
+
+    def _leaf(self, name: str) -> State:
+        leaf = self.leaves.get(name)
+        if leaf is None or leaf.kind != "trainable":
+            raise Objection("GP273", f"should be made by a trainable leaf `{name}`, and there is none")
+        return apply(leaf, ())

@@ -1,0 +1,187 @@
+"""What an operator is fitted on: batches drawn from a user's file, and others that are never drawn.
+
+A corpus is a long row of token ids, or images with labels. Batch number s is a pure function of the
+key and s, so that an interrupted fit draws what an uninterrupted one would have drawn. The last part of
+a text (a part of the images) is held out: the loss before and after is measured there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from growplan.backend.inputs import resized
+from growplan.diagnostics import fail
+from growplan.learn.draws import below, chosen, shuffled
+
+IGNORED = -100  # a target that the loss leaves out
+MASKED = 0.15  # of the tokens of a masked model, each replaced by the mask token (BERT keeps some)
+HELD_SHARE = 20  # one part in so many is held out
+HELD_BATCHES = 8  # and no more than this
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the model reads, and what it should say.
+
+    `inputs`: ids [rows, tokens], or pixels [rows, channels, size, size] in float32. `targets`:
+    [rows, tokens] with IGNORED where nothing is asked, or a label a row.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def asked(self) -> int:
+        """How many targets the loss is a mean of."""
+        return int((self.targets != IGNORED).sum())
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """The rows in `count` pieces (fewer where there are fewer rows), as equal as they can be."""
+        pieces = zip(self.inputs.tensor_split(count), self.targets.tensor_split(count), strict=True)
+        yield from (Batch(inputs, targets) for inputs, targets in pieces if len(inputs))
+
+
+class Corpus(Protocol):
+    """Batches by number, and those held out."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+
+    def held_out(self) -> Sequence[Batch]:
+        """The batches that no step draws: the same in every run."""
+
+    def facts(self) -> dict[str, int]:
+        """Counts that a record should name."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One long row of ids, read through windows of `length` tokens that begin anywhere.
+
+    `edges`: ids that stand before and after every window (BERT's [CLS] and [SEP]), counted in `length`.
+    """
+
+    ids: Any  # a numpy array or a torch tensor of whole numbers, [N]; may lie on disk
+    sha256: str
+    task: Literal["causal", "masked"]
+    rows: int
+    length: int
+    key: str
+    mask: int | None = None
+    edges: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """GP531 where there are not enough tokens for a window to draw and one to hold out."""
+        least = 2 * self._inner
+        if len(self.ids) < least:
+            ways = ("give a longer text", f"or shorter windows: `tokens {max(2, len(self.ids) // 2)}`")
+            found = f"{len(self.ids)} tokens are too few for windows of {self.length}: {least} at least"
+            fail("GP531", found, help=ways)
+
+    @property
+    def _inner(self) -> int:
+        """Tokens of a window that come from the text."""
+        return self.length - (0 if self.edges is None else 2)
+
+    @property
+    def _drawn(self) -> int:
+        """Tokens before the part that is held out."""
+        held = len(self.ids) // HELD_SHARE
+        return len(self.ids) - max(self._inner, min(held, HELD_BATCHES * self.rows * self._inner))
+
+    def batch(self, step: int) -> Batch:
+        """Windows that begin anywhere in the part that is drawn from."""
+        starts = below(self._drawn - self._inner + 1, f"{self.key}/windows", step, self.rows)
+        return self._windows(starts, f"{self.key}/mask", step)
+
+    def held_out(self) -> Sequence[Batch]:
+        """The windows of the last part, one after the other."""
+        starts = range(self._drawn, len(self.ids) - self._inner + 1, self._inner)
+        groups = [starts[at : at + self.rows] for at in range(0, len(starts), self.rows)][:HELD_BATCHES]
+        return [self._windows(group, f"{self.key}/held mask", at) for at, group in enumerate(groups)]
+
+    def facts(self) -> dict[str, int]:
+        """Tokens in all, and those held out."""
+        return {"tokens": len(self.ids), "held_out": len(self.ids) - self._drawn}
+
+    def _windows(self, starts: Sequence[int], key: str, step: int) -> Batch:
+        rows = [torch.as_tensor(self.ids[at : at + self._inner].astype("int64")) for at in starts]
+        ids = torch.stack(rows)
+        if self.task == "causal":
+            return Batch(ids, torch.nn.functional.pad(ids[:, 1:], (0, 1), value=IGNORED))
+        assert self.mask is not None
+        hidden = chosen(MASKED, key, step, (len(starts), self._inner))
+        inputs, targets = ids.masked_fill(hidden, self.mask), ids.masked_fill(~hidden, IGNORED)
+        if self.edges is None:
+            return Batch(inputs, targets)
+        first, last = (torch.full((len(starts), 1), edge) for edge in self.edges)
+        ignored = torch.full_like(first, IGNORED)
+        return Batch(
+            torch.cat([first, inputs, last], 1),
+            torch.cat([ignored, targets, ignored], 1),
+        )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images with a label each. `pixels` is [N, channels, height, width], in any type.
+
+    What the model reads is (pixels * scale - mean) / std, resized where its image size is another.
+    """
+
+    pixels: Any  # numpy
+    labels: Any  # numpy, [N]
+    sha256: str
+    rows: int
+    size: int
+    key: str
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        """GP531 where there are not enough images to hold any out."""
+        if len(self.labels) < 2:
+            found = f"{len(self.labels)} image: one is drawn and one is held out, at least"
+            fail("GP531", found, help="give more images")
+
+    @property
+    def _held(self) -> int:
+        return max(1, min(len(self.labels) // 10, HELD_BATCHES * self.rows))
+
+    @cached_property
+    def _order(self) -> Tensor:
+        return shuffled(len(self.labels), f"{self.key}/held out")
+
+    def batch(self, step: int) -> Batch:
+        """Images that are not held out, each as likely as any other."""
+        order = self._order[self._held :]
+        picked = below(len(order), f"{self.key}/images", step, self.rows)
+        return self._read(order[picked])
+
+    def held_out(self) -> Sequence[Batch]:
+        """The first images of an order that the key gives."""
+        return [
+            self._read(self._order[at : min(at + self.rows, self._held)])
+            for at in range(0, self._held, self.rows)
+        ]
+
+    def facts(self) -> dict[str, int]:
+        """Images in all, and those held out."""
+        return {"images": len(self.labels), "held_out": self._held}
+
+    def _read(self, which: Tensor) -> Batch:
+        index = which.numpy()
+        pixels = torch.as_tensor(self.pixels[index].astype("float32")) * self.scale
+        mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in (self.mean, self.std))
+        labels = torch.as_tensor(self.labels[index].astype("int64"))
+        return Batch(resized((pixels - mean) / std, self.size), labels)

@@ -1,0 +1,210 @@
+"""Fitting the leaves of one learned step: AdamW on the target's own loss, the source frozen.
+
+In every step the target's tensors are made once from the leaves; the batch goes through the model in
+parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Dropout is
+off, as in eval mode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from growplan.diagnostics import fail
+from growplan.learn.corpus import Batch, Corpus
+from growplan.learn.loss import summed
+from growplan.learn.materialise import Materialiser
+from growplan.learn.model import Target
+from growplan.methods.operator import Recipe
+
+Leaves = dict[str, Tensor]
+AVERAGED = 10  # training losses whose mean is shown
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of the target as a function of the leaves."""
+
+    materialise: Materialiser
+    target: Target
+
+    def measure(self, leaves: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
+        """The mean loss over everything that some batches ask, without gradients."""
+        with torch.no_grad():
+            tensors = self.materialise(leaves)
+            total = sum(float(self._summed(tensors, batch)) for batch in batches)
+        return total / sum(batch.asked() for batch in batches)
+
+    def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1) -> float:
+        """The mean loss of a batch; its gradient is added to that of the leaves."""
+        asked = batch.asked()
+        made = self.materialise(leaves)
+        cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in made.items()}
+        total = 0.0
+        for part in batch.parts(parts):
+            loss = self._summed(cut, part) / asked
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        reached = [name for name, tensor in cut.items() if tensor.grad is not None]
+        torch.autograd.backward([made[name] for name in reached], [cut[name].grad for name in reached])
+        return total
+
+    def _summed(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        device, inputs = self.materialise.device, batch.inputs
+        if inputs.is_floating_point():
+            inputs = inputs.to(self.materialise.dtype)
+        with self._precision():
+            logits = self.target(tensors, inputs.to(device))
+        return summed(logits, batch.targets.to(device))
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """bfloat16 products on CUDA, where the tensors are float32."""
+        if self.materialise.device.type == "cuda" and self.materialise.dtype == torch.float32:
+            return torch.autocast("cuda", torch.bfloat16)
+        return nullcontext()
+
+
+@dataclass
+class State:
+    """Where a fit stands: the leaves, AdamW's moments, the steps done, and the losses so far.
+
+    `before` is the loss on the held-out batches at step 0.
+    """
+
+    leaves: Leaves
+    first: Leaves
+    second: Leaves
+    done: int = 0
+    before: float = math.nan
+    losses: list[float] = field(default_factory=list)  # of training batches, one a step
+
+    @classmethod
+    def begin(cls, leaves: Mapping[str, Tensor]) -> State:
+        """A fit at step 0."""
+        first, second = ({name: torch.zeros_like(leaf) for name, leaf in leaves.items()} for _ in range(2))
+        return cls(dict(leaves), first, second)
+
+
+Keep = Callable[[State], None]
+Show = Callable[[int, float], None]
+"""`show(steps done, training loss)`"""
+
+
+def fit(
+    objective: Objective, corpus: Corpus, recipe: Recipe, state: State, keep: Keep, show: Show
+) -> tuple[float, float]:
+    """Run the steps that `state` has not done; (held-out loss at step 0, at the end).
+
+    `keep` is called after every step, and may store the state; what happens afterwards depends on the state
+    alone. Raises GP534 where a loss or a gradient is not finite.
+    """
+    held = corpus.held_out()
+    device, dtype = objective.materialise.device, objective.materialise.dtype
+    leaves = {name: state.leaves[name].to(device, dtype).requires_grad_() for name in sorted(state.leaves)}
+    optimizer = _optimizer(recipe, leaves, state)
+    if not state.done:
+        state.before = objective.measure(leaves, held)
+        if not math.isfinite(state.before):
+            _not_finite("before the first step", state.before, AT_START)
+        show(0, state.before)
+    while state.done < recipe.steps:
+        loss = _one_step(objective, corpus, recipe, leaves, optimizer, state.done)
+        state.losses.append(loss)
+        state.done += 1
+        _take(state, leaves, optimizer)
+        keep(state)
+        show(state.done, shown(state.losses))
+    after = objective.measure(leaves, held)
+    if not math.isfinite(after):
+        _not_finite("after the last step", after, ON_THE_WAY)
+    return state.before, after
+
+
+def shown(losses: Sequence[float]) -> float:
+    """The mean of the last training losses."""
+    last = losses[-AVERAGED:]
+    return sum(last) / len(last) if last else math.nan
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """The learning rate of a step, counted from 0: up over the warm-up, then down by the schedule."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    part = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    match recipe.schedule:
+        case "cosine":
+            return recipe.lr * (1 + math.cos(math.pi * part)) / 2
+        case "linear":
+            return recipe.lr * (1 - part)
+        case _:
+            return recipe.lr
+
+
+def _one_step(
+    objective: Objective,
+    corpus: Corpus,
+    recipe: Recipe,
+    leaves: Leaves,
+    optimizer: torch.optim.AdamW,
+    step: int,
+) -> float:
+    optimizer.param_groups[0]["lr"] = rate(recipe, step)
+    optimizer.zero_grad()
+    loss = objective.backward(leaves, corpus.batch(step), recipe.accumulate)
+    limit = recipe.clip if recipe.clip > 0 else math.inf
+    norm = float(torch.nn.utils.clip_grad_norm_(list(leaves.values()), limit))
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        where = f"in step {step + 1} of {recipe.steps}"
+        _not_finite(where, loss, ON_THE_WAY if math.isfinite(loss) else (*ON_THE_WAY, *AT_START[:1]))
+    optimizer.step()
+    return loss
+
+
+AT_START = (
+    "look at the source: a forward pass by transformers must give a finite loss",
+    "or begin from another operator: another `depth_init` or `width_init`",
+)
+ON_THE_WAY = ("lower `lr`, or lengthen `warmup`", "or clip gradients lower: `clip 0.5`")
+
+
+def _not_finite(where: str, loss: float, ways: Sequence[str]) -> NoReturn:
+    what = "the gradient is not finite" if math.isfinite(loss) else f"the loss is {loss}"
+    fail("GP534", f"{what} {where}", help=ways)
+
+
+# AdamW ---------------------------------------------------------------------------------------------
+
+
+def _optimizer(recipe: Recipe, leaves: Leaves, state: State) -> torch.optim.AdamW:
+    """AdamW as it stood when the state was taken."""
+    optimizer = torch.optim.AdamW(
+        list(leaves.values()),
+        lr=recipe.lr,
+        betas=recipe.betas,
+        eps=recipe.eps,
+        weight_decay=recipe.weight_decay,
+        foreach=False,
+    )
+    if state.done:
+        for name, leaf in leaves.items():
+            optimizer.state[leaf] = {
+                "step": torch.tensor(float(state.done)),
+                "exp_avg": state.first[name].to(leaf.device, leaf.dtype).clone(),
+                "exp_avg_sq": state.second[name].to(leaf.device, leaf.dtype).clone(),
+            }
+    return optimizer
+
+
+def _take(state: State, leaves: Leaves, optimizer: torch.optim.AdamW) -> None:
+    """The state as it stands now; the tensors are the optimiser's own, and change with the next step."""
+    for name, leaf in leaves.items():
+        moments = optimizer.state.get(leaf)
+        state.leaves[name] = leaf.detach()
+        if moments:
+            state.first[name], state.second[name] = moments["exp_avg"], moments["exp_avg_sq"]

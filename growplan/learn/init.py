@@ -1,0 +1,56 @@
+"""How the leaves of a learned operator begin.
+
+Depth weights W [new layers, old layers] (LiGO's official names):
+
+    stackbert          row i is 1 at i mod L
+    interlace          row i is 1 at floor(i L / L*)
+    ...-noisy          U(0, noise) everywhere, then 1 at that place, each row divided by its sum
+    rand               U(0, 1), each row divided by its sum
+    rand-softmax       softmax of U(0, 1)
+
+Width operators C [new units, old units]:
+
+    rand, rand-softmax as above
+    sel                row i is 1 at a unit drawn at random
+    sel-noisy          U(0, noise) everywhere, then 1 at that unit
+
+    zeros              what is added begins at nothing
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from growplan.backend.philox import key_of, words
+from growplan.methods.operator import LeafSpec
+
+
+def initial(spec: LeafSpec, noise: float) -> Tensor:
+    """The values a leaf begins with, float64: a pure function of its init, shape and key."""
+    if spec.init == "zeros":
+        return torch.zeros(spec.shape, dtype=torch.float64)
+    rows, columns = spec.shape
+    name, noisy = spec.init.removesuffix("-noisy"), spec.init.endswith("-noisy")
+    drawn = _uniform(spec.key, rows, columns)
+    match name:
+        case "rand":
+            return drawn / drawn.sum(1, keepdim=True)
+        case "rand-softmax":
+            return drawn.softmax(1)
+        case "stackbert":
+            hot = torch.arange(rows) % columns
+        case "interlace":
+            hot = torch.arange(rows) * columns // rows
+        case "sel":
+            hot = words(key_of(f"{spec.key}/unit"), 0, rows) * columns >> 32
+        case _:
+            raise ValueError(f"no init is called {spec.init}")
+    out = drawn * noise if noisy else torch.zeros_like(drawn)
+    out[torch.arange(rows), hot] = 1.0
+    return out / out.sum(1, keepdim=True) if noisy and name != "sel" else out
+
+
+def _uniform(key: str, rows: int, columns: int) -> Tensor:
+    """U(0, 1), never 0, in float64."""
+    return (words(key_of(key), 0, rows * columns).view(rows, columns).to(torch.float64) + 0.5) / 2**32

@@ -1,0 +1,196 @@
+"""The tensors of a learned step's target as a differentiable function of its leaves.
+
+What no leaf reaches is made once, by the ordinary kernels, and kept. The rest is made anew in every
+call, whole tensor by whole tensor, by the rules below: one for each primitive that a learned step
+applies to a value that depends on a leaf. A rule computes what the kernel of its primitive computes,
+in the dtype of the leaves, and lets gradients through to every input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from growplan.backend.dtypes import arithmetic
+from growplan.backend.evaluate import Evaluation, Read
+from growplan.ir.graph import Graph, Node
+from growplan.ir.primitives import BlendLayers, CopyLayer, Leaf, Primitive, Project, RescaleNorm, Scale, Store
+
+Leaves = Mapping[str, Tensor]
+Rule = Callable[[Any, Sequence[Tensor]], Tensor]
+
+
+class Materialiser:
+    """Makes the tensors of the model after step k from source tensors and the leaves of that step.
+
+    `read` gives source tensors, and the leaves of earlier steps. `dtype` is that of the tensors made,
+    and of the leaves given: by default the arithmetic dtype of what is stored.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        k: int,
+        read: Read,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.graph, self.device = graph, torch.device(device)
+        self.values = dict(graph.models[k])
+        self.dtype = dtype or self._arithmetic()
+        self.shapes = self._leaves(k)
+        self._moving = self._reached()
+        self._constants: dict[str, Tensor] = {}
+        self._stacks: dict[tuple[str, ...], Tensor] = {}
+        self._make_constants(Evaluation(graph, read, device))
+
+    def __call__(self, leaves: Leaves) -> dict[str, Tensor]:
+        """Name on disk -> tensor, with gradients to `leaves`. KeyError for a leaf that is not given."""
+        memo = _Memo(self, leaves)
+        return {name: memo.value(value) for name, value in self.values.items()}
+
+    def _arithmetic(self) -> torch.dtype:
+        kinds = {arithmetic(self.graph.nodes[value].type.dtype) for value in self.values.values()}
+        return torch.float64 if torch.float64 in kinds else torch.float32
+
+    def _leaves(self, k: int) -> dict[str, tuple[int, ...]]:
+        """The trainable leaves of the step: name -> shape."""
+        nodes = [node for value in self.values.values() for node in self.graph.chain(value)]
+        return {
+            node.op.leaf: node.op.shape
+            for node in nodes
+            if isinstance(node.op, Leaf) and node.op.kind == "trainable" and node.step == k
+        }
+
+    def _reached(self) -> set[str]:
+        """Every value that depends on a leaf of the step; nodes are in a valid order."""
+        out: set[str] = set()
+        for name, node in self.graph.nodes.items():
+            own = isinstance(node.op, Leaf) and node.op.leaf in self.shapes
+            if own or any(each in out for each in node.inputs):
+                out.add(name)
+        return out
+
+    def _make_constants(self, evaluation: Evaluation) -> None:
+        for value in self.values.values():
+            for node in self.graph.chain(value):
+                wanted = node.inputs if node.id in self._moving else (node.id,) * (node.id == value)
+                for name in wanted:
+                    if name not in self._moving and name not in self._constants:
+                        made = evaluation.whole(name).to(self.device, self.dtype)
+                        self._constants[name] = made.detach()
+
+    def stacked(self, values: tuple[str, ...]) -> Tensor | None:
+        """Constants as rows of one matrix [values, elements], kept; None where one of them moves."""
+        if any(value in self._moving for value in values):
+            return None
+        if values not in self._stacks:
+            parts = [self._constants[value] for value in values]
+            stack = torch.stack(parts)
+            for i, value in enumerate(values):  # what is kept twice is kept once
+                self._constants[value] = stack[i]
+            self._stacks[values] = stack.flatten(1)
+        return self._stacks[values]
+
+
+class _Memo:
+    """One call: every value is made once."""
+
+    def __init__(self, owner: Materialiser, leaves: Leaves) -> None:
+        self.owner, self.leaves = owner, leaves
+        self.made: dict[str, Tensor] = {}
+        self.blends: dict[tuple[str, tuple[str, ...]], tuple[Tensor, ...]] = {}
+
+    def value(self, name: str) -> Tensor:
+        """A value of the graph. Loops, so that a long chain is no deep recursion."""
+        stack = [name]
+        while stack:
+            at = stack[-1]
+            if self._known(at) is not None:
+                stack.pop()
+                continue
+            waiting = [each for each in self.owner.graph.nodes[at].inputs if self._known(each) is None]
+            if waiting:
+                stack += waiting
+                continue
+            self.made[at] = self._make(self.owner.graph.nodes[stack.pop()])
+        found = self._known(name)
+        assert found is not None
+        return found
+
+    def _known(self, name: str) -> Tensor | None:
+        return self.made.get(name, self.owner._constants.get(name))
+
+    def _make(self, node: Node) -> Tensor:
+        if isinstance(node.op, Leaf):
+            return self.leaves[node.op.leaf]
+        if isinstance(node.op, BlendLayers):
+            blend = self._blend(node, node.op)
+            if blend is not None:
+                return blend
+        inputs = [self.value(each) for each in node.inputs]
+        return RULES[type(node.op)](node.op, inputs)
+
+    def _blend(self, node: Node, op: BlendLayers) -> Tensor | None:
+        """All layers of one blend by one product, where what is blended does not move."""
+        weights, layers = node.inputs[0], node.inputs[1:]
+        stack = self.owner.stacked(layers)
+        if stack is None:
+            return None
+        key = (weights, layers)
+        if key not in self.blends:
+            self.blends[key] = (self.value(weights) @ stack).unbind(0)
+        return self.blends[key][op.layer].view(node.type.shape)
+
+
+# rules ---------------------------------------------------------------------------------------------
+
+
+def blend_layers(op: BlendLayers, inputs: Sequence[Tensor]) -> Tensor:
+    """y = sum over l of W[layer, l] x_l."""
+    weights, *layers = inputs
+    total = weights[op.layer, 0] * layers[0]
+    for i, x in enumerate(layers[1:], 1):
+        total = total + weights[op.layer, i] * x
+    return total
+
+
+def project(op: Project, inputs: Sequence[Tensor]) -> Tensor:
+    """y = [x ; C x] along `dim`, whole units of `inner` slices."""
+    x, c = inputs
+    section = x.narrow(op.dim, op.start, op.count * op.inner)
+    new = _times(c, section, op.dim, op.count, op.inner)
+    before, after = x.narrow(op.dim, 0, op.stop), x.narrow(op.dim, op.stop, x.shape[op.dim] - op.stop)
+    return torch.cat([before, new, after] if after.shape[op.dim] else [before, new], op.dim)
+
+
+def _times(matrix: Tensor, section: Tensor, dim: int, count: int, inner: int) -> Tensor:
+    """`matrix` [new, count] times the units along `dim`, each of `inner` slices."""
+    lead, rest = section.shape[:dim], section.shape[dim + 1 :]
+    if not rest and inner == 1:
+        return section @ matrix.T
+    units = section.reshape(*lead, count, -1)
+    return torch.matmul(matrix, units).reshape(*lead, len(matrix) * inner, *rest)
+
+
+def _same(op: Primitive, inputs: Sequence[Tensor]) -> Tensor:
+    """What changes no value."""
+    return inputs[0]
+
+
+def _scaled(op: Scale | RescaleNorm, inputs: Sequence[Tensor]) -> Tensor:
+    """c x."""
+    return inputs[0] * float(op.by)
+
+
+RULES: dict[type[Primitive], Rule] = {
+    BlendLayers: blend_layers,
+    Project: project,
+    CopyLayer: _same,
+    Store: _same,
+    Scale: _scaled,
+    RescaleNorm: _scaled,
+}

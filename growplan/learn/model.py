@@ -1,0 +1,165 @@
+"""The target as transformers runs it: its class, built from the config alone, on parameters given by name.
+
+The class is made without drawing weights and then emptied: its parameters lie on the meta device, so
+that a parameter which a call forgets to give cannot pass for one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from growplan.diagnostics import fail
+from growplan.families.model import Model
+
+Named = Mapping[str, Tensor]  # by name on disk
+
+
+class Target:
+    """The transformers class of a model, called with tensors by their names on disk.
+
+    `names` maps each name on disk to the parameter that it is in memory; a parameter tied to another
+    is named once. `dropout` runs the class in training mode; otherwise it is off, as in eval mode.
+    Raises GP532 where the class cannot be built, or is another model than the one described.
+    """
+
+    def __init__(self, model: Model, device: torch.device | str = "cpu", *, dropout: bool = False) -> None:
+        self.model = model
+        self.module: Any = build(model)
+        self.names = names_in_memory(model, self.module)
+        _check_shapes(model, self.module, self.names)
+        _empty(self.module)
+        _move_buffers(self.module, device)
+        self.module.train(dropout)
+
+    def __call__(self, tensors: Named, inputs: Tensor) -> Tensor:
+        """The logits of the class' own head. Raises GP533 where the class recomputes its blocks itself."""
+        refuse_recomputation(self.module)
+        parameters = {self.names[name]: tensor for name, tensor in tensors.items() if name in self.names}
+        word = "pixel_values" if self.model.inputs == "image" else "input_ids"
+        out = torch.func.functional_call(self.module, parameters, (), {word: inputs})
+        logits = getattr(out, "logits", None)
+        found: Tensor = out.prediction_logits if logits is None else logits
+        return found
+
+
+def build(model: Model) -> Any:
+    """The module of the model's class and config, its weights not drawn. Raises GP532."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    cls = getattr(transformers, model.architecture, None)
+    if cls is None:
+        way = "update transformers, or grow this model by a method that learns nothing"
+        fail("GP532", f"transformers has no class {model.architecture}", help=way)
+    try:
+        with _undrawn():
+            module = cls(
+                cls.config_class.from_dict({**copy.deepcopy(dict(model.config)), "use_cache": False})
+            )
+    except Exception as error:  # configs are refused by errors of many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        way = "name every axis that must change with these in the same step"
+        fail("GP532", f"transformers builds no {model.architecture} of these sizes: {reason}", help=way)
+    module.tie_weights()
+    return module
+
+
+def names_in_memory(model: Model, module: Any) -> dict[str, str]:
+    """Name on disk -> name of the parameter in the module, for every tensor of the model.
+
+    Raises GP532 for a tensor that is stored in other pieces than it has in memory (fused experts), and
+    for a parameter of the class that no tensor gives.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    from_disk = _disk_names(module, parameters)
+    tensors = dict(zip(model.tensors(), _as_the_class_writes(model), strict=True))
+    names: dict[str, str] = {}
+    for (name, _, _), written in tensors.items():
+        if written not in from_disk:
+            way = "widen or stack it: that needs no class of transformers"
+            fail("GP532", f"`{name}` is no parameter of its own in {model.architecture}", help=way)
+        names[name] = from_disk[written]
+    given = {id(parameters[name]) for name in names.values()}
+    missing = [name for name, parameter in parameters.items() if id(parameter) not in given]
+    if missing:
+        way = "load the source by transformers and save it again"
+        fail("GP532", f"{model.architecture} has `{missing[0]}`, which is not stored", help=way)
+    return names
+
+
+def refuse_recomputation(module: Any) -> None:
+    """GP533 where the class' own gradient checkpointing is on.
+
+    It runs a block again in the backward pass, when the parameters of the call are no longer in
+    place: the gradients would be those of other weights, without a word.
+    """
+    on = getattr(module, "is_activation_checkpointing", None)  # its name since transformers 5
+    if getattr(module, "is_gradient_checkpointing", False) if on is None else on:
+        way = "take `gradient_checkpointing` out of config.json, or call `gradient_checkpointing_disable()`"
+        fail("GP533", "gradient checkpointing of the transformers class is on", help=way)
+
+
+def _undrawn() -> AbstractContextManager[Any]:
+    """Modules built inside draw no weights, where transformers has a way to say so."""
+    try:
+        from transformers.initialization import no_init_weights
+    except ImportError:
+        return nullcontext()
+    context: AbstractContextManager[Any] = no_init_weights()
+    return context
+
+
+def _disk_names(module: Any, parameters: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name on disk -> name in memory, by what transformers does when it saves."""
+    marks = {name: torch.empty(p.shape, device="meta") for name, p in parameters.items()}
+    try:
+        from transformers.core_model_loading import revert_weight_conversion
+    except ImportError:
+        return {name: name for name in marks}
+    owner = {id(mark): name for name, mark in marks.items()}
+    written = revert_weight_conversion(module, dict(marks))
+    return {name: owner[id(mark)] for name, mark in written.items() if id(mark) in owner}
+
+
+def _as_the_class_writes(model: Model) -> Iterator[str]:
+    """The names of `model.tensors()` as its class saves them: its own prefix, today's leaf names."""
+    prefixes = {c.prefix for c in model.family.classes if c.architecture == model.architecture}
+    prefix = prefixes.pop() if prefixes else model.prefix
+    modules = {name: replace(module, leaf_names=("weight", "bias")) for name, module in model.modules.items()}
+    written = replace(model, prefix=prefix, modules=modules)
+    return (name for name, _, _ in written.tensors())
+
+
+def _check_shapes(model: Model, module: Any, names: Mapping[str, str]) -> None:
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name, param, _ in model.tensors():
+        found, wanted = tuple(parameters[names[name]].shape), model.shape(param)
+        if found != wanted:
+            notes = [("class", str(list(found))), ("plan", str(list(wanted)))]
+            message = f"{model.architecture} of this config has another `{name}` than the plan makes"
+            way = "name every axis that must change with these in the same step"
+            fail("GP532", message, notes=notes, help=way)
+
+
+def _empty(module: Any) -> None:
+    """Every parameter to the meta device, tied ones still tied."""
+    made: dict[int, torch.nn.Parameter] = {}
+    for part in module.modules():
+        for name, parameter in list(part._parameters.items()):
+            if parameter is not None:
+                meta = torch.nn.Parameter(torch.empty_like(parameter, device="meta"))
+                part._parameters[name] = made.setdefault(id(parameter), meta)
+
+
+def _move_buffers(module: Any, device: torch.device | str) -> None:
+    for part in module.modules():
+        for name, buffer in list(part._buffers.items()):
+            if buffer is not None:
+                part._buffers[name] = buffer.to(device)

@@ -1,0 +1,184 @@
+"""A learned step as a whole: its data, its leaves at first, the fit, and the record of it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from growplan.backend.dtypes import raw_bytes, torch_dtype
+from growplan.backend.evaluate import Read
+from growplan.check.typed import TypedStep
+from growplan.checkpoint.files import file_sha256, write_bytes
+from growplan.checkpoint.headers import read_headers
+from growplan.diagnostics import Diagnostic
+from growplan.families.model import Model
+from growplan.families.positions import longest_input
+from growplan.ir.graph import Graph
+from growplan.ir.primitives import Leaf
+from growplan.learn.fit import Objective, State, fit
+from growplan.learn.init import initial
+from growplan.learn.materialise import Materialiser
+from growplan.learn.model import Target
+from growplan.learn.reading import read_corpus
+from growplan.learn.resume import Kept
+from growplan.methods.operator import Operator, Recipe
+
+OPERATOR = "operator.safetensors"
+POINTS = 100  # of the curve of training losses that is recorded
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a step fitted. Losses are means over held-out data, in nats; the same batches before and after.
+
+    `curve`: (steps done, training loss) at some steps. `leaves` maps each leaf to the sha256 of its
+    bytes, `counts` says how much data there is.
+    """
+
+    step: str
+    data: str  # as the plan writes it
+    data_sha256: str
+    counts: Mapping[str, int]
+    recipe: Recipe
+    parameters: int
+    before: float
+    after: float
+    curve: tuple[tuple[int, float], ...]
+    leaves: Mapping[str, str]
+
+    @property
+    def worse(self) -> Diagnostic | None:
+        """GP536 where the loss rose."""
+        if self.after <= self.before:
+            return None
+        losses = f"{self.before:.4g} → {self.after:.4g}"
+        message = f"the fit of `{self.step}` made the held-out loss larger: {losses}"
+        ways = ("lower `lr`, or lengthen `warmup`", "or give more data")
+        return Diagnostic("GP536", message, help=ways, severity="warning")
+
+
+@dataclass(frozen=True)
+class Work:
+    """Where fits keep their state, and whether to go on from what is there.
+
+    `run`: what the numbers of every fit of this run depend on, by name.
+    """
+
+    folder: Path
+    resume: bool
+    run: Mapping[str, str]
+
+    def of(self, step: TypedStep, data_sha256: str) -> Kept:
+        """The state of one step."""
+        belongs = {**self.run, "data": data_sha256, "step": step.id}
+        return Kept(self.folder / f"{step.index}.safetensors", belongs)
+
+    def remove(self) -> None:
+        """Take every state away; a folder that stays for some reason does no harm."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Show = Callable[[TypedStep, int, float], None]
+"""`show(step, fitting steps done, loss)`"""
+
+
+def run_facts(plan_hash: str, source: Path, device: torch.device | str) -> dict[str, str]:
+    """What the numbers of a fit depend on, beside its data."""
+    files = ("config.json", *read_headers(source).files)
+    hashes = " ".join(file_sha256(source / name) for name in files)
+    return {
+        "plan": plan_hash,
+        "source": hashlib.sha256(hashes.encode()).hexdigest(),
+        "device": f"{device} of {platform.node()}",
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+
+
+def fit_step(
+    graph: Graph,
+    step: TypedStep,
+    read: Read,
+    source: Path,
+    file: Path,
+    device: torch.device | str = "cpu",
+    work: Work | None = None,
+    show: Show | None = None,
+) -> tuple[dict[str, Tensor], Fitted]:
+    """The leaves of a learned step, as they are stored, and the record of the fit.
+
+    `read` gives source tensors and the leaves of earlier steps, `file` is the data, `source` the
+    directory of the tokenizer. Raises GP521 to GP523 and GP531 to GP535.
+    """
+    operator, tell = step.operator, show or (lambda step, done, loss: None)
+    assert operator is not None
+    recipe = _of_model(operator.recipe, step.after)
+    corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
+    materialise = Materialiser(graph, step.index, read, device)
+    objective = Objective(materialise, Target(step.after, device))
+    kept = None if work is None else work.of(step, corpus.sha256)
+    found = kept.load() if kept is not None and work is not None and work.resume else None
+    state = found or State.begin(_first(step, operator, materialise.dtype))
+
+    def keep(state: State) -> None:
+        if kept is not None:
+            kept.store(state, recipe.steps)
+
+    before, after = fit(objective, corpus, recipe, state, keep, lambda done, loss: tell(step, done, loss))
+    leaves = _as_stored(graph, step, state.leaves)
+    hashes = {name: hashlib.sha256(raw_bytes(values)).hexdigest() for name, values in sorted(leaves.items())}
+    count = sum(leaf.numel() for leaf in leaves.values())
+    record = Fitted(
+        step=step.id,
+        data=step.data,
+        data_sha256=corpus.sha256,
+        counts=corpus.facts(),
+        recipe=recipe,
+        parameters=count,
+        before=before,
+        after=after,
+        curve=_curve(state.losses),
+        leaves=hashes,
+    )
+    return leaves, record
+
+
+def write_operator(directory: Path, leaves: Mapping[str, Tensor]) -> str:
+    """Write fitted leaves beside the checkpoint that they made; the name of the file."""
+    from safetensors.torch import save
+
+    write_bytes(directory / OPERATOR, save(dict(sorted(leaves.items())), {"format": "pt"}))
+    return OPERATOR
+
+
+def _of_model(recipe: Recipe, model: Model) -> Recipe:
+    """The recipe with sequences no longer than the model reads."""
+    longest = longest_input(model)
+    if model.inputs == "image" or longest is None or longest >= recipe.tokens:
+        return recipe
+    return replace(recipe, tokens=longest)
+
+
+def _first(step: TypedStep, operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]:
+    return {spec.name: initial(spec, operator.noise).to(dtype) for spec in step.leaves}
+
+
+def _as_stored(graph: Graph, step: TypedStep, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, in the dtype that the graph reads each in."""
+    nodes = (node.op for node in graph.nodes.values() if node.step == step.index)
+    types = {op.leaf: op.dtype for op in nodes if isinstance(op, Leaf)}
+    return {
+        name: leaf.detach().to("cpu", torch_dtype(types[name])).contiguous() for name, leaf in leaves.items()
+    }
+
+
+def _curve(losses: list[float]) -> tuple[tuple[int, float], ...]:
+    every = max(1, len(losses) // POINTS)
+    return tuple((i + 1, loss) for i, loss in enumerate(losses) if i % every == 0 or i == len(losses) - 1)

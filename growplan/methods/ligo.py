@@ -1,0 +1,135 @@
+"""`ligo`: learned linear growth (Wang et al., arXiv 2303.00980; VITA-Group/LiGO `ligo.py`).
+
+rewrite:   W_l : out x in   ->   B_out (sum over l of w_il W_l) B_in^T      b likewise, weights of its own
+
+           B = [I ; C], C learned; the side that reads an axis has the transpose of the side that writes it
+
+Width and depth at once, fitted on the target's own loss while the source is frozen. Preserves
+nothing: transposes are no inverses. Which tensors share an operator is the authors' table: one for
+the residual stream, one each for queries, keys, values and the ffn of every layer; a fused
+projection has its parts' operators and one weight vector over the old layers. Attention's output
+is read through the values' operator, or one of its own where query heads and value heads differ.
+
+The published recipe (`recipe published`) warms up over 10000 steps and runs 100, so that its rate
+comes to 2e-6 and the operator stays what it began as; the default here moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal, cast
+
+from growplan.methods.base import Ask, Claim, Method, Operator, Option, OptionValue, Recipe
+
+PUBLISHED = Recipe(
+    lr=2e-4, warmup=10_000, weight_decay=0.1, eps=1e-6, clip=1.0, batch=64, tokens=126, schedule="linear"
+)
+NOISE = 0.03
+
+
+class Ligo(Method):
+    """Operators of width and depth, learned."""
+
+    def claim(self, ask: Ask) -> Claim:
+        return Claim("none")
+
+    def operator(self, options: Mapping[str, OptionValue], steps: int | None) -> Operator:
+        def word(name: str) -> str:
+            return str(options.get(name, next(o.default for o in self.options if o.name == name)))
+
+        return Operator(
+            method=self.name,
+            tying=cast(Literal["layer", "shared", "auto"], word("tying")),
+            order=cast(Literal["depth-first", "width-first"], word("order")),
+            depth_init=word("depth-init"),
+            width_init=word("width-init"),
+            noise=float(options.get("noise", NOISE)),
+            mix=cast(Literal["units", "heads", "auto"], word("mix")),
+            recipe=recipe_of(options, steps),
+        )
+
+
+def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
+    """The recipe that `recipe` names, with what the step says otherwise."""
+    mask = options.get("mask", "tokenizer")
+    base = PUBLISHED if options.get("recipe") == "published" else Recipe()
+    return replace(
+        base,
+        steps=base.steps if steps is None else steps,
+        lr=float(options.get("lr", base.lr)),
+        warmup=int(options.get("warmup", base.warmup)),
+        batch=int(options.get("batch", base.batch)),
+        tokens=int(options.get("tokens", base.tokens)),
+        accumulate=int(options.get("accumulate", base.accumulate)),
+        clip=float(options.get("clip", base.clip)),
+        mask=None if mask == "tokenizer" else int(mask),
+    )
+
+
+RECIPE = (
+    Option(
+        "recipe",
+        "growplan",
+        "how it is fitted: a rate that moves it, or the authors' command",
+        ("growplan", "published"),
+    ),
+    Option("lr", 1e-3, "the highest rate of AdamW", range=(0, 10)),
+    Option("warmup", 10, "steps in which the rate rises to it", range=(0, 1e7)),
+    Option("batch", 16, "sequences or images of one step", range=(1, 1e6)),
+    Option("tokens", 128, "tokens of a sequence", range=(1, 1e6)),
+    Option("clip", 1.0, "gradients are clipped to this norm; 0: they are not", range=(0, 1e9)),
+    Option(
+        "mask",
+        "tokenizer",
+        "id of a masked model's mask token: a number, or the `tokenizer`'s own",
+        ("tokenizer",),
+        range=(0, 1e9),
+        whole=True,
+    ),
+    Option("accumulate", 1, "parts that a batch is read in, to spare memory", range=(1, 1e6)),
+)
+
+METHOD = Ligo(
+    name="ligo",
+    title="width and depth operators fitted on the grown model's own loss",
+    paper="LiGO arXiv 2303.00980",
+    axes=("hidden", "ffn", "heads", "kv_heads", "depth"),
+    verbs=("grow",),
+    learned=True,
+    training="the weights alone grow: LiGO trains on with a fresh optimiser (BERT: rate 2e-4, no warm-up)",
+    options=(
+        Option(
+            "tying",
+            "auto",
+            "q, k, v and ffn operators of each layer or for all; auto: shared past half the target's size",
+            ("auto", "layer", "shared"),
+        ),
+        Option(
+            "order",
+            "depth-first",
+            "layers blended, then widened, or widened first",
+            ("depth-first", "width-first"),
+        ),
+        Option(
+            "depth-init",
+            "stackbert-noisy",
+            "weights over old layers at first",
+            ("stackbert", "interlace", "stackbert-noisy", "interlace-noisy", "rand", "rand-softmax"),
+        ),
+        Option(
+            "width-init",
+            "rand",
+            "new units at first: means of all old ones with random weights, or single ones",
+            ("rand", "rand-softmax", "sel", "sel-noisy"),
+        ),
+        Option("noise", NOISE, "size of the noise of the `-noisy` inits", range=(0, 1)),
+        Option(
+            "mix",
+            "auto",
+            "new heads are sums of single units or of whole heads; auto: whole if rotary or behind a norm",
+            ("auto", "units", "heads"),
+        ),
+        *RECIPE,
+    ),
+)

@@ -1,0 +1,64 @@
+"""What a learned method fits, and how: values, no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a learned operator is fitted: AdamW on its leaves, the source frozen.
+
+    `batch` sequences (or images) of `tokens` tokens are one step, read in `accumulate` parts. The rate
+    rises over `warmup` steps to `lr` and falls to 0 by `schedule`. Gradients are clipped to the norm `clip`
+    (0: they are not). `mask` is the id of the mask token of a masked model, None for its tokenizer's.
+    """
+
+    steps: int = 100
+    lr: float = 1e-3
+    warmup: int = 10
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-6
+    clip: float = 1.0
+    batch: int = 16
+    tokens: int = 128
+    accumulate: int = 1
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    mask: int | None = None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What a learned step fits: which leaves there are, how they begin, and how they are fitted.
+
+    `tying`: `layer`, an operator for the inner axes of each layer, or `shared`, one for all layers.
+    `order`: layers blended, then widened (operators belong to new layers), or the other way round.
+    `mix`: new units of heads are sums of single units, or of whole heads. `auto`, which the checker
+    settles, stands in no typed step.
+    `depth_init` and `width_init` are words of `growplan.learn.init`. `start`: a static method that
+    a general operator begins from; `ranks`: the bonds of a tensor ring.
+    """
+
+    method: str
+    kind: Literal["ligo", "general", "mango"] = "ligo"
+    tying: Literal["layer", "shared", "auto"] = "auto"
+    order: Literal["depth-first", "width-first"] = "depth-first"
+    depth_init: str = "stackbert-noisy"
+    width_init: str = "rand"
+    noise: float = 0.03
+    mix: Literal["units", "heads", "auto"] = "auto"
+    start: str | None = None
+    ranks: tuple[int, ...] = ()
+    recipe: Recipe = field(default_factory=Recipe)
+
+
+@dataclass(frozen=True)
+class LeafSpec:
+    """A trainable leaf: its name in the graph, its shape, the word of its init, the key of its draws."""
+
+    name: str
+    shape: tuple[int, ...]
+    init: str
+    key: str

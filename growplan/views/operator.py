@@ -1,0 +1,35 @@
+"""What a learned step fits, as a reader sees it: numbers, share, cost of the fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from growplan.check.typed import TypedStep
+from growplan.views import numbers
+
+
+def operator_facts(step: TypedStep) -> Iterator[tuple[str, str]]:
+    """The operator's numbers and their share of the target; the fit, its FLOPs and memory."""
+    operator, cost = step.operator, step.fit_cost
+    if operator is None or cost is None:
+        return
+    parts = f"{cost.width:,} of width, {cost.depth:,} of depth"
+    share = f"{cost.share:.1%} of the target's"
+    yield "learn", f"{numbers.count(cost.width + cost.depth)} parameters ({parts}), {share}"
+    recipe = operator.recipe
+    images = step.after.inputs == "image"
+    batch = f"{recipe.batch} images" if images else f"{recipe.batch} × {recipe.tokens} tokens"
+    yield "fit", f"{recipe.steps} steps of {batch}, rate {recipe.lr:g} after {recipe.warmup} steps of warm-up"
+    made = f"{cost.materialise:.0%} of them to make weights"
+    memory = numbers.size(cost.memory)
+    yield "", f"{numbers.flops(cost.flops)} FLOPs, {made}; {memory} and activations"
+
+
+def operator_data(step: TypedStep) -> dict[str, Any] | None:
+    """A learned step's operator as plain values; None for other steps."""
+    if step.operator is None or step.fit_cost is None:
+        return None
+    leaves = [{"name": leaf.name, "shape": list(leaf.shape), "init": leaf.init} for leaf in step.leaves]
+    return {**asdict(step.operator), "data": step.data, "cost": asdict(step.fit_cost), "leaves": leaves}
