@@ -85,7 +85,7 @@ def _advised(found: Diagnostic, walk: _Walk) -> Diagnostic:
     def works(changed: Plan) -> bool:
         return all((d.code, d.message) in others for d in _walked(changed, walk.source).errors)
 
-    ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works)
+    ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
     return replace(found, help=ways or found.help)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from math import lcm
 
 from growplan.check.resolve import Relation, axis_aliases, open_relations, solve
+from growplan.diagnostics import Span
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Growth, Plan, Step
@@ -16,16 +17,22 @@ APPENDED = (("fpi", ""), ("bert2bert", " (approximate, as published)"))
 
 
 def ways_to_close(
-    plan: Plan, source: Model, model: Model, relations: tuple[Relation, ...], works: Check
+    plan: Plan, source: Model, model: Model, relations: tuple[Relation, ...], works: Check, at: Span | None
 ) -> tuple[str, ...]:
-    """Sizes, steps and releases after which `works` takes the plan; `model` is where it stands now."""
+    """Sizes, steps and releases after which `works` takes the plan; `model` is where it stands now.
+
+    A size of another step than the one `at` which the mistake is shown is named with its step.
+    """
     relation = next(iter(open_relations(relations, model.sizes)), None)
     if relation is None:
         return ()
     axes = sorted(set().union(*map(size_names, relation)) - {"head_dim"})
-    ways = [*_resized(plan, source, model, relation, axes, works), *_appended(plan, model, relation, works)]
+    ways = [
+        *_resized(plan, source, model, relation, axes, works, at),
+        *_appended(plan, model, relation, works),
+    ]
     if all(way.endswith(APPENDED[1][1]) for way in ways):
-        ways = [*ways, *_both(plan, source, model, relation, axes, works)]
+        ways = [*ways, *_both(plan, source, model, relation, axes, works, at)]
     if relation in model.family.keeps:
         size = model.sizes["head_dim"]
         release = _step("head_dim", size, size)
@@ -36,19 +43,27 @@ def ways_to_close(
 
 
 def _resized(
-    plan: Plan, source: Model, model: Model, relation: Relation, axes: list[str], works: Check
+    plan: Plan,
+    source: Model,
+    model: Model,
+    relation: Relation,
+    axes: list[str],
+    works: Check,
+    at: Span | None,
 ) -> Iterator[str]:
     """`use heads 12 or 18`: other sizes for an axis that the plan names."""
     for axis in axes:
         found: list[int] = []
+        place = _place(plan, model, axis)
+        if place is None:
+            continue
         for size in _sizes(source, model, relation, axis, axes):
-            changed = _with_size(plan, model, axis, size)
-            if changed is not None and works(changed):
+            if works(_with_size(plan, place, size)):
                 found.append(size)
             if len(found) == MOST_SIZES:
                 break
         if found:
-            yield f"use {axis} {' or '.join(map(str, sorted(found)))}"
+            yield f"use {axis} {' or '.join(map(str, sorted(found)))}{_where(plan, place, at)}"
 
 
 def _appended(plan: Plan, model: Model, relation: Relation, works: Check) -> Iterator[str]:
@@ -66,14 +81,20 @@ def _appended(plan: Plan, model: Model, relation: Relation, works: Check) -> Ite
 
 
 def _both(
-    plan: Plan, source: Model, model: Model, relation: Relation, axes: list[str], works: Check
+    plan: Plan,
+    source: Model,
+    model: Model,
+    relation: Relation,
+    axes: list[str],
+    works: Check,
+    at: Span | None,
 ) -> Iterator[str]:
     """Another size for an axis that the plan names, and the step that then closes the equation."""
     for axis in axes:
-        for size in _sizes(source, model, relation, axis, axes):
-            changed = _with_size(plan, model, axis, size)
-            if changed is None:
-                continue
+        place = _place(plan, model, axis)
+        for size in _sizes(source, model, relation, axis, axes) if place is not None else ():
+            assert place is not None
+            changed = _with_size(plan, place, size)
             sizes = {**model.sizes, axis: size}
             for other in axes:
                 value = solve(relation, other, sizes)
@@ -81,7 +102,9 @@ def _both(
                     continue
                 step = _step(other, model.sizes[other], int(value), "fpi")
                 if works(changed.model_copy(update={"steps": (*changed.steps, step)})):
-                    yield f"use {axis} {size}, and `widen {other} {model.sizes[other]}→{value} via fpi`"
+                    there = _where(plan, place, at)
+                    grown = f"{other} {model.sizes[other]}→{value}"
+                    yield f"use {axis} {size}{there}, and `widen {grown} via fpi`"
                     return
 
 
@@ -104,19 +127,30 @@ def _sizes(source: Model, model: Model, relation: Relation, axis: str, axes: lis
     return sorted((size for size in found if size > old and size != now), key=lambda size: abs(size - now))
 
 
-def _with_size(plan: Plan, model: Model, axis: str, size: int) -> Plan | None:
-    """The plan with another size in the last growth of an axis, or None where no step gives one."""
+def _place(plan: Plan, model: Model, axis: str) -> tuple[int, int] | None:
+    """Step and growth of the last size that the plan gives to an axis."""
     aliases = axis_aliases(model.family)
     for i in reversed(range(len(plan.steps))):
-        step = plan.steps[i]
-        for j, growth in enumerate(step.growths):
-            if aliases.get(growth.axis, growth.axis) != axis or not (growth.to or growth.by):
-                continue
-            changed = Growth(axis=growth.axis, to=size)
-            growths = (*step.growths[:j], changed, *step.growths[j + 1 :])
-            steps = (*plan.steps[:i], step.model_copy(update={"growths": growths}), *plan.steps[i + 1 :])
-            return plan.model_copy(update={"steps": steps})
+        for j, growth in enumerate(plan.steps[i].growths):
+            if aliases.get(growth.axis, growth.axis) == axis and (growth.to or growth.by):
+                return i, j
     return None
+
+
+def _where(plan: Plan, place: tuple[int, int], at: Span | None) -> str:
+    span = plan.steps[place[0]].span
+    here = at is None or span is None or span.start <= at.start < span.end
+    return "" if here else f" in step {place[0] + 1}"
+
+
+def _with_size(plan: Plan, place: tuple[int, int], size: int) -> Plan:
+    """The plan with another size there."""
+    i, j = place
+    step = plan.steps[i]
+    changed = Growth(axis=step.growths[j].axis, to=size)
+    growths = (*step.growths[:j], changed, *step.growths[j + 1 :])
+    steps = (*plan.steps[:i], step.model_copy(update={"growths": growths}), *plan.steps[i + 1 :])
+    return plan.model_copy(update={"steps": steps})
 
 
 def _step(axis: str, old: int, new: int, via: str | None = None) -> Step:
