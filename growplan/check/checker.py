@@ -14,6 +14,7 @@ from growplan.check.claims import StepProof, prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
+from growplan.check.edits import ways_to_close
 from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.learned import learned_proof
@@ -34,6 +35,7 @@ from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
 MOST_ERRORS = 20
+UNCLOSED = ("GP107", "GP109")  # sizes between which an equation stays open
 OF_MIXTURES = ("experts", "active")  # axes that a model may lack because its upcycling has a mistake
 
 
@@ -44,15 +46,10 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
     later steps are judged on the others alone. `unread`: from this offset of the plan on, some
     step could not be read, so that every size after it is in doubt; then no proof is made.
     """
-    walk = _Walk(plan, source, relations_in_force(source))
-    for step in plan.steps:
-        if unread is not None and (step.span is None or step.span.start > unread):
-            walk.doubted = frozenset(source.sizes)
-        walk.written(step)
-    if unread is None:
-        walk.close()
+    walk = _walked(plan, source, unread)
     if walk.errors or unread is not None:
-        raise DiagnosticError(*walk.errors[:MOST_ERRORS])
+        errors = walk.errors if unread is not None else [_advised(d, walk) for d in walk.errors]
+        raise DiagnosticError(*errors[:MOST_ERRORS])
     steps = tuple(walk.steps)
     before, after = cost(source), cost(walk.model)
     claim = weakest([s.proof.claim for s in steps])
@@ -69,6 +66,31 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
     )
 
 
+def _walked(plan: Plan, source: Model, unread: int | None = None) -> _Walk:
+    """All steps of a plan, and those that its equations imply."""
+    walk = _Walk(plan, source, relations_in_force(source))
+    for step in plan.steps:
+        if unread is not None and (step.span is None or step.span.start > unread):
+            walk.doubted = frozenset(source.sizes)
+        walk.written(step)
+    if unread is None:
+        walk.close()
+    return walk
+
+
+def _advised(found: Diagnostic, walk: _Walk) -> Diagnostic:
+    """A mistake of sizes that no longer fit together, with ways out after which the whole plan checks."""
+    if found.code not in UNCLOSED and not any(label == "implied by" for label, _ in found.notes):
+        return found
+    others = {(d.code, d.message) for d in walk.errors if d is not found}
+
+    def works(changed: Plan) -> bool:
+        return all((d.code, d.message) in others for d in _walked(changed, walk.source).errors)
+
+    ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
+    return replace(found, help=ways or found.help)
+
+
 @dataclass
 class _Walk:
     plan: Plan
@@ -79,6 +101,10 @@ class _Walk:
     named: set[str] = field(default_factory=set)
     openers: dict[Relation, Request] = field(default_factory=dict)
     doubted: frozenset[str] = frozenset()
+    source: Model = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = self.model
 
     def written(self, step: Step) -> None:
         """One step of the plan's own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -63,7 +64,11 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
     """Take the first candidate that types. Raises GP201 (none does) or GP204 (too weak)."""
     asked = WidthRequest(request.grow, model.sizes, key, request.options)
     refusals: list[tuple[Candidate, Refusal]] = []
-    for proposed in method.widen(asked):
+    try:
+        proposals = method.widen(asked)
+    except DiagnosticError as error:
+        raise DiagnosticError(*(_other_methods(d, request, model) for d in error.diagnostics)) from None
+    for proposed in proposals:
         grows = proposed.grid is not None or any(e.size != e.old for e in proposed.maps.values())
         candidate = proposed if grows else replace(proposed, label="unchanged")
         if BRANCH in candidate.maps and not branches(model):
@@ -118,7 +123,7 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         )
     if candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
-    read = tuple(axis for axis in request.grow if axis in typing.inputs)
+    read = tuple(axis for axis, (old, new) in request.grow.items() if new > old and axis in typing.inputs)
     return Proof(Claim("exact", domain_of(read)), tuple(reasons))
 
 
@@ -273,6 +278,12 @@ def _ways_out(request: Request, model: Model) -> list[str]:
     if not ways and "image" in grow:
         return [f"keep the image at {grow['image'][0]}: nothing preserves what another image gives"]
     return ways or ["`growplan methods` lists other methods, with what they grow"]
+
+
+def _other_methods(found: Diagnostic, request: Request, model: Model) -> Diagnostic:
+    """A mistake that a method found, with only those of the other methods it names that type here."""
+    named = ((words, re.match(r"or `via ([\w-]+)", words)) for words in found.help)
+    return replace(found, help=tuple(w for w, m in named if m is None or widens(m[1], request.grow, model)))
 
 
 def _head_sizes(model: Model, old: int, new: int) -> list[int]:

@@ -22,7 +22,7 @@ from growplan.check.norms import twice_bound
 from growplan.check.resolve import Request
 from growplan.check.twins import copied_readers
 from growplan.check.typed import Proof, Violation
-from growplan.diagnostics import fail
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.layer_lists import grown_lists
 from growplan.families.model import Model
 from growplan.families.window import deeper
@@ -36,7 +36,12 @@ WIDE = 80  # of a list of layers in a reason
 def depth_proof(request: Request, method: Method, model: Model, promised: Claim) -> StepProof:
     """Layers copied, inserted or drawn. Raises GP204 where the claim asks for more than is proved."""
     old, new = request.grow["depth"]
-    layers = method.deepen(old, new, request.options)
+    try:
+        layers = method.deepen(old, new, request.options)
+    except DiagnosticError as error:
+        raise DiagnosticError(
+            *(_kept(d, request, method, model, promised) for d in error.diagnostics)
+        ) from None
     assert len(layers) == new
     if any(s.writers == "cancel" for s in layers):
         _check_copies(request, model)
@@ -149,6 +154,22 @@ def _violations(model: Model, norms: tuple[str, ...]) -> tuple[Violation, ...]:
 
 
 # words ---------------------------------------------------------------------------------------------
+
+
+def _kept(found: Diagnostic, request: Request, method: Method, model: Model, promised: Claim) -> Diagnostic:
+    """GP121 whose depths cannot keep the claim either names what can."""
+    old, new = request.grow["depth"]
+    if found.code != "GP121" or promised.strength == "none":
+        return found
+    for depth in range(old + 1, 2 * old + 1):
+        try:
+            layers = method.deepen(old, depth, request.options)
+        except DiagnosticError:
+            continue
+        if _proved(model, layers, old).proof.claim.covers(promised):
+            return found
+    ways = _ways_out(model, old, new, promised)
+    return replace(found, help=tuple(ways)) if ways else found
 
 
 def _ways_out(model: Model, old: int, new: int, promised: Claim) -> list[str]:

@@ -22,7 +22,6 @@ from growplan.check.trial import widens
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.expr import size_names
 from growplan.families.model import Model
-from growplan.families.sizes import broken_constraints
 from growplan.language.plan import Growth, Step
 from growplan.methods import default_method, get_method, method_names
 from growplan.methods.base import Ask, Method
@@ -262,7 +261,6 @@ def implied(
         "GP109",
         f"the plan ends with {left} ≠ {right} ({_values(relation, model)})",
         opener.span,
-        help=_closing_ways(model, relation),
     )
 
 
@@ -271,19 +269,6 @@ def _closing_axes(model: Model, relation: Relation) -> list[str]:
     first = [axis for axis, _ in model.family.closes]
     rest = sorted(set().union(*map(size_names, relation)) - {*first, "head_dim"})
     return [axis for axis in (*first, *rest) if solve(relation, axis, model.sizes) is not None]
-
-
-def _closing_ways(model: Model, relation: Relation) -> list[str]:
-    """Sizes that would close a relation, and how to release one that is only a habit."""
-    ways = []
-    for axis in _closing_axes(model, relation):
-        value = solve(relation, axis, model.sizes)
-        if value is not None and value.denominator == 1 and value >= model.sizes[axis]:
-            ways.append(f"`widen {axis} to {value}`")
-    if relation in model.family.keeps and not broken_constraints(model.family, model.sizes):
-        size = model.sizes["head_dim"]
-        ways.append(f"or let the model leave it: a step `widen head_dim {size}→{size}` releases it")
-    return ways or ["change one of these sizes"]
 
 
 def _values(relation: Relation, model: Model) -> str:

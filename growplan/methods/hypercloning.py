@@ -30,6 +30,7 @@ from growplan.methods.base import (
     decibels,
 )
 from growplan.methods.bert2bert import circular_maps
+from growplan.methods.support.heads import laid_out
 
 
 class HyperCloning(Method):
@@ -42,21 +43,43 @@ class HyperCloning(Method):
         return options.get("head") == "untie"
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
-        for axis, (old, new) in request.grow.items():
-            if new % old:
-                _no_multiple(axis, old, new)
+        if any(new % old for old, new in request.grow.values()):
+            _no_multiple(request)
         snr = decibels(request.options.get("snr_db", "none"))
         noise = None if snr is None else Noise("paired", snr, spared=("vocab",))
         label = "even copies" if "hidden" in request.grow else "copies"
         return [Candidate(label, circular_maps(request), noise=noise)]
 
 
-def _no_multiple(axis: str, old: int, new: int) -> NoReturn:
-    near = [size for size in (new // old * old, (new // old + 1) * old) if size > old]
-    fail(
-        "GP231",
-        f"`hypercloning` copies the model whole: `{axis}` {new} is no multiple of {old}",
-        help=[f"widen {axis} to {' or '.join(map(str, near))}", "or `via lemon`, which takes any size"],
+def _no_multiple(request: WidthRequest) -> NoReturn:
+    """GP231 with multiples, and a method for any size, that have a head layout."""
+    wrong = [axis for axis, (old, new) in request.grow.items() if new % old]
+    ways = []
+    for more in (0, 1):
+        sizes = {a: (old, (new // old + more) * old) for a, (old, new) in request.grow.items() if a in wrong}
+        if all(new > old for old, new in sizes.values()) and laid_out(
+            {**request.grow, **sizes}, request.sizes
+        ):
+            ways.append(_named(sizes))
+    if not ways:
+        times = max(-(-new // old) for old, new in request.grow.values())
+        every = [axis for axis in request.sizes if axis in wrong or axis in ("heads", "kv_heads")]
+        ways = [_named({axis: (request.sizes[axis], times * request.sizes[axis]) for axis in every})]
+    first, *others = ways
+    named = [way.removeprefix(f"{wrong[0]} to ") if len(wrong) == 1 else way for way in others]
+    help = [f"widen {' or '.join((first, *named))}"]
+    if laid_out(request.grow, request.sizes):
+        help.append("or `via lemon`, which takes any size")
+    old, new = request.grow[wrong[0]]
+    what = f"`{wrong[0]}` {new} is no multiple of {old}"
+    fail("GP231", f"`hypercloning` copies the model whole: {what}", help=help)
+
+
+def _named(sizes: Mapping[str, tuple[int, int]]) -> str:
+    """`heads to 12 and kv_heads to 4`; kv_heads that follow heads are left out."""
+    follow = sizes.get("heads") == sizes.get("kv_heads")
+    return " and ".join(
+        f"{axis} to {new}" for axis, (_, new) in sizes.items() if not (follow and axis == "kv_heads")
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from growplan.diagnostics import fail
 from growplan.methods.base import Ask, Candidate, Claim, Method, WidthRequest
 from growplan.methods.bert2bert import circular_maps
+from growplan.methods.support.heads import laid_out
 
 WHOLE = ("hidden", "heads", "kv_heads", "ffn")
 
@@ -38,10 +39,15 @@ def _check_whole(request: WidthRequest) -> None:
     wrong = next(axis for axis in axes if request.grow.get(axis) != doubled[axis])
     old, new = request.grow.get(wrong, (request.sizes[wrong],) * 2)
     whole = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in doubled.items())
+    help = [f"write `grow {whole} via staged`"]
+    if laid_out(request.grow, request.sizes):
+        multiples = all(new % old == 0 for old, new in request.grow.values())
+        clones = "`via hypercloning`, which grows axes one by one"
+        help.append(f"or {clones if multiples else '`via lemon`, which takes any size'}")
     fail(
         "GP232",
         f"`staged` doubles every width in one step, and here `{wrong}` goes {old}→{new}",
-        help=[f"write `grow {whole} via staged`", "or `via hypercloning`, which grows axes one by one"],
+        help=help,
     )
 
 

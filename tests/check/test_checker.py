@@ -162,7 +162,7 @@ WAYS_OUT = [
         "smollm",
         "mask-in heads 9→12",
         {
-            "`widen hidden to 768`": "mask-in heads 9→12; widen hidden to 768",
+            "`widen hidden 576→768 via fpi`": "mask-in heads 9→12; widen hidden to 768",
             "`widen head_dim 64→64`": "mask-in heads 9→12; widen head_dim 64→64",
         },
     ),
@@ -193,7 +193,7 @@ WAYS_OUT += [
     (
         "gpt2",
         "widen hidden 768→800",
-        {"768": "widen hidden 768→768", "832": "widen hidden 768→832"},
+        {"832": "widen hidden 768→832", "896": "widen hidden 768→896"},
     ),
     (
         "smollm",

@@ -122,3 +122,10 @@ def test_the_size_that_no_image_has_is_marked(line: str, marked: str) -> None:
     (found,) = refused("vit", line)
     assert found.code == "GP360" and found.span is not None
     assert line[found.span.start : found.span.end] == marked
+
+
+def test_an_image_that_stays_is_exact_everywhere() -> None:
+    """Nothing grows, so that no input is left out."""
+    typed = check("vit", "widen image 224→224 via resample")
+    assert [str(step.proof.claim) for step in typed.steps] == ["exact"]
+    assert str(typed.claim) == "exact"

@@ -43,6 +43,14 @@ def head_maps(
     return maps
 
 
+def laid_out(grow: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]) -> bool:
+    """Whether `head_maps` has a layout for these sizes (or none of them is a number of heads)."""
+    if not {"heads", "kv_heads"} & set(grow) or "kv_heads" not in sizes:
+        return True
+    (old_heads, heads), (old_kv, kv) = (grow.get(a, (sizes[a], sizes[a])) for a in ("heads", "kv_heads"))
+    return (old_heads == old_kv and heads == kv) or _fits(old_heads, old_kv, heads, kv)
+
+
 def _slots(old: int, new: int) -> list[int]:
     """How many copies each kv head gets: as even as can be, the first ones more."""
     each, more = divmod(new, old)
