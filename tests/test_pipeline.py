@@ -28,3 +28,20 @@ def test_an_upcycle_without_its_size_is_judged_no_further(step: str) -> None:
     with pytest.raises(DiagnosticError) as error:
         read_for(lambda: parse_text(text, "p.grow.yaml"), model_dir=ROOT)
     assert [d.code[:4] for d in error.value.diagnostics] == ["GP02"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "{stack: , to: 6}",
+        "{deepen: , to: 14}",
+        "{mask-in: }",
+        "{upcycle: , experts: 4}",
+        "{grow: , via: staged}",
+    ],
+)
+def test_a_step_whose_axis_cannot_be_read_is_judged_no_further(step: str) -> None:
+    text = f"growplan: 1\nsource: x\nsteps: [{step}]"
+    with pytest.raises(DiagnosticError) as error:
+        read_for(lambda: parse_text(text, "p.grow.yaml"), model_dir=ROOT)
+    assert [d.code for d in error.value.diagnostics] == ["GP013"]

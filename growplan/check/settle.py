@@ -33,11 +33,11 @@ def settle(
     """Axes, sizes and method of a written step. Raises GP1xx.
 
     Of `doubted` axes an earlier mistake hides the size: theirs is not judged, and the step is
-    None if it grows one.
+    None if it grows one, or names none that could be read.
     """
     found: list[Diagnostic] = []
     upcycles = step.verb == "upcycle"
-    grow = _experts(step) if upcycles else _sizes(step, model, relations, doubted, found)
+    grow = _experts(step) if upcycles and step.growths else _sizes(step, model, relations, doubted, found)
     via = step.via or default_method(step.verb) or ""
     method = get_method(via)
     if method is None:
@@ -49,7 +49,7 @@ def settle(
         found += images.mistakes(step, method, grow, model) if not found else ()
     if found:
         raise DiagnosticError(*found)
-    if doubted & axes_named(step, model):
+    if doubted & axes_named(step, model) or not step.growths:  # no axis of it could be read
         return None
     assert step.id is not None and method is not None
     grow = images.with_grid(with_followers(grow, model), model)
