@@ -6,7 +6,7 @@ recorded, and the walk goes on with the sizes it asked for, so that one run repo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from growplan.check.blocks import in_line_norms
@@ -131,7 +131,7 @@ class _Walk:
             elif method.unties(request.options) and request.step is not None:
                 notes = (nothing_to_untie(self.model),)
             before = self.model
-            step = _typed(self.plan, request, method, before, len(self.steps) + 1, notes)
+            step = _typed(self.plan, request, method, before, self.steps, notes)
         except DiagnosticError as error:
             self.errors += [d.at(request.where(d.part)) for d in error.diagnostics]
             self.doubt(request.grow)
@@ -181,7 +181,12 @@ class _Walk:
 
 
 def _typed(
-    plan: Plan, request: Request, method: Method, before: Model, index: int, notes: tuple[str, ...]
+    plan: Plan,
+    request: Request,
+    method: Method,
+    before: Model,
+    earlier: Sequence[TypedStep],
+    notes: tuple[str, ...],
 ) -> TypedStep:
     """`notes`: what else is to be said of the step, after the reasons of its proof."""
     promised = _claim(request, method, before)
@@ -190,7 +195,7 @@ def _typed(
     if request.verb == "upcycle":
         part = upcycle_proof(request, method, before, promised)
     elif "depth" in request.grow:
-        part = depth_proof(request, method, before, promised)
+        part = depth_proof(request, method, before, promised, earlier)
     else:
         part = prove_width(request, method, before, promised, key)
     grown = part.after or _resized(before, request, dict(part.config))
@@ -200,7 +205,7 @@ def _typed(
         moved = {a: (before.sizes.get(a, 1), n) for a, n in after.sizes.items()}
         axes = tuple((axis, old, new) for axis, (old, new) in moved.items() if old != new)
     return TypedStep(
-        index=index,
+        index=len(earlier) + 1,
         id=request.id,
         verb=request.verb,
         method=method.name,
