@@ -14,7 +14,7 @@ from growplan.check.claims import StepProof, prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
-from growplan.check.edits import ways_to_close
+from growplan.check.edits import ways_to_close, ways_to_divide
 from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.lints import lint
@@ -33,7 +33,7 @@ from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
 MOST_ERRORS = 20
-UNCLOSED = ("GP107", "GP109")  # sizes between which an equation stays open
+UNCLOSED = ("GP107", "GP109", "GP203")  # sizes that do not fit each other
 OF_MIXTURES = ("experts", "active")  # axes that a model may lack because its upcycling has a mistake
 
 
@@ -85,7 +85,10 @@ def _advised(found: Diagnostic, walk: _Walk) -> Diagnostic:
     def works(changed: Plan) -> bool:
         return all((d.code, d.message) in others for d in _walked(changed, walk.source).errors)
 
-    ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
+    if found.code == "GP203":
+        ways = ways_to_divide(walk.plan, walk.source, walk.model, works, found.span)
+    else:
+        ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
     return replace(found, help=ways or found.help)
 
 
