@@ -6,7 +6,7 @@ recorded, and the walk goes on with the sizes it asked for, so that one run repo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from growplan.check.blocks import in_line_norms
@@ -14,7 +14,7 @@ from growplan.check.claims import StepProof, prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
-from growplan.check.edits import ways_to_close
+from growplan.check.edits import ways_to_close, ways_to_divide
 from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.learned import learned_proof
@@ -35,7 +35,7 @@ from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
 MOST_ERRORS = 20
-UNCLOSED = ("GP107", "GP109")  # sizes between which an equation stays open
+UNCLOSED = ("GP107", "GP109", "GP203")  # sizes that do not fit each other
 OF_MIXTURES = ("experts", "active")  # axes that a model may lack because its upcycling has a mistake
 
 
@@ -87,7 +87,10 @@ def _advised(found: Diagnostic, walk: _Walk) -> Diagnostic:
     def works(changed: Plan) -> bool:
         return all((d.code, d.message) in others for d in _walked(changed, walk.source).errors)
 
-    ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
+    if found.code == "GP203":
+        ways = ways_to_divide(walk.plan, walk.source, walk.model, works, found.span)
+    else:
+        ways = ways_to_close(walk.plan, walk.source, walk.model, walk.relations, works, found.span)
     return replace(found, help=ways or found.help)
 
 
@@ -133,7 +136,7 @@ class _Walk:
             elif method.unties(request.options) and request.step is not None:
                 notes = (nothing_to_untie(self.model),)
             before = self.model
-            step = _typed(self.plan, request, method, before, len(self.steps) + 1, notes)
+            step = _typed(self.plan, request, method, before, self.steps, notes)
         except DiagnosticError as error:
             self.errors += [d.at(request.where(d.part)) for d in error.diagnostics]
             self.doubt(request.grow)
@@ -183,7 +186,12 @@ class _Walk:
 
 
 def _typed(
-    plan: Plan, request: Request, method: Method, before: Model, index: int, notes: tuple[str, ...]
+    plan: Plan,
+    request: Request,
+    method: Method,
+    before: Model,
+    earlier: Sequence[TypedStep],
+    notes: tuple[str, ...],
 ) -> TypedStep:
     """`notes`: what else is to be said of the step, after the reasons of its proof."""
     promised = _claim(request, method, before)
@@ -194,7 +202,7 @@ def _typed(
     elif request.verb == "upcycle":
         part = upcycle_proof(request, method, before, promised)
     elif "depth" in request.grow:
-        part = depth_proof(request, method, before, promised)
+        part = depth_proof(request, method, before, promised, earlier)
     else:
         part = prove_width(request, method, before, promised, key)
     grown = part.after or _resized(before, request, dict(part.config))
@@ -204,7 +212,7 @@ def _typed(
         moved = {a: (before.sizes.get(a, 1), n) for a, n in after.sizes.items()}
         axes = tuple((axis, old, new) for axis, (old, new) in moved.items() if old != new)
     return TypedStep(
-        index=index,
+        index=len(earlier) + 1,
         id=request.id,
         verb=request.verb,
         method=method.name,

@@ -20,8 +20,8 @@ from growplan.check.blocks import in_line_norms, last_module, writers
 from growplan.check.claims import StepProof, weaker
 from growplan.check.norms import twice_bound
 from growplan.check.resolve import Request
-from growplan.check.twins import copied_readers
-from growplan.check.typed import Proof, Violation
+from growplan.check.twins import copied_readers, lost_at
+from growplan.check.typed import Proof, TypedStep, Violation
 from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.layer_lists import grown_lists
 from growplan.families.model import Model
@@ -33,8 +33,13 @@ Layers = tuple[LayerSource, ...]
 WIDE = 80  # of a list of layers in a reason
 
 
-def depth_proof(request: Request, method: Method, model: Model, promised: Claim) -> StepProof:
-    """Layers copied, inserted or drawn. Raises GP204 where the claim asks for more than is proved."""
+def depth_proof(
+    request: Request, method: Method, model: Model, promised: Claim, earlier: Sequence[TypedStep] = ()
+) -> StepProof:
+    """Layers copied, inserted or drawn. Raises GP204 where the claim asks for more than is proved.
+
+    `earlier`: the plan's steps so far, for what to say of copies that are equal no more.
+    """
     old, new = request.grow["depth"]
     try:
         layers = method.deepen(old, new, request.options)
@@ -44,7 +49,7 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
         ) from None
     assert len(layers) == new
     if any(s.writers == "cancel" for s in layers):
-        _check_copies(request, model)
+        _check_copies(request, model, earlier)
     part = _proved(model, layers, old)
     if not part.proof.claim.covers(promised):
         fail(
@@ -60,7 +65,7 @@ def depth_proof(request: Request, method: Method, model: Model, promised: Claim)
     return replace(part, config=tuple(config.items()))
 
 
-def _check_copies(request: Request, model: Model) -> None:
+def _check_copies(request: Request, model: Model, earlier: Sequence[TypedStep]) -> None:
     """GP233 where a module that would cancel over copies reads none."""
     found = writers(model)
     alone = [name for name in found if name not in copied_readers(model, found)]
@@ -71,11 +76,26 @@ def _check_copies(request: Request, model: Model) -> None:
             "GP233",
             f"`{alone[0]}` reads no copies that this plan has made, so nothing cancels there",
             request.span,
+            notes=_lost(axes, earlier),
             help=[
-                f"widen {' and '.join(axes)} in a step before this one",
+                f"widen {' and '.join(axes)} in a step before this one"
+                + (f", after step {lost_at(axes, earlier)}" if lost_at(axes, earlier) else ""),
                 "or `type 1`, whose new blocks are zero",
             ],
         )
+
+
+def _lost(axes: Sequence[str], earlier: Sequence[TypedStep]) -> list[tuple[str, str]]:
+    """The step after which copies that the plan made are not known to be equal."""
+    at = lost_at(axes, earlier)
+    if not at:
+        return []
+    return [
+        (
+            f"step {at}",
+            f"`{earlier[at - 1].text}`: copies that the plan made are not known to be equal after it",
+        )
+    ]
 
 
 def _proved(model: Model, layers: Layers, old: int) -> StepProof:

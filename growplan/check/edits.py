@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from math import lcm
 
 from growplan.check.resolve import Relation, axis_aliases, open_relations, solve
 from growplan.diagnostics import Span
-from growplan.families.expr import size_names
+from growplan.families.expr import evaluate_size, size_names
 from growplan.families.model import Model
 from growplan.language.plan import Growth, Plan, Step
 
@@ -42,6 +43,43 @@ def ways_to_close(
     return tuple(ways) or (f"keep {kept}, the sizes of the source",)
 
 
+def ways_to_divide(plan: Plan, source: Model, model: Model, works: Check, at: Span | None) -> tuple[str, ...]:
+    """The same for a broken hard constraint: sizes of its left side, multiples of its right."""
+    for left, right in model.family.constraints:
+        now, unit = evaluate_size(left, model.sizes), int(evaluate_size(right, model.sizes))
+        if now % unit == 0 or left not in model.sizes:
+            continue
+        sizes = [
+            size for more in range(3) if (size := int(now) // unit * unit + more * unit) > source.sizes[left]
+        ]
+        found = list(_tried(plan, model, left, sizes, works, at))
+        return tuple(found) or tuple(_grown(plan, model, left, [size for size in sizes if size > now], works))
+    return ()
+
+
+def _tried(
+    plan: Plan, model: Model, axis: str, sizes: Sequence[int], works: Check, at: Span | None
+) -> Iterator[str]:
+    """`use heads 12 or 18`: other sizes where the plan names the axis."""
+    place = _place(plan, model, axis)
+    if place is None:
+        return
+    found = list(islice((size for size in sizes if works(_with_size(plan, place, size))), MOST_SIZES))
+    if found:
+        yield f"use {axis} {' or '.join(map(str, sorted(found)))}{_where(plan, place, at)}"
+
+
+def _grown(plan: Plan, model: Model, axis: str, sizes: Sequence[int], works: Check) -> Iterator[str]:
+    """One more step, to the first of these sizes that works."""
+    old = model.sizes[axis]
+    for new in sizes:
+        for via, remark in APPENDED:
+            step = _step(axis, old, new, via)
+            if works(plan.model_copy(update={"steps": (*plan.steps, step)})):
+                yield f"`widen {axis} {old}→{new} via {via}`{remark}"
+                return
+
+
 def _resized(
     plan: Plan,
     source: Model,
@@ -51,19 +89,10 @@ def _resized(
     works: Check,
     at: Span | None,
 ) -> Iterator[str]:
-    """`use heads 12 or 18`: other sizes for an axis that the plan names."""
+    """`use heads 12 or 18`: other sizes for the axes that the plan names."""
     for axis in axes:
-        found: list[int] = []
-        place = _place(plan, model, axis)
-        if place is None:
-            continue
-        for size in _sizes(source, model, relation, axis, axes):
-            if works(_with_size(plan, place, size)):
-                found.append(size)
-            if len(found) == MOST_SIZES:
-                break
-        if found:
-            yield f"use {axis} {' or '.join(map(str, sorted(found)))}{_where(plan, place, at)}"
+        sizes = _sizes(source, model, relation, axis, axes)
+        yield from _tried(plan, model, axis, sizes, works, at)
 
 
 def _appended(plan: Plan, model: Model, relation: Relation, works: Check) -> Iterator[str]:
@@ -72,12 +101,7 @@ def _appended(plan: Plan, model: Model, relation: Relation, works: Check) -> Ite
         value = solve(relation, axis, model.sizes)
         if value is None or value.denominator != 1 or value <= model.sizes[axis]:
             continue
-        old, new = model.sizes[axis], int(value)
-        for via, remark in APPENDED:
-            step = _step(axis, old, new, via)
-            if works(plan.model_copy(update={"steps": (*plan.steps, step)})):
-                yield f"`widen {axis} {old}→{new} via {via}`{remark}"
-                break
+        yield from _grown(plan, model, axis, [int(value)], works)
 
 
 def _both(

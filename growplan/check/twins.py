@@ -8,13 +8,16 @@ that are drawn. Shares and noise do not matter here: they act on sums in which c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from growplan.algebra import Expansion
+from growplan.check.typed import TypedStep
 from growplan.families.model import Model, Param
 from growplan.methods.base import LayerSource
 
 AXES = ("hidden", "ffn", "heads", "kv_heads", "head_dim")
+
+NONE = Expansion.identity(1)
 
 Twins = Mapping[str, Expansion]
 
@@ -55,3 +58,16 @@ def copied_readers(model: Model, writers: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the modules that read units with copies."""
     found = (model.modules[name] for name in writers)
     return tuple(m.name for m in found if any(twins_of(model, p) for p in m.params))
+
+
+def lost_at(axes: Sequence[str], earlier: Sequence[TypedStep]) -> int:
+    """The last step (from 1) after which no copies are known on one of `axes` that had them, or 0.
+
+    Copies that the step makes itself count: those of AKI are units of another layer.
+    """
+    for step in reversed(earlier):
+        for axis in axes:
+            had = axis in step.before.twins or step.maps.get(axis, NONE).most_copies > 1
+            if had and axis not in step.after.twins:
+                return step.index
+    return 0

@@ -60,11 +60,11 @@ def _no_multiple(request: WidthRequest) -> NoReturn:
         if all(new > old for old, new in sizes.values()) and laid_out(
             {**request.grow, **sizes}, request.sizes
         ):
-            ways.append(_named(sizes))
+            ways.append(_named(sizes, request))
     if not ways:
         times = max(-(-new // old) for old, new in request.grow.values())
         every = [axis for axis in request.sizes if axis in wrong or axis in ("heads", "kv_heads")]
-        ways = [_named({axis: (request.sizes[axis], times * request.sizes[axis]) for axis in every})]
+        ways = [_named({axis: (request.sizes[axis], times * request.sizes[axis]) for axis in every}, request)]
     first, *others = ways
     named = [way.removeprefix(f"{wrong[0]} to ") if len(wrong) == 1 else way for way in others]
     help = [f"widen {' or '.join((first, *named))}"]
@@ -75,9 +75,9 @@ def _no_multiple(request: WidthRequest) -> NoReturn:
     fail("GP231", f"`hypercloning` copies the model whole: {what}", help=help)
 
 
-def _named(sizes: Mapping[str, tuple[int, int]]) -> str:
+def _named(sizes: Mapping[str, tuple[int, int]], request: WidthRequest) -> str:
     """`heads to 12 and kv_heads to 4`; kv_heads that follow heads are left out."""
-    follow = sizes.get("heads") == sizes.get("kv_heads")
+    follow = request.grow.get("heads") == request.grow.get("kv_heads")
     return " and ".join(
         f"{axis} to {new}" for axis, (_, new) in sizes.items() if not (follow and axis == "kv_heads")
     )

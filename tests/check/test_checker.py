@@ -344,4 +344,4 @@ def test_nearest_sizes_are_no_smaller_than_the_source() -> None:
     with pytest.raises(DiagnosticError) as error:
         check("smollm", "widen head_dim 64→64; grow heads to 15, kv_heads to 5 via fpi")
     (d,) = error.value.diagnostics
-    assert (d.code, d.help) == ("GP203", ("use hidden 585",))  # not 570, below 576
+    assert (d.code, d.help) == ("GP203", ("`widen hidden 576→585 via fpi`",))  # not 570, below 576

@@ -193,6 +193,31 @@ def test_where_no_units_are_equal_nothing_cancels(steps: str, reads: str) -> Non
     assert reads in ways[0]
 
 
+@pytest.mark.parametrize(
+    ("family", "steps", "step"),
+    [
+        ("gpt2", "grow hidden 48→96, heads 6→12, ffn 80→160 via aki", 1),
+        ("gpt2", WIDE + "deepen depth 2→3 via identity, new fresh", 2),
+        ("smollm", "grow hidden 48→96, heads x2, ffn x2 via lemon; upcycle ffn to 4 experts", 2),
+    ],
+)
+def test_the_step_that_ends_the_equality_is_named(family: str, steps: str, step: int) -> None:
+    """And widening after it is a way out; a plan that made no copies names no step."""
+    sizes = {**SMALL[family], "tie_word_embeddings": False}
+    deeper = "deepen depth to 4 via lemon, type 2"
+    with pytest.raises(DiagnosticError) as error:
+        check(family, f"{steps}; {deeper}", **sizes)
+    (found,) = error.value.diagnostics
+    assert found.code == "GP233"
+    assert [label for label, _ in found.notes] == [f"step {step}"]
+    assert found.help[0] == f"widen ffn and heads in a step before this one, after step {step}"
+    check(family, f"{steps}; grow hidden x2, heads x2, ffn x2 via lemon; {deeper}", **sizes)
+    with pytest.raises(DiagnosticError) as error:
+        check(family, deeper, **SMALL[family])
+    (found,) = error.value.diagnostics
+    assert found.notes == () and "after step" not in found.help[0]
+
+
 def test_twins_compose() -> None:
     """Two widenings and a stack: the units are those of the source, and every layer has them."""
     steps = "widen ffn 80→160 via lemon; stack depth x2; widen ffn 160→240 via net2net"

@@ -55,6 +55,22 @@ CASES: list[tuple[str, str, dict[str, Any], str, tuple[str, ...]]] = [
 ]
 
 
+DIVIDED = [
+    ("widen hidden 576→600; widen head_dim 64→64", ("use hidden 594 or 603 in step 1",)),
+    ("widen head_dim 64→64; widen hidden 576→768; widen heads 9→15", ("use hidden 765 or 780 in step 2",)),
+    ("widen head_dim 64→64; widen heads 9→15", ("`widen hidden 576→585 via fpi`",)),
+]
+
+
+@pytest.mark.parametrize(("steps", "ways"), DIVIDED, ids=[d[0] for d in DIVIDED])
+def test_sizes_of_a_constraint_are_past_what_the_plan_has_reached(steps: str, ways: tuple[str, ...]) -> None:
+    found = refused("smollm", steps, {})
+    assert (found.code, found.help) == ("GP203", ways)
+    for way in ways:
+        for plan in followed(steps, way):
+            check("smollm", plan)
+
+
 def refused(name: str, steps: str, changes: dict[str, Any]) -> Diagnostic:
     with pytest.raises(DiagnosticError) as error:
         check(name, steps, **changes)
