@@ -261,6 +261,7 @@ def implied(
         "GP109",
         f"the plan ends with {left} ≠ {right} ({_values(relation, model)})",
         opener.span,
+        help=f"give these axes sizes with {left} = {right}",
     )
 
 
