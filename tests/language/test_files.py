@@ -207,7 +207,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
         ("<stdin>", "# c\ngrowplan: 1\n", "yaml"),
         ("<stdin>", '{"steps": []}', "yaml"),
         ("<stdin>", "source ./a\nwiden a: b", "dsl"),
-        ("/tmp/x", "a: widen b", "dsl"),
+        ("unnamed", "a: widen b", "dsl"),
     ],
 )
 def test_guess_syntax(name: str, text: str, syntax: str) -> None:
