@@ -28,8 +28,8 @@ from growplan.views.style import Style, printable
 _MEANING = {
     "exact": "{exact}: the grown model computes the same function as the source{domain}{where}, over the "
     "reals and in eval mode (dropout off); {rounding}.",
-    "approximate": "{approximate}: every weight keeps the function{domain}{where}, only the norms named "
-    "above do not; in eval mode (dropout off); {difference}.",
+    "approximate": "{approximate}: every weight keeps the function{domain}{where}, only the norms {named} "
+    "do not; in eval mode (dropout off); {difference}.",
     "none": "{none}: the grown model starts from another function than the source, by the plan's own choice; "
     "{difference}.",
 }
@@ -125,6 +125,7 @@ def verdict(typed: TypedPlan, style: Style, *, measured: bool = False, loaded: b
         domain=_domain(claim),
         where=" while growplan's masks are attached" if claim.where == "attached" else "",
         rounding=_rounding(typed.source.dtype, measured, loaded),
+        named="that `growplan check` names" if measured else "named above",
         difference="the difference is measured " + ("above" if measured else "by `growplan apply`"),
     )
     head, _, rest = text.partition(":")

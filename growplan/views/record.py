@@ -13,6 +13,8 @@ from growplan.views.layout import labelled
 from growplan.views.numbers import plural
 from growplan.views.style import Style, printable
 
+COUNTED = ("copies", "interpolated", "rebuilt")  # numbers of tensors, not errors
+
 
 @dataclass(frozen=True)
 class VerifyReport:
@@ -82,7 +84,8 @@ def _training(hint: Hint) -> str:
 
 
 def _step_facts(step: StepRecord) -> list[tuple[str, str]]:
-    measured = ", ".join(f"{name} {value:.2g}" for name, value in sorted(step.measured.items()))
+    shown = {k: v for k, v in sorted(step.measured.items()) if v or k not in COUNTED}
+    measured = ", ".join(f"{k} {int(v)}" if k in COUNTED else f"{k} {v:.2g}" for k, v in shown.items())
     return [("proved", step.proof)] + [("measured", measured)] * bool(measured)
 
 
