@@ -18,7 +18,7 @@ from torch import Tensor
 from growplan.algebra import even_inverse, first_inverse
 from growplan.backend.dtypes import torch_dtype
 from growplan.backend.experts import add_noise, drop_units, sample_units
-from growplan.backend.learned import blend_layers, project
+from growplan.backend.learned import add_leaf, blend_layers, project
 from growplan.backend.maps import gather_of
 from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
@@ -30,6 +30,7 @@ from growplan.backend.slices import along, gathered, inside, ordinals, times, ze
 from growplan.backend.sums import tree_sum
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -53,6 +54,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 
@@ -230,6 +232,8 @@ KERNELS: dict[type[Primitive], Kernel] = {
     Resample: resample,
     BlendLayers: blend_layers,
     Project: project,
+    Transform: project,
+    AddLeaf: add_leaf,
     Scale: scale,
     RescaleNorm: rescale_norm,
     Store: store,

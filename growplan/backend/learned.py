@@ -13,7 +13,7 @@ from torch import Tensor
 
 from growplan.backend.operands import Block, Operand
 from growplan.backend.rows import all_rows, as_index
-from growplan.ir.primitives.learned import BlendLayers, Project
+from growplan.ir.primitives.learned import AddLeaf, BlendLayers, Project, Transform
 
 TILE = 64  # rows of a product that are made together
 
@@ -30,26 +30,34 @@ def blend_layers(op: BlendLayers, inputs: Sequence[Operand], out: Block) -> Tens
     return total.to(out.dtype)
 
 
-def project(op: Project, inputs: Sequence[Operand], out: Block) -> Tensor:
-    """y = [x ; C x] along `dim`, new units after the old ones of their section."""
+def project(op: Project | Transform, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y = [x ; C x] along `dim`, new units after the old ones of their section; B x in its place."""
     x, operator = inputs
     c = operator.rows(all_rows(operator.type.shape)).to(out.device, torch.float64)
-    return _rows(op, x, c, out) if op.dim == 0 else _columns(op, x, c, out)
+    begin = op.stop if isinstance(op, Project) else op.start
+    return _rows(op, begin, x, c, out) if op.dim == 0 else _columns(op, begin, x, c, out)
 
 
-def _rows(op: Project, x: Operand, c: Tensor, out: Block) -> Tensor:
-    """The block where rows are what is projected."""
+def add_leaf(op: AddLeaf, inputs: Sequence[Operand], out: Block) -> Tensor:
+    """y = x + N, in float64."""
+    x, leaf = inputs
+    total = x.rows(out.rows).to(torch.float64) + leaf.rows(out.rows).to(out.device, torch.float64)
+    return total.to(out.dtype)
+
+
+def _rows(op: Project | Transform, begin: int, x: Operand, c: Tensor, out: Block) -> Tensor:
+    """The block where rows are what is projected: what is made begins at `begin`."""
     rows = as_index(out.rows, out.device)
     added = c.shape[0] * op.inner
-    new = (rows >= op.stop) & (rows < op.stop + added)
+    new = (rows >= begin) & (rows < begin + added)
     y = torch.empty((len(rows), *out.type.shape[1:]), dtype=out.dtype, device=out.device)
     kept = rows[~new]
     if kept.numel():
-        y[~new] = x.rows(torch.where(kept < op.stop, kept, kept - added))
+        y[~new] = x.rows(torch.where(kept < begin, kept, kept - begin - added + op.stop))
     if not bool(new.any()):
         return y
     old = x.rows(range(op.start, op.stop)).to(torch.float64).reshape(op.count, -1)
-    wanted = rows[new] - op.stop
+    wanted = rows[new] - begin
     units = wanted // op.inner
     made = torch.empty((len(c), old.shape[1]), dtype=out.dtype, device=out.device)
     for tile in sorted(set((units // TILE).tolist())):
@@ -60,7 +68,7 @@ def _rows(op: Project, x: Operand, c: Tensor, out: Block) -> Tensor:
     return y
 
 
-def _columns(op: Project, x: Operand, c: Tensor, out: Block) -> Tensor:
+def _columns(op: Project | Transform, begin: int, x: Operand, c: Tensor, out: Block) -> Tensor:
     """The block where another dimension is what is projected."""
     rows, total = as_index(out.rows, out.device), all_rows(x.type.shape).stop
     transposed = c.T.contiguous()
@@ -74,7 +82,7 @@ def _columns(op: Project, x: Operand, c: Tensor, out: Block) -> Tensor:
         units = section.reshape(shape).movedim(op.dim, -1).to(torch.float64)
         made = (units.reshape(-1, op.count) @ transposed).view(*units.shape[:-1], len(c))
         new = made.movedim(-1, op.dim).flatten(op.dim, op.dim + 1).to(out.dtype)
-        before = old.narrow(op.dim, 0, op.stop)
+        before = old.narrow(op.dim, 0, begin)
         after = old.narrow(op.dim, op.stop, old.shape[op.dim] - op.stop)
         here = tiles == tile
         y[here] = torch.cat([before, new, after], op.dim)[rows[here] - first]

@@ -83,20 +83,24 @@ class BlockLaw(TensorLaw):
 
 @dataclass(frozen=True)
 class Widened:
-    """A section of a dimension that a leaf widens: `count` units of `inner` slices from `start` on."""
+    """A section of a dimension that a leaf widens: `count` units of `inner` slices from `start` on.
+
+    `whole`: the leaf makes every new unit of the section, those of the old ones too.
+    """
 
     dim: int
     start: int  # in the tensor before the step
     count: int
     inner: int
     leaf: str
+    whole: bool = False
 
 
 @dataclass(frozen=True)
 class LearnedLaw:
     """Where a tensor is learned: the old tensors and the leaves that it is made of.
 
-        new = B_rows . (sum over l of depth[row, l] old_l) . B_cols^T
+        new = B_rows . (sum over l of depth[row, l] old_l) . B_cols^T + residual
 
     `source` is the one old tensor, or that of layer 0 of the `layers` that are blended. With
     `widened_first` each old layer is widened before the sum; `~` in the name of a leaf is its number.
@@ -109,6 +113,7 @@ class LearnedLaw:
     row: int = 0
     sides: tuple[Widened, ...] = ()
     widened_first: bool = False
+    residual: str = ""  # the leaf that is added last, if any
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from growplan.ir.graph import Graph, LearnedLaw, Widened
 from growplan.ir.layers import in_layer
-from growplan.ir.primitives import BlendLayers, Leaf, Project
+from growplan.ir.primitives import AddLeaf, BlendLayers, Leaf, Project, Transform
 from growplan.ir.slices import Objection
 from growplan.ir.symbolic import State, apply
 
@@ -77,13 +77,15 @@ class _States:
         x = layers[0]
         if law.layers:
             x = apply(BlendLayers(law.row), (self._leaf(law.depth), *layers))
-        return x if law.widened_first else self._widened(x, law.sides)
+        x = x if law.widened_first else self._widened(x, law.sides)
+        return apply(AddLeaf(), (x, self._leaf(law.residual))) if law.residual else x
 
     def _widened(self, x: State, sides: tuple[Widened, ...], layer: int | None = None) -> State:
         """The sections of a tensor widened, the last first, so that every place is one of the old tensor."""
         for side in sorted(sides, key=lambda side: (side.dim, -side.start)):
             name = side.leaf if layer is None else side.leaf.replace(OF_SOURCE, str(layer))
-            x = apply(Project(side.dim, side.start, side.count, side.inner), (x, self._leaf(name)))
+            kind = Transform if side.whole else Project
+            x = apply(kind(side.dim, side.start, side.count, side.inner), (x, self._leaf(name)))
         return x
 
     def _leaf(self, name: str) -> State:

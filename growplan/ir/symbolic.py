@@ -17,6 +17,7 @@ from typing import Any
 
 from growplan.algebra import ONE, even_inverse, first_inverse
 from growplan.ir.primitives import (
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -41,6 +42,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 from growplan.ir.slices import COUNTED, Axis, Noise, Objection, Part, PartKind, Shares
@@ -77,6 +79,21 @@ class Grafted:
     @cached_property
     def _hash(self) -> int:
         return hash((self.dim, self.at, self.y, self.z))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True)
+class Added:
+    """A base: tensor `x` with the values of a leaf added."""
+
+    x: State
+    leaf: State
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.x, self.leaf))
 
     def __hash__(self) -> int:
         return self._hash
@@ -253,14 +270,33 @@ def _blend_layers(op: BlendLayers, inputs: States) -> State:
 
 
 def _project(op: Project, inputs: States) -> State:
+    kept, new, (before, after) = _mixed(op, inputs)
+    return inputs[0].put(op.dim, Axis.of((*before, *kept, new, *after)))
+
+
+def _transform(op: Transform, inputs: States) -> State:
+    _, new, (before, after) = _mixed(op, inputs)
+    return inputs[0].put(op.dim, Axis.of((*before, new, *after)))
+
+
+def _mixed(
+    op: Project | Transform, inputs: States
+) -> tuple[tuple[Part, ...], Part, tuple[list[Part], list[Part]]]:
+    """A section, what a leaf makes of it, and what stands before and after it."""
     x, operator = inputs
     axis = x.axes[op.dim]
     section = Axis.of(axis.cut(op.start, op.stop))
     if any(part.kind == "hole" for part in section.parts):
         raise Objection("GP260", "projects slices that are not written yet")
     new = Part("mixed", operator.axes[0].size * op.inner, of=(operator, op.inner, section, x.turn))
-    rest = axis.cut(op.stop, axis.size)
-    return x.put(op.dim, Axis.of((*axis.cut(0, op.start), *section.parts, new, *rest)))
+    return section.parts, new, (axis.cut(0, op.start), axis.cut(op.stop, axis.size))
+
+
+def _add_leaf(op: AddLeaf, inputs: States) -> State:
+    x, leaf = inputs
+    if any(part.kind == "hole" for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "adds to slices that are not written yet")
+    return State.start(Added(x, leaf), tuple(axis.size for axis in x.axes))
 
 
 def _scaled(op: Scale | RescaleNorm, inputs: States) -> State:
@@ -313,6 +349,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Resample: _resample,
     BlendLayers: _blend_layers,
     Project: _project,
+    Transform: _transform,
+    AddLeaf: _add_leaf,
     Scale: _scaled,
     RescaleNorm: _scaled,
     Store: _same,

@@ -13,6 +13,7 @@ from typing import Any
 from growplan.algebra import Expansion
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -37,6 +38,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 
@@ -236,6 +238,23 @@ def _blend_layers(op: BlendLayers, inputs: Types) -> TensorType:
 
 
 def _project(op: Project, inputs: Types) -> TensorType:
+    return _resized(op, inputs, _section(op, inputs) + inputs[1].shape[0] * op.inner)
+
+
+def _transform(op: Transform, inputs: Types) -> TensorType:
+    rest = _section(op, inputs) - op.count * op.inner
+    return _resized(op, inputs, rest + inputs[1].shape[0] * op.inner)
+
+
+def _add_leaf(op: AddLeaf, inputs: Types) -> TensorType:
+    x, leaf = inputs
+    if x.shape != leaf.shape:
+        raise Mistype(f"{leaf} has another shape than {x}, which it is added to")
+    return x
+
+
+def _section(op: Project | Transform, inputs: Types) -> int:
+    """The size of the dimension whose section a leaf widens."""
     x, c = inputs
     n = _extent(x, op.dim)
     if min(op.start, op.count - 1, op.inner - 1) < 0:
@@ -244,7 +263,12 @@ def _project(op: Project, inputs: Types) -> TensorType:
         raise Mistype(f"a section up to {op.stop}, dim {op.dim} of {x} has {n}")
     if len(c.shape) != 2 or c.shape[1] != op.count:
         raise Mistype(f"an operator on {op.count} units has a column for each, and {c} has not")
-    return TensorType((*x.shape[: op.dim], n + c.shape[0] * op.inner, *x.shape[op.dim + 1 :]), x.dtype)
+    return n
+
+
+def _resized(op: Project | Transform, inputs: Types, size: int) -> TensorType:
+    x = inputs[0]
+    return TensorType((*x.shape[: op.dim], size, *x.shape[op.dim + 1 :]), x.dtype)
 
 
 def _scale(op: Scale, inputs: Types) -> TensorType:
@@ -281,6 +305,8 @@ RULES: Mapping[type[Primitive], Rule] = {
     Resample: _resample,
     BlendLayers: _blend_layers,
     Project: _project,
+    Transform: _transform,
+    AddLeaf: _add_leaf,
     Scale: _scale,
     RescaleNorm: _rescale_norm,
     Load: _same,

@@ -17,7 +17,18 @@ from torch import Tensor
 from growplan.backend.dtypes import arithmetic
 from growplan.backend.evaluate import Evaluation, Read
 from growplan.ir.graph import Graph, Node
-from growplan.ir.primitives import BlendLayers, CopyLayer, Leaf, Primitive, Project, RescaleNorm, Scale, Store
+from growplan.ir.primitives import (
+    AddLeaf,
+    BlendLayers,
+    CopyLayer,
+    Leaf,
+    Primitive,
+    Project,
+    RescaleNorm,
+    Scale,
+    Store,
+    Transform,
+)
 
 Leaves = Mapping[str, Tensor]
 Rule = Callable[[Any, Sequence[Tensor]], Tensor]
@@ -160,11 +171,27 @@ def blend_layers(op: BlendLayers, inputs: Sequence[Tensor]) -> Tensor:
 
 def project(op: Project, inputs: Sequence[Tensor]) -> Tensor:
     """y = [x ; C x] along `dim`, whole units of `inner` slices."""
-    x, c = inputs
+    return _put(op, op.stop, inputs)
+
+
+def transform(op: Transform, inputs: Sequence[Tensor]) -> Tensor:
+    """y = B x along `dim`, whole units of `inner` slices, in the place of the old ones."""
+    return _put(op, op.start, inputs)
+
+
+def _put(op: Project | Transform, begin: int, inputs: Sequence[Tensor]) -> Tensor:
+    """What a leaf makes of a section, between what comes before slice `begin` and after the section."""
+    x, leaf = inputs
     section = x.narrow(op.dim, op.start, op.count * op.inner)
-    new = _times(c, section, op.dim, op.count, op.inner)
-    before, after = x.narrow(op.dim, 0, op.stop), x.narrow(op.dim, op.stop, x.shape[op.dim] - op.stop)
-    return torch.cat([before, new, after] if after.shape[op.dim] else [before, new], op.dim)
+    new = _times(leaf, section, op.dim, op.count, op.inner)
+    before, after = x.narrow(op.dim, 0, begin), x.narrow(op.dim, op.stop, x.shape[op.dim] - op.stop)
+    parts = [part for part in (before, new, after) if part.shape[op.dim]]
+    return torch.cat(parts, op.dim) if len(parts) > 1 else new
+
+
+def add_leaf(op: AddLeaf, inputs: Sequence[Tensor]) -> Tensor:
+    """y = x + N."""
+    return inputs[0] + inputs[1]
 
 
 def _times(matrix: Tensor, section: Tensor, dim: int, count: int, inner: int) -> Tensor:
@@ -189,6 +216,8 @@ def _scaled(op: Scale | RescaleNorm, inputs: Sequence[Tensor]) -> Tensor:
 RULES: dict[type[Primitive], Rule] = {
     BlendLayers: blend_layers,
     Project: project,
+    Transform: transform,
+    AddLeaf: add_leaf,
     CopyLayer: _same,
     Store: _same,
     Scale: _scaled,

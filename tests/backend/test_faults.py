@@ -26,6 +26,7 @@ from growplan.diagnostics import DiagnosticError
 from growplan.ir.graph import Graph, Step, TensorLaw
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -49,6 +50,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 from tests.backend.dense import random
@@ -201,7 +203,7 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
 }
 # a learned step promises no values that a run could hold it to: tests/backend/test_learned.py holds
 # these kernels to the formulas
-LEARNED = {BlendLayers, Project}
+LEARNED = {AddLeaf, BlendLayers, Project, Transform}
 assert set(OWN) == set(PRIMITIVES) - LEARNED
 
 MEASURED = "widen ffn {} via gradmax, data ids.json"  # never opened: leaves get any values

@@ -17,6 +17,7 @@ from growplan.backend.dtypes import UNIT_ROUNDOFF, torch_dtype
 from growplan.backend.kernels import KERNELS
 from growplan.ir.primitives import (
     PRIMITIVES,
+    AddLeaf,
     AddNull,
     CopyLayer,
     CopyTensor,
@@ -318,6 +319,7 @@ OPS: list[tuple[Primitive, list[tuple[int, ...]], tuple[int, ...]]] = [
     (FromLeaf(0, ((1, 3), (5, 8))), [(8, 5), (5, 5)], (8, 5)),
     (FromLeaf(1, ((0, 1), (2, 4))), [(8, 5), (8, 3)], (8, 5)),
     (Leaf("t", (8, 5), "F32"), [(8, 5)], (8, 5)),
+    (AddLeaf(), [(8, 5), (8, 5)], (8, 5)),
     (Scale(Root.rational(3)), [(8, 5)], (8, 5)),
     (Store("t"), [(8, 5)], (8, 5)),
 ]

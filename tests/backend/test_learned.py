@@ -15,11 +15,11 @@ import torch
 
 from growplan.backend.evaluate import Evaluation, with_leaves
 from growplan.backend.executor import reader_rows
-from growplan.backend.learned import project
+from growplan.backend.learned import add_leaf, project
 from growplan.backend.operands import Block, Held
 from growplan.checkpoint.reader import open_reader
 from growplan.ir.graph import TensorType
-from growplan.ir.primitives import Project
+from growplan.ir.primitives import AddLeaf, Project, Transform
 from growplan.ir.verify import verify
 from tests.backend.dense import random
 from tests.backend.plans import Case, case
@@ -289,6 +289,10 @@ SHAPES = {
     "the last of three": (Project(2, 0, 6), (1, 5, 6), 3),
     "a vector": (Project(0, 0, 6), (6,), 3),
     "a convolution": (Project(0, 0, 3), (6, 3, 2, 2), 70),
+    "rows made anew": (Transform(0, 2, 3, 2), (10, 7), 4),
+    "more rows than a tile made anew": (Transform(0, 1, 3), (5, 7), 70),
+    "columns made anew": (Transform(1, 2, 3, 2), (130, 10), 4),
+    "a whole vector made anew": (Transform(0, 0, 6), (6,), 9),
 }
 
 
@@ -298,7 +302,9 @@ def test_rows_of_a_block_are_those_of_the_whole(name: str, dtype: str) -> None:
     """The same bits for any rows, in any order; and the product that is meant."""
     op, shape, extra = SHAPES[name]
     x, c = Held(random(shape, dtype, 0), dtype), Held(random((extra, op.count), "F64", 1), "F64")
-    grown = (*shape[: op.dim], shape[op.dim] + extra * op.inner, *shape[op.dim + 1 :])
+    kept = op.count * op.inner if isinstance(op, Project) else 0
+    size = shape[op.dim] - op.count * op.inner + kept + extra * op.inner
+    grown = (*shape[: op.dim], size, *shape[op.dim + 1 :])
     type_, cpu = TensorType(grown, dtype), torch.device("cpu")
 
     def rows(which: range | torch.Tensor) -> torch.Tensor:
@@ -314,6 +320,14 @@ def test_rows_of_a_block_are_those_of_the_whole(name: str, dtype: str) -> None:
     section = np.moveaxis(old, op.dim, 0)[op.start : op.stop]
     new = np.kron(c.rows(range(extra)).numpy(), np.eye(op.inner)) @ section.reshape(len(section), -1)
     new = np.moveaxis(new.reshape(extra * op.inner, *section.shape[1:]), 0, op.dim)
-    before, after = np.split(old, [op.stop], op.dim)
+    before, _, after = np.split(old, [op.start + kept, op.stop], op.dim)
     expected = np.concatenate([before, new, after], op.dim)
     np.testing.assert_allclose(whole.double().numpy(), expected, atol=1e-12 if dtype == "F64" else 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["F32", "F64", "BF16"])
+def test_a_leaf_is_added_as_it_is(dtype: str) -> None:
+    x, leaf = Held(random((9, 4), dtype, 0), dtype), Held(random((9, 4), "F64", 1), "F64")
+    made = add_leaf(AddLeaf(), [x, leaf], Block(TensorType((9, 4), dtype), range(9), torch.device("cpu")))
+    exact = x.rows(range(9)).double() + leaf.rows(range(9))
+    assert torch.equal(made, exact.to(made.dtype))

@@ -36,6 +36,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 
@@ -126,7 +127,10 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
         case BlendLayers(layer=layer):
             yield "row of another layer", BlendLayers(layer + 1)
             yield "row of the layer below", BlendLayers(max(0, layer - 1))
-        case Project(start=start, count=count, inner=inner):
+        case (
+            Project(start=start, count=count, inner=inner) | Transform(start=start, count=count, inner=inner)
+        ):
+            yield "the other kind", _other_kind(op)
             yield "other dim", replace(op, dim=1 - op.dim)
             yield "one slice later", replace(op, start=start + 1)
             yield "one slice earlier", replace(op, start=start - 1)
@@ -154,6 +158,12 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "other dim", replace(op, dim=1 - op.dim)
         case Load(tensor=tensor) | Store(tensor=tensor):
             yield "other tensor", replace(op, tensor=tensor + "x")
+
+
+def _other_kind(op: Project | Transform) -> Primitive:
+    """`transform` where `project` stood, and the other way round."""
+    other = Transform if isinstance(op, Project) else Project
+    return other(op.dim, op.start, op.count, op.inner)
 
 
 def _maps(e: Expansion) -> Iterator[tuple[str, Expansion]]:
@@ -308,11 +318,15 @@ def _learned(law: LearnedLaw) -> Iterator[tuple[str, LearnedLaw]]:
         yield "another row", replace(law, row=law.row + 1)
         if law.sides:
             yield "the other order", replace(law, widened_first=not law.widened_first)
+    yield "another residual", replace(law, residual=law.residual + "x")
+    if law.residual:
+        yield "no residual", replace(law, residual="")
     for i, side in enumerate(law.sides):
         for what, changed in (
             ("another leaf", replace(side, leaf=side.leaf + "x")),
             ("one slice later", replace(side, start=side.start + 1)),
             ("units doubled", replace(side, inner=side.inner * 2)),
+            ("the other kind", replace(side, whole=not side.whole)),
         ):
             yield f"side {i}: {what}", replace(law, sides=(*law.sides[:i], changed, *law.sides[i + 1 :]))
         yield f"side {i}: dropped", replace(law, sides=(*law.sides[:i], *law.sides[i + 1 :]))

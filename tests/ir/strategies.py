@@ -23,6 +23,7 @@ from growplan.ir.graph import (
     Widened,
 )
 from growplan.ir.primitives import (
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -46,12 +47,14 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 from growplan.ir.typing import Mistype, result_type
 
 TENSORS = ["h.{}.w", "h.{}.b", "x.{}.experts.3.w", "emb", "law", "a b", 'q"~{{i}}', "é.{}.1"]
 WORDS = st.text(st.sampled_from('abz.09-_/@~{}"\\ é\n\ue000'), min_size=1, max_size=8)
+Leafed = FromLeaf | Project | Transform | AddLeaf | BlendLayers  # what reads a leaf
 LAYERS = st.none() | st.integers(0, 5)
 SIZES = [(), (("ffn", 4), ("hidden", 8)), (("ffn", 4), ("hidden", 9)), (("z", 1), ("a", 2))]
 EDITS = st.deferred(lambda: st.dictionaries(WORDS, VALUES, max_size=2))
@@ -110,6 +113,8 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(FromLeaf, st.just(dim), slices(n)),
         st.builds(BlendLayers, st.integers(0, 3)),
         st.builds(Project, st.just(dim), st.integers(0, 1), st.integers(1, 3), st.integers(1, 2)),
+        st.builds(Transform, st.just(dim), st.integers(0, 1), st.integers(1, 3), st.integers(1, 2)),
+        st.just(AddLeaf()),
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:
@@ -196,7 +201,7 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
         op = draw(primitives(graph.nodes[value].type.shape, tensor))
         old = draw(st.just(base) | st.sampled_from([n.id for n in graph.nodes.values() if n.step <= k]))
         inputs = (value, old)[: op.arity]
-        if isinstance(op, FromLeaf | Project | BlendLayers):
+        if isinstance(op, Leafed):
             leaf = _leaf(draw, graph, f"{tensor}@{k}.{j}.leaf", op, value, k)
             inputs = (leaf, *[value] * 2) if isinstance(op, BlendLayers) else (value, leaf)
         try:
@@ -209,14 +214,14 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
     return value
 
 
-def _leaf(
-    draw: st.DrawFn, graph: Graph, id: str, op: FromLeaf | Project | BlendLayers, value: str, k: int
-) -> str:
+def _leaf(draw: st.DrawFn, graph: Graph, id: str, op: Leafed, value: str, k: int) -> str:
     """A leaf that fits `op`, under a name of its own."""
     if id not in graph.nodes:
         if isinstance(op, FromLeaf):
             shape = list(graph.nodes[value].type.shape)
             shape[op.dim] = sum(b - a for a, b in op.at)
+        elif isinstance(op, AddLeaf):
+            shape = list(graph.nodes[value].type.shape)
         else:
             shape = [op.layer + 1, 2] if isinstance(op, BlendLayers) else [2, op.count]
         name = draw(st.just(id) | WORDS.map(lambda word: f"{word}/{id}"))
@@ -227,7 +232,7 @@ def _leaf(
 
 def _learned(draw: st.DrawFn, tensors: list[str]) -> list[LearnedLaw]:
     counts, names = st.integers(0, 2), st.sampled_from(["s/q.3", "s/q.~"]) | WORDS
-    side = st.builds(Widened, counts, counts, counts, st.integers(1, 3), names)
+    side = st.builds(Widened, counts, counts, counts, st.integers(1, 3), names, st.booleans())
     return [
         LearnedLaw(
             tensor,
@@ -237,6 +242,7 @@ def _learned(draw: st.DrawFn, tensors: list[str]) -> list[LearnedLaw]:
             draw(counts),
             tuple(draw(st.lists(side, max_size=2))),
             draw(st.booleans()),
+            draw(st.just("") | names),
         )
         for tensor in draw(st.lists(st.sampled_from(tensors), unique=True, max_size=2))
     ]

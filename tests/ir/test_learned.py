@@ -10,9 +10,9 @@ import pytest
 
 from growplan.check.typed import TypedPlan
 from growplan.diagnostics import DiagnosticError
-from growplan.ir.graph import Graph, TensorType
+from growplan.ir.graph import Graph, LearnedLaw, Node, Step, TensorType, Widened
 from growplan.ir.lower import lower
-from growplan.ir.primitives import BlendLayers, Leaf, Project
+from growplan.ir.primitives import AddLeaf, BlendLayers, Leaf, Load, Primitive, Project, Store, Transform
 from growplan.ir.text import parse_ir, print_ir
 from growplan.ir.typing import Mistype, result_type
 from growplan.ir.verify import verify
@@ -91,6 +91,43 @@ def test_a_source_of_another_step_is_none() -> None:
     assert {d.code for d in found} & {"GP256", "GP262"}
 
 
+def made_anew() -> Graph:
+    """Two layers of a matrix become three: blended, both dimensions made anew, a residual added."""
+    out = Graph(models=[{}, {}])
+    for i in range(2):
+        out.models[0][f"h.{i}.w"] = _node(out, f"h.{i}.w@0", Load(f"h.{i}.w"), (), (6, 4), 0)
+    leaves = {"w": (3, 2), "e": (5, 3), "d": (7, 4), "n.0": (10, 7), "n.1": (10, 7), "n.2": (10, 7)}
+    for name, shape in leaves.items():
+        _node(out, f"{name}@1", Leaf(name, shape, "F32", "trainable"), (), shape, 1)
+    laws = []
+    for i in range(3):
+        tensor, old = f"h.{i}.w", tuple(out.models[0].values())
+        value = _node(out, f"{tensor}@1.1", BlendLayers(i), ("w@1", *old), (6, 4), 1)
+        value = _node(out, f"{tensor}@1.2", Transform(0, 0, 3, 2), (value, "e@1"), (10, 4), 1)
+        value = _node(out, f"{tensor}@1.3", Transform(1, 0, 4), (value, "d@1"), (10, 7), 1)
+        value = _node(out, f"{tensor}@1.4", AddLeaf(), (value, f"n.{i}@1"), (10, 7), 1)
+        out.models[1][tensor] = value
+        out.stores[tensor] = _node(out, f"store {tensor}", Store(tensor), (value,), (10, 7), 1)
+        sides = (Widened(0, 0, 3, 2, "e", True), Widened(1, 0, 4, 1, "d", True))
+        laws.append(LearnedLaw(tensor, "h.0.w", 2, "w", i, sides, residual=f"n.{i}"))
+    out.steps.append(Step(1, "s", "by hand", "none", "here:1:1", learned=tuple(laws)))
+    return out
+
+
+def _node(
+    graph: Graph, id: str, op: Primitive, inputs: tuple[str, ...], shape: tuple[int, ...], k: int
+) -> str:
+    return graph.add(Node(id, op, inputs, TensorType(shape, "F32"), k))
+
+
+def test_made_anew_is_proved_and_read_back() -> None:
+    made = made_anew()
+    assert verify(made) == []
+    assert parse_ir(print_ir(made)) == made
+    missed = [mutant.what for mutant in mutants(made) if not verify(mutant.graph)]
+    assert missed == []
+
+
 # types ---------------------------------------------------------------------------------------------
 
 X, W = TensorType((6, 4), "F32"), TensorType((3, 2), "F32")
@@ -105,6 +142,9 @@ def bad() -> Iterator[tuple[str, Any, tuple[TensorType, ...], str]]:
     yield "no units", Project(0, 0, 0), (X, TensorType((1, 0), "F32")), "at least one unit"
     yield "columns for others", Project(0, 0, 3, 2), (X, W), "on 3 units"
     yield "no such dim", Project(2, 0, 2), (X, W), "no dim 2"
+    yield "past the end, anew", Transform(0, 4, 3), (X, TensorType((1, 3), "F32")), "up to 7"
+    yield "columns for others, anew", Transform(0, 0, 3, 2), (X, W), "on 3 units"
+    yield "a leaf of another shape", AddLeaf(), (X, W), "another shape"
 
 
 @pytest.mark.parametrize(("op", "inputs", "reason"), [p[1:] for p in bad()], ids=[p[0] for p in bad()])
@@ -117,6 +157,9 @@ def test_types() -> None:
     assert result_type(BlendLayers(2), (W, X, X)) == X
     assert result_type(Project(0, 2, 2, 2), (X, W)) == TensorType((12, 4), "F32")
     assert result_type(Project(1, 1, 2), (X, W)) == TensorType((6, 7), "F32")
+    assert result_type(Transform(0, 2, 2, 2), (X, W)) == TensorType((8, 4), "F32")
+    assert result_type(Transform(1, 0, 2), (X, W)) == TensorType((6, 5), "F32")
+    assert result_type(AddLeaf(), (X, X)) == X
 
 
 @pytest.mark.parametrize("words", ["dim 0 at 0:7 units of 2", "dim 0 at 0:2, 3:4", "dim 0 at 4:2"])

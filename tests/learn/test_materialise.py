@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from growplan.backend.evaluate import Evaluation, with_leaves
-from growplan.ir.primitives import BlendLayers, Project
-from growplan.learn.materialise import RULES, Materialiser, blend_layers, project
+from growplan.ir.primitives import AddLeaf, BlendLayers, Project, Transform
+from growplan.learn.materialise import RULES, Materialiser, add_leaf, blend_layers, project, transform
 from tests.learn.handmade import Builder, bound, grown, random_leaves, read_of
 from tests.tiny import tiny_checkpoint
 
@@ -94,6 +94,38 @@ def test_project_has_the_gradient_of_what_it_computes(
     torch.testing.assert_close(new, expected)
     kept = torch.cat([y.movedim(op.dim, 0)[: op.stop], y.movedim(op.dim, 0)[op.stop + len(new) :]])
     assert torch.equal(kept, inputs[0].movedim(op.dim, 0))
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "b"),
+    [
+        (Transform(0, 0, 3), (3, 4), (5, 3)),
+        (Transform(1, 0, 4), (3, 4), (6, 4)),
+        (Transform(0, 2, 3), (7, 2), (2, 3)),
+        (Transform(1, 1, 2, 3), (2, 8), (3, 2)),
+        (Transform(0, 0, 3), (3,), (5, 3)),
+        (Transform(0, 1, 3), (5,), (4, 3)),
+        (Transform(0, 0, 3), (3, 2, 2, 2), (2, 3)),
+    ],
+)
+def test_transform_has_the_gradient_of_what_it_computes(
+    op: Transform, x: tuple[int, ...], b: tuple[int, int]
+) -> None:
+    random = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(s, generator=random, dtype=torch.float64, requires_grad=True) for s in (x, b)]
+    assert torch.autograd.gradcheck(lambda *given: transform(op, given), inputs)
+    slices = inputs[0].movedim(op.dim, 0)
+    units = slices[op.start : op.stop].reshape(op.count, op.inner, -1)
+    new = torch.einsum("nc,cik->nik", inputs[1], units).reshape(-1, *slices.shape[1:])
+    expected = torch.cat([slices[: op.start], new, slices[op.stop :]])
+    torch.testing.assert_close(transform(op, inputs), expected.movedim(0, op.dim))
+
+
+def test_add_leaf_has_the_gradient_of_what_it_computes() -> None:
+    random = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(3, 4, generator=random, dtype=torch.float64, requires_grad=True) for _ in "xn"]
+    assert torch.autograd.gradcheck(lambda *given: add_leaf(AddLeaf(), given), inputs)
+    assert torch.equal(add_leaf(AddLeaf(), inputs), inputs[0] + inputs[1])
 
 
 def test_blend_layers_has_the_gradient_of_what_it_computes() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from growplan.ir.primitives.base import Primitive, Ranges
 from growplan.ir.primitives.fills import AddNoise, DropUnits, Fill, Fresh, LnAverage, Mask, ZeroOut
-from growplan.ir.primitives.learned import BlendLayers, Project
+from growplan.ir.primitives.learned import AddLeaf, BlendLayers, Project, Transform
 from growplan.ir.primitives.maps import AddNull, DuplicateRow, Resample, SampleUnits, SplitColumn
 from growplan.ir.primitives.moving import CopyLayer, CopyTensor, FromLeaf, Graft, Leaf, Load, Store, leaf_name
 from growplan.ir.primitives.norms import RescaleNorm, Scale
@@ -35,6 +35,8 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Resample,
     BlendLayers,
     Project,
+    Transform,
+    AddLeaf,
     Scale,
     RescaleNorm,
     Store,
@@ -45,6 +47,7 @@ Drawn = Fresh | SplitColumn | AddNull | SampleUnits | DropUnits | AddNoise
 
 __all__ = [
     "PRIMITIVES",
+    "AddLeaf",
     "AddNoise",
     "AddNull",
     "BlendLayers",
@@ -70,6 +73,7 @@ __all__ = [
     "Scale",
     "SplitColumn",
     "Store",
+    "Transform",
     "ZeroOut",
     "leaf_name",
 ]

@@ -1,6 +1,6 @@
 """The primitives of learned operators: what trainable leaves do to a tensor.
 
-Both are linear in the leaf and in the tensor, so that gradients pass through either.
+All are linear in the leaf and in the tensor, so that gradients pass through either.
 """
 
 from __future__ import annotations
@@ -47,3 +47,39 @@ class Project(Primitive):
     def stop(self) -> int:
         """The first slice after the old section."""
         return self.start + self.count * self.inner
+
+
+@dataclass(frozen=True)
+class Transform(Primitive):
+    """Every unit of a section as a sum of its old ones: a width operator all of whose rows are learned.
+
+    rewrite:   x : count units   ->   y : new units     y = B x along dim
+    inputs:    x, then B a leaf [new, count]
+
+    The section is that of `project`, and the new units stand where it stood. On the dimension
+    that reads an axis the same operator is x B^T: there too the leaf is [new, count].
+    """
+
+    name: ClassVar[str] = "transform"
+    arity: ClassVar[int | None] = 2
+    dim: int
+    start: int
+    count: int
+    inner: int = 1
+
+    @property
+    def stop(self) -> int:
+        """The first slice after the old section."""
+        return self.start + self.count * self.inner
+
+
+@dataclass(frozen=True)
+class AddLeaf(Primitive):
+    """Learned values added to a tensor, element by element.
+
+    rewrite:   x, N   ->   y     y = x + N
+    inputs:    x, then N a leaf of x's shape
+    """
+
+    name: ClassVar[str] = "add_leaf"
+    arity: ClassVar[int | None] = 2

@@ -6,7 +6,7 @@ learned of 6 layers of h.0.attn.q.weight by ligo/depth/h.attn.q.weight row {i},
 
 from __future__ import annotations
 
-from growplan.ir.graph import LearnedLaw
+from growplan.ir.graph import LearnedLaw, Widened
 from growplan.ir.text import words
 from growplan.ir.text.fold import mark_number
 
@@ -18,6 +18,11 @@ def learned_text(law: LearnedLaw, home: str | None) -> str:
         text += f" of {law.layers} layers" * bool(law.layers) + f" of {words.name(law.source)}"
     if law.depth or law.row:
         text += f" by {words.name(law.depth)} row {mark_number(law.row)}"
-    sides = (words.section(s.dim, s.start, s.count, s.inner) + f" by {words.name(s.leaf)}" for s in law.sides)
-    text = ",\n   ".join([text, *sides])
-    return text + ", widened first" * law.widened_first
+    rows = [text, *map(_side, law.sides)]
+    rows += [f" plus {words.name(law.residual)}"] if law.residual else []
+    return ",\n   ".join(rows) + ", widened first" * law.widened_first
+
+
+def _side(side: Widened) -> str:
+    at = words.section(side.dim, side.start, side.count, side.inner)
+    return f"{at}{' whole' * side.whole} by {words.name(side.leaf)}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from growplan.algebra import ONE, Expansion, Root
 from growplan.ir.graph import LearnedLaw, Widened
 from growplan.ir.primitives import (
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -32,6 +33,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 from growplan.ir.text.implied import copies_of
@@ -161,8 +163,13 @@ def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> L
     weights = first(tree, "weights")
     depth = terms.names(weights)[0] if weights is not None else ""
     row = terms.index(trees(weights, "index")[0]) if weights is not None else 0
-    sides = tuple(Widened(*section(side, place), terms.names(side)[0]) for side in trees(tree, "side"))
-    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")))
+    sides = tuple(
+        Widened(*section(side, place), terms.names(side)[0], bool(tokens(side, "WHOLE")))
+        for side in trees(tree, "side")
+    )
+    plus = first(tree, "plus")
+    residual = terms.names(plus)[0] if plus is not None else ""
+    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")), residual)
 
 
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
@@ -187,6 +194,8 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "resample": resample,
     "blend_layers": lambda tree, p: BlendLayers(p.terms.index(trees(tree, "index")[0])),
     "project": lambda tree, p: Project(*section(tree, p)),
+    "transform": lambda tree, p: Transform(*section(tree, p)),
+    "add_leaf": lambda tree, p: AddLeaf(),
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

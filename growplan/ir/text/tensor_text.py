@@ -41,7 +41,7 @@ class TensorTexts:
             claimed = tensor in self.laws or tensor in self.sources or tensor in self.learned
             if self.before.get(tensor) != value or claimed:
                 yield self._tensor(tensor, value)
-        for tensor in [*self.laws, *self.sources, *self.learned]:
+        for tensor in dict.fromkeys([*self.laws, *self.sources, *self.learned]):
             if tensor not in self.after:
                 yield self._tensor(tensor, None)
 

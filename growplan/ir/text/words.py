@@ -11,6 +11,7 @@ from typing import Any
 from growplan.algebra import Expansion
 from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
+    AddLeaf,
     AddNoise,
     AddNull,
     BlendLayers,
@@ -35,6 +36,7 @@ from growplan.ir.primitives import (
     Scale,
     SplitColumn,
     Store,
+    Transform,
     ZeroOut,
 )
 from growplan.ir.text.fold import mark, mark_number
@@ -45,13 +47,13 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_noise add_null after approximate as at bitwise blend_layers blocks by centred claim cols
-        constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill first
-        for free fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf learned
-        let like ln_average load map mask mean measure model none normal null of origin over paired plan
-        project resample resampled rescale_norm rest row rows same sample_units scale set_config silent
-        sizes snr source split_column sqrt step store stream times trainable true twins unchanged uneven
-        units widened with zero zero_out
+        add_leaf add_noise add_null after approximate as at bitwise blend_layers blocks by centred claim
+        cols constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill
+        first for free fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf
+        learned let like ln_average load map mask mean measure model none normal null of origin over
+        paired plan plus project resample resampled rescale_norm rest row rows same sample_units scale
+        set_config silent sizes snr source split_column sqrt step store stream times trainable transform
+        true twins unchanged uneven units whole widened with zero zero_out
         """,
     )
 )
@@ -187,6 +189,8 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Resample: lambda op, at: grid(op),
     BlendLayers: lambda op, at: f" {mark_number(op.layer)}",
     Project: lambda op, at: section(op.dim, op.start, op.count, op.inner),
+    Transform: lambda op, at: section(op.dim, op.start, op.count, op.inner),
+    AddLeaf: lambda op, at: "",
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
 }
