@@ -56,6 +56,8 @@ def _axis(model: Model, value: Expr) -> AxisExpr | None:
             return model.modules[name].ins
         case Call(fn, _, _) if fn in model.modules:
             return model.modules[fn].outs
+        case Call("average", (first, *_), _):
+            return _axis(model, first)
         case _:
             return None
 

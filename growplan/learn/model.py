@@ -10,30 +10,37 @@ import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from math import prod
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from growplan.diagnostics import fail
 from growplan.families.model import Model
+from growplan.learn.packed import Packed, find_packed
 
 Named = Mapping[str, Tensor]  # by name on disk
+AS_WRITTEN = {
+    "use_cache": False,
+    "experts_implementation": "eager",
+}  # the kernels for experts want round sizes
 
 
 class Target:
     """The transformers class of a model, called with tensors by their names on disk.
 
     `names` maps each name on disk to the parameter that it is in memory; a parameter tied to another
-    is named once. `dropout` runs the class in training mode; otherwise it is off, as in eval mode.
+    is named once. `packed` are the parameters that hold several tensors: the experts of a mixture, which
+    run one after the other. `dropout` runs the class in training mode; otherwise it is off, as in eval mode.
     Raises GP532 where the class cannot be built, or is another model than the one described.
     """
 
     def __init__(self, model: Model, device: torch.device | str = "cpu", *, dropout: bool = False) -> None:
         self.model = model
         self.module: Any = build(model)
-        self.names = names_in_memory(model, self.module)
-        _check_shapes(model, self.module, self.names)
+        self.names, self.packed = names_in_memory(model, self.module)
+        _check_shapes(model, self.module, self.names, self.packed)
         _empty(self.module)
         _move_buffers(self.module, device)
         self.module.train(dropout)
@@ -42,6 +49,7 @@ class Target:
         """The logits of the class' own head. Raises GP533 where the class recomputes its blocks itself."""
         refuse_recomputation(self.module)
         parameters = {self.names[name]: tensor for name, tensor in tensors.items() if name in self.names}
+        parameters |= {name: packed.of(tensors) for name, packed in self.packed.items()}
         word = "pixel_values" if self.model.inputs == "image" else "input_ids"
         out = torch.func.functional_call(self.module, parameters, (), {word: inputs})
         logits = getattr(out, "logits", None)
@@ -60,9 +68,7 @@ def build(model: Model) -> Any:
         fail("GP532", f"transformers has no class {model.architecture}", help=way)
     try:
         with _undrawn():
-            module = cls(
-                cls.config_class.from_dict({**copy.deepcopy(dict(model.config)), "use_cache": False})
-            )
+            module = cls(cls.config_class.from_dict({**copy.deepcopy(dict(model.config)), **AS_WRITTEN}))
     except Exception as error:  # configs are refused by errors of many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         way = "name every axis that must change with these in the same step"
@@ -71,27 +77,42 @@ def build(model: Model) -> Any:
     return module
 
 
-def names_in_memory(model: Model, module: Any) -> dict[str, str]:
-    """Name on disk -> name of the parameter in the module, for every tensor of the model.
+def names_in_memory(model: Model, module: Any) -> tuple[dict[str, str], dict[str, Packed]]:
+    """(name on disk -> name of its parameter, parameter -> how it is packed), for every tensor of the model.
 
-    Raises GP532 for a tensor that is stored in other pieces than it has in memory (fused experts), and
-    for a parameter of the class that no tensor gives.
+    Raises GP532 for a tensor that is stored in other pieces than it has in memory, and for a parameter of
+    the class that no tensor gives.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     from_disk = _disk_names(module, parameters)
-    tensors = dict(zip(model.tensors(), _as_the_class_writes(model), strict=True))
-    names: dict[str, str] = {}
-    for (name, _, _), written in tensors.items():
-        if written not in from_disk:
+    written = dict(zip(_as_the_class_writes(model), (name for name, _, _ in model.tensors()), strict=True))
+    names = {name: from_disk[as_written] for as_written, name in written.items() if as_written in from_disk}
+    packed = _packed(module, parameters, written, set(names.values()))
+    held = {name for each in packed.values() for name in each.names}
+    for name in written.values():
+        if name not in names and name not in held:
             way = "widen or stack it: that needs no class of transformers"
             fail("GP532", f"`{name}` is no parameter of its own in {model.architecture}", help=way)
-        names[name] = from_disk[written]
-    given = {id(parameters[name]) for name in names.values()}
+    given = {id(parameters[name]) for name in (*names.values(), *packed)}
     missing = [name for name, parameter in parameters.items() if id(parameter) not in given]
     if missing:
         way = "load the source by transformers and save it again"
         fail("GP532", f"{model.architecture} has `{missing[0]}`, which is not stored", help=way)
-    return names
+    return names, packed
+
+
+def _packed(
+    module: Any, parameters: Mapping[str, Tensor], written: Mapping[str, str], known: set[str]
+) -> dict[str, Packed]:
+    """The parameters not in `known` that hold tensors; `written`: the class' name -> that on disk."""
+    if len(known) == len(written):
+        return {}
+    shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items() if name not in known}
+    return {
+        name: Packed(tuple(written[each] for each in found.names), found.shape)
+        for name, found in find_packed(module, shapes).items()
+        if all(each in written for each in found.names)
+    }
 
 
 def refuse_recomputation(module: Any) -> None:
@@ -137,15 +158,24 @@ def _as_the_class_writes(model: Model) -> Iterator[str]:
     return (name for name, _, _ in written.tensors())
 
 
-def _check_shapes(model: Model, module: Any, names: Mapping[str, str]) -> None:
+def _check_shapes(model: Model, module: Any, names: Mapping[str, str], packed: Mapping[str, Packed]) -> None:
     parameters = dict(module.named_parameters(remove_duplicate=False))
-    for name, param, _ in model.tensors():
-        found, wanted = tuple(parameters[names[name]].shape), model.shape(param)
-        if found != wanted:
-            notes = [("class", str(list(found))), ("plan", str(list(wanted)))]
-            message = f"{model.architecture} of this config has another `{name}` than the plan makes"
-            way = "name every axis that must change with these in the same step"
-            fail("GP532", message, notes=notes, help=way)
+    wanted = {name: model.shape(param) for name, param, _ in model.tensors()}
+    for name, parameter in names.items():
+        if tuple(parameters[parameter].shape) != wanted[name]:
+            _another(model, name, tuple(parameters[parameter].shape), wanted[name])
+    for each in packed.values():
+        columns = {wanted[name][-1] for name in each.names}
+        rows = sum(prod(wanted[name][:-1]) for name in each.names)
+        if columns != {each.shape[-1]} or rows != prod(each.shape[:-1]):
+            _another(model, each.names[0], each.shape, wanted[each.names[0]])
+
+
+def _another(model: Model, name: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> NoReturn:
+    notes = [("class", str(list(found))), ("plan", str(list(wanted)))]
+    message = f"{model.architecture} of this config has another `{name}` than the plan makes"
+    way = "name every axis that must change with these in the same step"
+    fail("GP532", message, notes=notes, help=way)
 
 
 def _empty(module: Any) -> None:

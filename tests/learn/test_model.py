@@ -31,6 +31,8 @@ CASES: list[tuple[str, str | None, dict[str, Any]]] = [
     ("qwen3", None, {}),
     ("vit", None, {}),
     ("deit", "DeiTForImageClassification", {}),
+    ("mixtral", None, {}),
+    ("mixtral", None, {"tie_word_embeddings": True, "intermediate_size": 79}),
 ]
 
 
@@ -51,7 +53,8 @@ def inputs_of(model: Model) -> Tensor:
 def loaded(model: Model, source: Path) -> Any:
     import transformers
 
-    return getattr(transformers, model.architecture).from_pretrained(source).eval()
+    cls = getattr(transformers, model.architecture)
+    return cls.from_pretrained(source, experts_implementation="eager").eval()
 
 
 @pytest.mark.parametrize(("family", "architecture", "config"), CASES)
@@ -81,7 +84,9 @@ def test_every_parameter_is_given_by_one_tensor(
     silent = {name for name, tensor in tensors.items() if tensor.grad is None}
     unread = ("pooler", "seq_relationship", "cls.predictions.bias")  # another output; a bias stored twice
     assert all(any(word in name for word in unread) for name in silent)
-    assert len(set(target.names.values())) == len(target.names) == len(tensors)
+    held = [name for packed in target.packed.values() for name in packed.names]
+    assert len(set(target.names.values())) == len(target.names)
+    assert sorted([*target.names, *held]) == sorted(tensors)
     assert {p.device.type for p in target.module.parameters()} == {"meta"}
 
 
@@ -121,7 +126,8 @@ def test_an_older_checkpoint_keeps_its_names(tmp_path: Path) -> None:
 
 def test_names_differ_in_memory_where_transformers_renames(tmp_path: Path) -> None:
     model = bound(tiny_checkpoint("vit", tmp_path / "m"))
-    names = names_in_memory(model, build(model))
+    names, packed = names_in_memory(model, build(model))
+    assert not packed
     assert (
         names["vit.encoder.layer.1.attention.attention.query.weight"]
         == "vit.layers.1.attention.q_proj.weight"
@@ -168,8 +174,27 @@ def test_recomputation_by_the_class_has_wrong_gradients(
     assert float((right - wrong).norm() / right.norm()) > 1e-3
 
 
-def test_what_the_class_stores_in_other_pieces_is_refused(tmp_path: Path) -> None:
+def test_experts_are_packed_row_by_row(tmp_path: Path) -> None:
+    """Gate and up of an expert, then the next expert's: and another order would be another model."""
+    source = tiny_checkpoint("mixtral", tmp_path / "m")
+    model, inputs = bound(source), inputs_of(bound(source))
+    target, tensors = Target(model), stored(model, source)
+    expert = "model.layers.1.block_sparse_moe.experts.{}.{}.weight"
+    packed = target.packed["model.layers.1.mlp.experts.gate_up_proj"]
+    assert packed.names[:3] == (expert.format(0, "w1"), expert.format(0, "w3"), expert.format(1, "w1"))
+    assert packed.shape == (4, 160, 48) and packed.of(tensors).shape == packed.shape
+    right = target(tensors, inputs)
+    one, other = expert.format(2, "w1"), expert.format(2, "w3")
+    swapped = {**tensors, one: tensors[other], other: tensors[one]}
+    assert float((target(swapped, inputs) - right).abs().max()) > 1e-3
+
+
+def test_what_the_class_stores_in_other_pieces_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Experts that are turned when they are packed are no rows of tensors."""
     model = bound(tiny_checkpoint("mixtral", tmp_path / "m"))
+    monkeypatch.setattr(learn_model, "find_packed", lambda module, shapes: {})
     with pytest.raises(DiagnosticError, match=r"GP532.*is no parameter of its own"):
         Target(model)
 
@@ -181,3 +206,6 @@ def test_a_model_that_the_class_cannot_be_is_refused(tmp_path: Path) -> None:
         Target(grown(model, {"hidden": 50}, n_embd=50))
     with pytest.raises(DiagnosticError, match=r"GP532.*than the plan makes"):
         Target(grown(model, {"ffn": 200}))
+    mixtral = bound(tiny_checkpoint("mixtral", tmp_path / "x"))
+    with pytest.raises(DiagnosticError, match=r"GP532.*another `model.layers.0.block_sparse_moe.experts.0.w"):
+        Target(grown(mixtral, {"ffn": 84}))

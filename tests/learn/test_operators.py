@@ -212,25 +212,38 @@ def test_half_precision_is_fitted_in_float32(tmp_path: Path) -> None:
     assert not verify(tmp_path / "g")
 
 
-@pytest.mark.parametrize(
-    ("family", "architecture"), [("bert", "BertForMaskedLM"), ("vit", None), ("llama", None)]
-)
+OTHERS: list[tuple[str, str | None, str]] = [
+    ("bert", "BertForMaskedLM", ", mask 4"),
+    ("roberta", None, ", mask 4"),
+    ("xlm-roberta", None, ", mask 4"),
+    ("vit", None, ""),
+    ("deit", None, ""),
+    ("deit", "DeiTForImageClassification", ""),
+    ("llama", None, ""),
+    ("mistral", None, ""),
+    ("qwen2", None, ""),
+    ("qwen3", None, ""),
+    ("mixtral", None, ""),
+]
+
+
+@pytest.mark.parametrize(("family", "architecture", "mask"), OTHERS)
 def test_other_families_from_plan_to_checkpoint(
-    tmp_path: Path, family: str, architecture: str | None
+    tmp_path: Path, family: str, architecture: str | None, mask: str
 ) -> None:
-    """Masked tokens with the plan's own mask, images, grouped queries; loaded by the stock class."""
+    """Masked tokens with the plan's own mask, images, grouped queries, experts; loaded by the stock class."""
     import numpy as np
 
-    tiny_checkpoint(family, tmp_path / "m", architecture=architecture, initializer_range=0.02)
-    random = np.random.default_rng(0)
-    if family == "vit":
+    source = tiny_checkpoint(family, tmp_path / "m", architecture=architecture)
+    random, model = np.random.default_rng(0), bound(source)
+    if model.inputs == "image":
         labels = random.integers(0, 2, 80)
         pixels = random.normal(size=(80, 2, 20, 20)) + labels[:, None, None, None]
         np.savez(tmp_path / "d.npz", images=pixels, labels=labels)
     else:
-        (random.integers(0, 20, 900).cumsum() % 31).astype("<u2").tofile(tmp_path / "d.bin")
-    data, mask = ("d.npz" if family == "vit" else "d.bin"), ", mask 4" * (family == "bert")
-    kv = ", kv_heads 3→4" * (family == "llama")
+        (np.arange(900) * 7 % 31).astype("<u2").tofile(tmp_path / "d.bin")
+    data = "d.npz" if model.inputs == "image" else "d.bin"
+    kv = ", kv_heads 3→4" * ("kv_heads" in model.sizes)
     line = f"grow hidden 48→64, heads 6→8{kv}, ffn 80→96, depth 2→3 via ligo on {data} for 10 steps{mask}"
     result = apply(plan_of(tmp_path, line, options=", lr 0.01, batch 8"), stock=True)
     assert result.fitted[0].after < result.fitted[0].before

@@ -17,11 +17,11 @@ CODES = {
         why=(
             "An operator is fitted on the loss of the target, computed by the transformers class that "
             "will load it. That class must exist, take the config of the model after the step, and have "
-            "one parameter for each tensor on disk."
+            "one parameter for each tensor on disk, or for the rows of several (the experts of a mixture)."
         ),
         fix=(
             "Name in one step every axis that must change together, so that the model after it is one "
-            "that loads; for a class that stores its parameters in other pieces, use a static method."
+            "that loads; for a class whose parameters are no rows of its tensors, use a static method."
         ),
     ),
     "GP533": Code(
