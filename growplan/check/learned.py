@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 
 from growplan.check.claims import StepProof, weaker
 from growplan.check.cost import cost
-from growplan.check.operators import Layout
+from growplan.check.layouts import Layout, layout
 from growplan.check.resolve import Request
 from growplan.check.typed import OperatorCost, Proof
 from growplan.diagnostics import fail
@@ -28,8 +27,8 @@ def learned_proof(request: Request, method: Method, model: Model, promised: Clai
     config = _config(request, model, asked)
     grown = _grown(request, model, config)
     operator = settled(asked, model, grown)
-    layout = Layout(model, grown, operator)
-    reasons = _reasons(layout)
+    found = layout(model, grown, operator)
+    reasons = found.reasons
     if promised.strength != "none":
         fail(
             "GP204",
@@ -39,14 +38,14 @@ def learned_proof(request: Request, method: Method, model: Model, promised: Clai
             help=[weaker(Claim("none")), "`via fpi`, axis by axis, keeps the function"],
         )
     return StepProof(
-        candidate=_label(operator),
+        candidate=found.label,
         proof=Proof(Claim("none"), reasons),
         maps={},
         stream=None,
         config=tuple(config.items()),
         operator=operator,
-        leaves=layout.leaves(request.id, key),
-        fit_cost=operator_cost(layout),
+        leaves=found.leaves(request.id, key),
+        fit_cost=operator_cost(found),
     )
 
 
@@ -71,16 +70,16 @@ def settled(operator: Operator, before: Model, after: Model) -> Operator:
     Ties are each layer's own unless those operators would hold more than half as many numbers as the
     target: small models do better with shared ones.
     """
-    whole = Layout(before, after, replace(operator, mix="units")).classes.whole_heads
+    whole = layout(before, after, replace(operator, mix="units")).whole_heads
     mix = operator.mix if operator.mix != "auto" else "heads" if whole else "units"
     out = replace(operator, mix=mix)
     if out.tying != "auto":
         return out
-    inner = Layout(before, after, replace(out, tying="layer")).inner_parameters
+    inner = layout(before, after, replace(out, tying="layer")).inner_parameters
     return replace(out, tying="shared" if 2 * inner > cost(after).parameters else "layer")
 
 
-def operator_cost(layout: Layout) -> OperatorCost:
+def operator_cost(of: Layout) -> OperatorCost:
     """What an operator and its fit cost.
 
     A step trains the target, forward and twice that backward, and makes its weights, likewise:
@@ -91,68 +90,16 @@ def operator_cost(layout: Layout) -> OperatorCost:
     each of the operator's (itself, its gradient, two moments); activations come on top.
     An image has as many tokens as the model has positions.
     """
-    recipe, target = layout.operator.recipe, cost(layout.after)
-    tokens = layout.after.sizes["positions"] if layout.after.inputs == "image" else recipe.tokens
-    made = materialise_flops(layout)
+    recipe, target = of.operator.recipe, cost(of.after)
+    tokens = of.after.sizes["positions"] if of.after.inputs == "image" else recipe.tokens
+    made = of.materialise
     step = 3 * (target.flops_per_token * recipe.batch * tokens + made)
-    numbers = layout.width_parameters + layout.depth_parameters
-    floats = cost(layout.before).parameters + 2 * target.parameters + TRAINED * numbers
+    numbers = sum(of.parts.values())
+    floats = cost(of.before).parameters + 2 * target.parameters + TRAINED * numbers
     return OperatorCost(
-        width=layout.width_parameters,
-        depth=layout.depth_parameters,
+        parts=tuple(of.parts.items()),
         share=numbers / target.parameters,
         flops=recipe.steps * step,
         materialise=3 * made / step,
         memory=FLOAT * floats,
     )
-
-
-def materialise_flops(layout: Layout) -> int:
-    """FLOPs of making all weights of the target once.
-
-    A blend costs 2 L numbers per number of the tensor (L old layers), a section that grows by
-    `extra` units 2 extra * count * (the slices beside), rows before columns.
-    """
-    total, new, old = 0, layout.after.depth, layout.before.depth
-    depth_first = layout.operator.order == "depth-first"
-    for param, sections in layout.tensors.items():
-        shape, widen = list(layout.before.shape(param)), 0
-        start = prod(shape)
-        for section in sections:
-            beside = prod(shape) // shape[section.dim] * section.inner
-            widen += 2 * section.extra * section.count * beside
-            shape[section.dim] += section.extra * section.inner
-        copies = layout.before.copies(param) // (old if param.in_layer else 1)
-        blended = param.in_layer and layout.deeper
-        times = (new if depth_first or not layout.deeper else old) if param.in_layer else 1
-        total += copies * times * widen
-        if blended:
-            total += copies * new * 2 * old * (start if depth_first else prod(shape))
-    return total
-
-
-# words ---------------------------------------------------------------------------------------------
-
-
-def _label(operator: Operator) -> str:
-    return "operators of each layer" if operator.tying == "layer" else "operators shared by all layers"
-
-
-def _reasons(layout: Layout) -> tuple[str, ...]:
-    operator = layout.operator
-    own = [of.name for of in layout.widths if of.in_layer]
-    one = [of.name for of in layout.widths if not of.in_layer]
-    reasons = ["what the grown model computes is fitted on data: nothing is preserved"]
-    if one:
-        reasons.append(f"one width operator {'each ' * (len(one) > 1)}for {', '.join(one)}")
-    if own:
-        many = f"each of the {layout.layers} layers" if operator.tying == "layer" else "all layers together"
-        reasons.append(f"width operators of {many} for {', '.join(own)}")
-    if layout.deeper:
-        reasons.append(
-            f"each of the {layout.after.depth} layers is a sum of the {layout.before.depth} old ones, "
-            "weighted tensor by tensor"
-        )
-    if operator.mix == "heads" and own:
-        reasons.append("new heads are sums of whole heads, so that rotary pairs and norms keep their units")
-    return tuple(reasons)

@@ -32,8 +32,8 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """An operator between two models."""
+class LigoLayout:
+    """A LiGO operator between two models."""
 
     before: Model
     after: Model
@@ -90,6 +90,11 @@ class Layout:
         """Class -> (extra, count) of its operator, in the order of the model."""
         return {s.of: (s.extra, s.count) for sections in self.tensors.values() for s in sections}
 
+    @property
+    def whole_heads(self) -> bool:
+        """Whether `auto` mixes heads as wholes."""
+        return self.classes.whole_heads
+
     # leaves ----------------------------------------------------------------------------------------
 
     def width_leaf(self, id: str, of: AxisClass, layer: int | str | None) -> str:
@@ -115,7 +120,6 @@ class Layout:
         return tuple(found)
 
     def _leaf(self, name: str, shape: tuple[int, int], init: str, id: str, key: str) -> LeafSpec:
-
         return LeafSpec(name, shape, init, key + name.removeprefix(id))
 
     # sizes -----------------------------------------------------------------------------------------
@@ -139,3 +143,63 @@ class Layout:
         if not self.deeper:
             return 0
         return sum(param.in_layer for param in self.before.params()) * self.after.depth * self.before.depth
+
+    @property
+    def parts(self) -> Mapping[str, int]:
+        """Numbers of width, and of depth."""
+        return {"width": self.width_parameters, "depth": self.depth_parameters}
+
+    @property
+    def materialise(self) -> int:
+        """FLOPs of making all weights of the target once.
+
+        A blend costs 2 L numbers per number of the tensor (L old layers), a section that grows by
+        `extra` units 2 extra * count * (the slices beside), rows before columns.
+        """
+        total, new, old = 0, self.after.depth, self.before.depth
+        depth_first = self.operator.order == "depth-first"
+        for param, sections in self.tensors.items():
+            shape, widen = list(self.before.shape(param)), 0
+            start = prod(shape)
+            for section in sections:
+                beside = prod(shape) // shape[section.dim] * section.inner
+                widen += 2 * section.extra * section.count * beside
+                shape[section.dim] += section.extra * section.inner
+            copies = self.before.copies(param) // (old if param.in_layer else 1)
+            blended = param.in_layer and self.deeper
+            times = (new if depth_first or not self.deeper else old) if param.in_layer else 1
+            total += copies * times * widen
+            if blended:
+                total += copies * new * 2 * old * (start if depth_first else prod(shape))
+        return total
+
+    # words -----------------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """How it is tied, in a few words."""
+        each = self.operator.tying == "layer"
+        return "operators of each layer" if each else "operators shared by all layers"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What is fitted, for the reader of a check."""
+        operator = self.operator
+        own = [of.name for of in self.widths if of.in_layer]
+        one = [of.name for of in self.widths if not of.in_layer]
+        reasons = ["what the grown model computes is fitted on data: nothing is preserved"]
+        if one:
+            reasons.append(f"one width operator {'each ' * (len(one) > 1)}for {', '.join(one)}")
+        if own:
+            many = f"each of the {self.layers} layers" if operator.tying == "layer" else "all layers together"
+            reasons.append(f"width operators of {many} for {', '.join(own)}")
+        if self.deeper:
+            reasons.append(
+                f"each of the {self.after.depth} layers is a sum of the {self.before.depth} old ones, "
+                "weighted tensor by tensor"
+            )
+        if operator.mix == "heads" and own:
+            reasons.append(
+                "new heads are sums of whole heads, so that rotary pairs and norms keep their units"
+            )
+        return tuple(reasons)

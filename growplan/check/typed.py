@@ -87,12 +87,16 @@ class Upcycling:
 class OperatorCost:
     """Numbers of a learned operator, and what fitting it costs (`check.learned.operator_cost`)."""
 
-    width: int
-    depth: int
+    parts: tuple[tuple[str, int], ...]  # what its numbers are of (`width`, `depth`), and how many
     share: float  # of the target's parameters
     flops: int  # of the whole fit
     materialise: float  # the part of them that makes weights
     memory: int  # bytes, without activations
+
+    @property
+    def parameters(self) -> int:
+        """All numbers of the operator."""
+        return sum(count for _, count in self.parts)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from growplan.check.operators import Layout, Section
+from growplan.check.operators import LigoLayout, Section
 from growplan.check.typed import TypedStep
 from growplan.families.model import Param
 from growplan.ir.graph import Graph, LearnedLaw, Node, TensorType, Widened
@@ -17,7 +17,7 @@ from growplan.ir.typing import result_type
 def lower_learned(graph: Graph, step: TypedStep) -> None:
     """The model after a learned step: every tensor from those of the source and the step's leaves."""
     assert step.operator is not None
-    learned = _Learned(graph, step, Layout(step.before, step.after, step.operator))
+    learned = _Learned(graph, step, LigoLayout(step.before, step.after, step.operator))
     for spec in step.leaves:
         leaf = Leaf(spec.name, spec.shape, "F64" if step.before.dtype == "F64" else "F32", "trainable")
         graph.add(Node(learned.id(spec.name), leaf, (), TensorType(leaf.shape, leaf.dtype), step.index))
@@ -34,7 +34,7 @@ class _Learned:
 
     graph: Graph
     step: TypedStep
-    layout: Layout
+    layout: LigoLayout
     laws: list[LearnedLaw] = field(default_factory=list)
     widened: dict[tuple[str, int], str] = field(default_factory=dict)  # of an old layer, before it is blended
 

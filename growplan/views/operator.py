@@ -15,9 +15,9 @@ def operator_facts(step: TypedStep) -> Iterator[tuple[str, str]]:
     operator, cost = step.operator, step.fit_cost
     if operator is None or cost is None:
         return
-    parts = f"{cost.width:,} of width, {cost.depth:,} of depth"
+    parts = ", ".join(f"{count:,} of {word}" for word, count in cost.parts)
     share = f"{cost.share:.1%} of the target's"
-    yield "learn", f"{numbers.count(cost.width + cost.depth)} parameters ({parts}), {share}"
+    yield "learn", f"{numbers.count(cost.parameters)} parameters ({parts}), {share}"
     recipe = operator.recipe
     images = step.after.inputs == "image"
     batch = f"{recipe.batch} images" if images else f"{recipe.batch} × {recipe.tokens} tokens"
@@ -32,4 +32,5 @@ def operator_data(step: TypedStep) -> dict[str, Any] | None:
     if step.operator is None or step.fit_cost is None:
         return None
     leaves = [{"name": leaf.name, "shape": list(leaf.shape), "init": leaf.init} for leaf in step.leaves]
-    return {**asdict(step.operator), "data": step.data, "cost": asdict(step.fit_cost), "leaves": leaves}
+    cost = {**asdict(step.fit_cost), "parts": dict(step.fit_cost.parts)}
+    return {**asdict(step.operator), "data": step.data, "cost": cost, "leaves": leaves}

@@ -8,7 +8,7 @@ import pytest
 
 from growplan.check.cost import cost
 from growplan.check.learned_lints import rates
-from growplan.check.operators import Layout
+from growplan.check.operators import LigoLayout
 from growplan.check.typed import OperatorCost, TypedStep
 from growplan.diagnostics import DiagnosticError
 from growplan.views.check import step_data
@@ -32,9 +32,9 @@ def only(family: str, line: str, **config: Any) -> TypedStep:
     return step
 
 
-def layout(step: TypedStep) -> Layout:
+def layout(step: TypedStep) -> LigoLayout:
     assert step.operator is not None
-    return Layout(step.before, step.after, step.operator)
+    return LigoLayout(step.before, step.after, step.operator)
 
 
 def measured(step: TypedStep) -> OperatorCost:
@@ -57,11 +57,11 @@ def test_the_authors_count() -> None:
     """width = (D* - D) D (2 + 3 L*) + L* (F* - F) F, depth = L* 8 2 L: post-norm, an untied decoder."""
     step = only("bert", PAIR, **SMALL_BERT)
     found = measured(step)
-    assert (found.width, found.depth) == (30_146_560, 1_152)
-    assert found.width == (768 - 512) * 512 * (2 + 3 * 12) + 12 * (3072 - 2048) * 2048
+    assert (dict(found.parts)["width"], dict(found.parts)["depth"]) == (30_146_560, 1_152)
+    assert dict(found.parts)["width"] == (768 - 512) * 512 * (2 + 3 * 12) + 12 * (3072 - 2048) * 2048
     assert found.share == pytest.approx(0.226, abs=0.01)
     leaves = sum(a * b for a, b in (leaf.shape for leaf in step.leaves))
-    assert leaves == found.width + found.depth
+    assert leaves == found.parameters
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,16 @@ def test_the_authors_count() -> None:
 def test_leaves_are_what_is_counted(line: str, layers: int) -> None:
     step = only("bert", line, **SMALL_BERT)
     stream, inner = 256 * 512, 3 * 256 * 512 + 1024 * 2048
-    assert measured(step).width == 2 * stream + layers * inner
-    assert sum(a * b for a, b in (leaf.shape for leaf in step.leaves)) == measured(step).width + 1152
+    assert dict(measured(step).parts)["width"] == 2 * stream + layers * inner
+    assert (
+        sum(a * b for a, b in (leaf.shape for leaf in step.leaves))
+        == dict(measured(step).parts)["width"] + 1152
+    )
 
 
 def test_a_tied_decoder_has_the_streams_operator() -> None:
-    untied = measured(only("bert", PAIR, **SMALL_BERT)).width
-    tied = measured(only("bert", PAIR, **{**SMALL_BERT, "tie_word_embeddings": True})).width
+    untied = dict(measured(only("bert", PAIR, **SMALL_BERT)).parts)["width"]
+    tied = dict(measured(only("bert", PAIR, **{**SMALL_BERT, "tie_word_embeddings": True})).parts)["width"]
     assert untied - tied == 256 * 512
 
 
@@ -101,7 +104,7 @@ def test_auto_shares_past_half() -> None:
     assert measured(own).share > 0.5
     assert step.operator is not None
     assert step.operator.tying == "shared"
-    assert measured(step).width == measured(own).width // 2
+    assert dict(measured(step).parts)["width"] == dict(measured(own).parts)["width"] // 2
 
 
 def test_what_the_fit_costs() -> None:
@@ -252,7 +255,7 @@ def test_lints() -> None:
 def test_json_has_the_operator() -> None:
     step = only("gpt2", "grow hidden 64→128, depth 2→4 via ligo on c.txt", **TOY)
     operator = step_data(step)["operator"]
-    assert operator["cost"]["depth"] == 12 * 2 * 4
+    assert operator["cost"]["parts"]["depth"] == 12 * 2 * 4
     assert operator["leaves"][0] == {"name": f"{step.id}/stream", "shape": [64, 64], "init": "rand"}
     assert step_data(only("gpt2", "widen ffn x2 via fpi", **TOY))["operator"] is None
 
@@ -264,5 +267,5 @@ def test_the_table_lists_the_leaves() -> None:
     assert listed[0] == (f"{step.id}/stream", "64 × 64", "rand", "4,096")
     assert (f"{step.id}/q.{{0:4}}", "64 × 64", "rand", "16,384") in listed
     numbers = sum(int(row[3].replace(",", "")) for row in listed)
-    assert numbers == measured(step).width + measured(step).depth
+    assert numbers == measured(step).parameters
     assert {row.name: row.steps for row in parameters(typed)}["transformer.wte.weight"] == (1,)
