@@ -48,9 +48,10 @@ fmt: $(STAMP) ## let ruff fix what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## time `check` and `apply`
+bench: $(STAMP) ## time `check`, `apply`, and a step of a fit
 	$(BIN)/python benchmarks/check_time.py
 	$(BIN)/python benchmarks/apply_throughput.py
+	$(BIN)/python benchmarks/fit_step.py
 
 clean: ## remove .venv, caches, and the models of the examples
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
