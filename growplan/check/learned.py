@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from growplan.check.claims import StepProof, weaker
 from growplan.check.cost import cost
@@ -88,18 +89,30 @@ def operator_cost(of: Layout) -> OperatorCost:
 
     In memory, as float32, lie the source, the target's weights and gradients, and four numbers for
     each of the operator's (itself, its gradient, two moments); activations come on top.
-    An image has as many tokens as the model has positions.
+    An image has as many tokens as the model has positions. With `checkpoint blocks` a step goes forward
+    once more, each part of a batch makes the weights anew, and of the layers one is in memory.
     """
     recipe, target = of.operator.recipe, cost(of.after)
     tokens = of.after.sizes["positions"] if of.after.inputs == "image" else recipe.tokens
-    made = of.materialise
-    step = 3 * (target.flops_per_token * recipe.batch * tokens + made)
+    by_block = recipe.checkpoint == "blocks"
+    passes, times = (4, recipe.accumulate) if by_block else (3, 1)
+    made = times * of.materialise
+    step = passes * (target.flops_per_token * recipe.batch * tokens + made)
+    held = one_layer(of.after) if by_block else target.parameters
     numbers = sum(of.parts.values())
-    floats = cost(of.before).parameters + 2 * target.parameters + TRAINED * numbers
+    floats = cost(of.before).parameters + 2 * held + TRAINED * numbers
     return OperatorCost(
         parts=tuple(of.parts.items()),
         share=numbers / target.parameters,
         flops=recipe.steps * step,
-        materialise=3 * made / step,
+        materialise=passes * made / step,
         memory=FLOAT * floats,
+    )
+
+
+def one_layer(model: Model) -> int:
+    """Parameters of a model with a single layer."""
+    return sum(
+        prod(model.shape(param)) * model.copies(param) // (model.depth if param.in_layer else 1)
+        for param in model.params()
     )

@@ -1,8 +1,8 @@
 """Fitting the leaves of one learned step: AdamW on the target's own loss, the source frozen.
 
 In every step the target's tensors are made once from the leaves; the batch goes through the model in
-parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Dropout is
-off, as in eval mode.
+parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Or block by
+block (`growplan.learn.blocks`), where each part makes the tensors anew. Dropout is off, as in eval mode.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from growplan.diagnostics import fail
+from growplan.learn.blocks import Blocks
 from growplan.learn.corpus import Batch, Corpus
 from growplan.learn.loss import summed
 from growplan.learn.materialise import Materialiser
-from growplan.learn.model import Target
+from growplan.learn.model import Named, Target
 from growplan.methods.operator import Recipe
 
 Leaves = dict[str, Tensor]
@@ -29,38 +31,47 @@ AVERAGED = 10  # training losses whose mean is shown
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of the target as a function of the leaves."""
+    """The loss of the target as a function of the leaves; `blocks`: computed block by block."""
 
     materialise: Materialiser
     target: Target
+    blocks: Blocks | None = None
 
     def measure(self, leaves: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
         """The mean loss over everything that some batches ask, without gradients."""
         with torch.no_grad():
-            tensors = self.materialise(leaves)
-            total = sum(float(self._summed(tensors, batch)) for batch in batches)
+            made = {} if self.blocks is not None else self.materialise(leaves)
+            model = self._model(leaves, made)
+            total = sum(float(self._summed(model, batch)) for batch in batches)
         return total / sum(batch.asked() for batch in batches)
 
     def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1) -> float:
         """The mean loss of a batch; its gradient is added to that of the leaves."""
         asked = batch.asked()
-        made = self.materialise(leaves)
+        made = {} if self.blocks is not None else self.materialise(leaves)
         cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in made.items()}
-        total = 0.0
+        model, total = self._model(leaves, cut), 0.0
         for part in batch.parts(parts):
-            loss = self._summed(cut, part) / asked
+            loss = self._summed(model, part) / asked
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         reached = [name for name, tensor in cut.items() if tensor.grad is not None]
-        torch.autograd.backward([made[name] for name in reached], [cut[name].grad for name in reached])
+        if reached:
+            torch.autograd.backward([made[name] for name in reached], [cut[name].grad for name in reached])
         return total
 
-    def _summed(self, tensors: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    def _model(self, leaves: Mapping[str, Tensor], made: Named) -> Callable[[Tensor], Tensor]:
+        """inputs -> logits: of the tensors made, or of those that each block makes for itself."""
+        if self.blocks is not None:
+            return partial(self.blocks, partial(self.materialise, leaves))
+        return partial(self.target, made)
+
+    def _summed(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         device, inputs = self.materialise.device, batch.inputs
         if inputs.is_floating_point():
             inputs = inputs.to(self.materialise.dtype)
         with self._precision():
-            logits = self.target(tensors, inputs.to(device))
+            logits = model(inputs.to(device))
         return summed(logits, batch.targets.to(device))
 
     def _precision(self) -> AbstractContextManager[object]:

@@ -1,14 +1,15 @@
 """The tensors of a learned step's target as a differentiable function of its leaves.
 
 What no leaf reaches is made once, by the ordinary kernels, and kept. The rest is made anew in every
-call, whole tensor by whole tensor, by the rules below: one for each primitive that a learned step
-applies to a value that depends on a leaf. A rule computes what the kernel of its primitive computes,
-in the dtype of the leaves, and lets gradients through to every input.
+call, whole tensor by whole tensor, all of them or those that are asked for, by the rules below: one
+for each primitive that a learned step applies to a value that depends on a leaf. A rule computes
+what the kernel of its primitive computes, in the dtype of the leaves, and lets gradients through to
+every input.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from growplan.ir.primitives import (
     Store,
     Transform,
 )
+from growplan.learn.constants import Constants
 
 Leaves = Mapping[str, Tensor]
 Rule = Callable[[Any, Sequence[Tensor]], Tensor]
@@ -38,7 +40,8 @@ class Materialiser:
     """Makes the tensors of the model after step k from source tensors and the leaves of that step.
 
     `read` gives source tensors, and the leaves of earlier steps. `dtype` is that of the tensors made,
-    and of the leaves given: by default the arithmetic dtype of what is stored.
+    and of the leaves given: by default the arithmetic dtype of what is stored. `constants` keeps what
+    no leaf reaches.
     """
 
     def __init__(
@@ -48,20 +51,23 @@ class Materialiser:
         read: Read,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
+        constants: Constants | None = None,
     ) -> None:
         self.graph, self.device = graph, torch.device(device)
         self.values = dict(graph.models[k])
         self.dtype = dtype or self._arithmetic()
         self.shapes = self._leaves(k)
         self._moving = self._reached()
-        self._constants: dict[str, Tensor] = {}
-        self._stacks: dict[tuple[str, ...], Tensor] = {}
+        self.constants = Constants() if constants is None else constants
         self._make_constants(Evaluation(graph, read, device))
 
-    def __call__(self, leaves: Leaves) -> dict[str, Tensor]:
-        """Name on disk -> tensor, with gradients to `leaves`. KeyError for a leaf that is not given."""
-        memo = _Memo(self, leaves)
-        return {name: memo.value(value) for name, value in self.values.items()}
+    def __call__(self, leaves: Leaves, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Name on disk -> tensor, with gradients to `leaves`; all of the model, or `names` and no others.
+
+        KeyError for a leaf that is not given.
+        """
+        memo = _Memo(self, leaves, every=names is None)
+        return {name: memo.value(self.values[name]) for name in (self.values if names is None else names)}
 
     def _arithmetic(self) -> torch.dtype:
         kinds = {arithmetic(self.graph.nodes[value].type.dtype) for value in self.values.values()}
@@ -90,28 +96,20 @@ class Materialiser:
             for node in self.graph.chain(value):
                 wanted = node.inputs if node.id in self._moving else (node.id,) * (node.id == value)
                 for name in wanted:
-                    if name not in self._moving and name not in self._constants:
+                    if name not in self._moving and name not in self.constants:
                         made = evaluation.whole(name).to(self.device, self.dtype)
-                        self._constants[name] = made.detach()
+                        self.constants.keep(name, made.detach())
 
-    def stacked(self, values: tuple[str, ...]) -> Tensor | None:
-        """Constants as rows of one matrix [values, elements], kept; None where one of them moves."""
-        if any(value in self._moving for value in values):
-            return None
-        if values not in self._stacks:
-            parts = [self._constants[value] for value in values]
-            stack = torch.stack(parts)
-            for i, value in enumerate(values):  # what is kept twice is kept once
-                self._constants[value] = stack[i]
-            self._stacks[values] = stack.flatten(1)
-        return self._stacks[values]
+    def moves(self, value: str) -> bool:
+        """Whether a leaf reaches the value."""
+        return value in self._moving
 
 
 class _Memo:
-    """One call: every value is made once."""
+    """One call: every value is made once. `every`: for all tensors of the model."""
 
-    def __init__(self, owner: Materialiser, leaves: Leaves) -> None:
-        self.owner, self.leaves = owner, leaves
+    def __init__(self, owner: Materialiser, leaves: Leaves, *, every: bool) -> None:
+        self.owner, self.leaves, self.every = owner, leaves, every
         self.made: dict[str, Tensor] = {}
         self.blends: dict[tuple[str, tuple[str, ...]], tuple[Tensor, ...]] = {}
 
@@ -120,20 +118,19 @@ class _Memo:
         stack = [name]
         while stack:
             at = stack[-1]
-            if self._known(at) is not None:
+            if self._known(at):
                 stack.pop()
                 continue
-            waiting = [each for each in self.owner.graph.nodes[at].inputs if self._known(each) is None]
+            waiting = [each for each in self.owner.graph.nodes[at].inputs if not self._known(each)]
             if waiting:
                 stack += waiting
                 continue
             self.made[at] = self._make(self.owner.graph.nodes[stack.pop()])
-        found = self._known(name)
-        assert found is not None
-        return found
+        made = self.made.get(name)
+        return self.owner.constants[name] if made is None else made
 
-    def _known(self, name: str) -> Tensor | None:
-        return self.made.get(name, self.owner._constants.get(name))
+    def _known(self, name: str) -> bool:
+        return name in self.made or name in self.owner.constants
 
     def _make(self, node: Node) -> Tensor:
         if isinstance(node.op, Leaf):
@@ -146,14 +143,16 @@ class _Memo:
         return RULES[type(node.op)](node.op, inputs)
 
     def _blend(self, node: Node, op: BlendLayers) -> Tensor | None:
-        """All layers of one blend by one product, where what is blended does not move."""
+        """A sum of layers that do not move: all rows by one product, or the one row that is asked for."""
         weights, layers = node.inputs[0], node.inputs[1:]
-        stack = self.owner.stacked(layers)
-        if stack is None:
+        if any(self.owner.moves(layer) for layer in layers):
             return None
+        if not self.every:
+            row = self.value(weights)[op.layer : op.layer + 1]
+            return self.owner.constants.blend(row, layers).view(node.type.shape)
         key = (weights, layers)
         if key not in self.blends:
-            self.blends[key] = (self.value(weights) @ stack).unbind(0)
+            self.blends[key] = self.owner.constants.blend(self.value(weights), layers).unbind(0)
         return self.blends[key][op.layer].view(node.type.shape)
 
 

@@ -48,13 +48,24 @@ class Target:
     def __call__(self, tensors: Named, inputs: Tensor) -> Tensor:
         """The logits of the class' own head. Raises GP533 where the class recomputes its blocks itself."""
         refuse_recomputation(self.module)
-        parameters = {self.names[name]: tensor for name, tensor in tensors.items() if name in self.names}
-        parameters |= {name: packed.of(tensors) for name, packed in self.packed.items()}
+        parameters = self.parameters(tensors)
         word = "pixel_values" if self.model.inputs == "image" else "input_ids"
         out = torch.func.functional_call(self.module, parameters, (), {word: inputs})
         logits = getattr(out, "logits", None)
         found: Tensor = out.prediction_logits if logits is None else logits
         return found
+
+    def parameters(self, tensors: Named) -> dict[str, Tensor]:
+        """The parameters that some tensors make, by their names in memory; what is none is left out."""
+        own = {self.names[name]: tensor for name, tensor in tensors.items() if name in self.names}
+        whole = {path: each for path, each in self.packed.items() if each.names[0] in tensors}
+        return own | {path: packed.of(tensors) for path, packed in whole.items()}
+
+    def path(self, name: str) -> str:
+        """The parameter that a tensor of the model is, or lies in."""
+        if name in self.names:
+            return self.names[name]
+        return next(path for path, packed in self.packed.items() if name in packed.names)
 
 
 def build(model: Model) -> Any:

@@ -22,6 +22,7 @@ from growplan.families.model import Model
 from growplan.families.positions import longest_input
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Leaf
+from growplan.learn.blocks import Blocks
 from growplan.learn.fit import Objective, State, fit
 from growplan.learn.init import initial
 from growplan.learn.materialise import Materialiser
@@ -122,7 +123,9 @@ def fit_step(
     recipe = _of_model(operator.recipe, step.after)
     corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
     materialise = Materialiser(graph, step.index, read, device)
-    objective = Objective(materialise, Target(step.after, device))
+    target = Target(step.after, device)
+    blocks = Blocks(target) if recipe.checkpoint == "blocks" else None
+    objective = Objective(materialise, target, blocks)
     kept = None if work is None else work.of(step, corpus.sha256)
     found = kept.load() if kept is not None and work is not None and work.resume else None
     state = found or State.begin(_first(step, operator, materialise.dtype))

@@ -64,6 +64,7 @@ def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
         accumulate=int(options.get("accumulate", base.accumulate)),
         clip=float(options.get("clip", base.clip)),
         mask=None if mask == "tokenizer" else int(mask),
+        checkpoint=cast(Literal["none", "blocks"], options.get("checkpoint", base.checkpoint)),
     )
 
 
@@ -88,6 +89,12 @@ RECIPE = (
         whole=True,
     ),
     Option("accumulate", 1, "parts that a batch is read in, to spare memory", range=(1, 1e6)),
+    Option(
+        "checkpoint",
+        "none",
+        "blocks: one block's weights at a time, each made and run twice, where memory is short",
+        ("none", "blocks"),
+    ),
 )
 
 METHOD = Ligo(

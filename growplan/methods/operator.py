@@ -13,6 +13,7 @@ class Recipe:
     `batch` sequences (or images) of `tokens` tokens are one step, read in `accumulate` parts. The rate
     rises over `warmup` steps to `lr` and falls to 0 by `schedule`. Gradients are clipped to the norm `clip`
     (0: they are not). `mask` is the id of the mask token of a masked model, None for its tokenizer's.
+    `checkpoint`: what is computed again in the backward pass, to spare memory.
     """
 
     steps: int = 100
@@ -27,6 +28,7 @@ class Recipe:
     accumulate: int = 1
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     mask: int | None = None
+    checkpoint: Literal["none", "blocks"] = "none"
 
 
 @dataclass(frozen=True)

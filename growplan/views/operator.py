@@ -23,7 +23,7 @@ def operator_facts(step: TypedStep) -> Iterator[tuple[str, str]]:
     batch = f"{recipe.batch} images" if images else f"{recipe.batch} × {recipe.tokens} tokens"
     yield "fit", f"{recipe.steps} steps of {batch}, rate {recipe.lr:g} after {recipe.warmup} steps of warm-up"
     made = f"{cost.materialise:.0%} of them to make weights"
-    memory = numbers.size(cost.memory)
+    memory = numbers.size(cost.memory) + ", block by block," * (recipe.checkpoint == "blocks")
     yield "", f"{numbers.flops(cost.flops)} FLOPs, {made}; {memory} and activations"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import pytest
@@ -118,6 +119,18 @@ def test_what_the_fit_costs() -> None:
     source = cost(step.before).parameters
     assert measured(step).memory == 4 * (source + 2 * target.parameters + 4 * 64 * 256)
     assert measured(step).materialise == pytest.approx(3 * made / (measured(step).flops / 7))
+
+
+def test_what_a_fit_by_blocks_costs() -> None:
+    """Forward once more, weights made for each part; one layer in memory at a time."""
+    line = "grow ffn 256→320 via ligo on c.txt, batch 4, tokens 5, tying shared, accumulate 2"
+    whole, step = (
+        only("gpt2", f"{line}{how}", **TOY) for how in (", checkpoint none", ", checkpoint blocks")
+    )
+    made = 2 * (2 * 64 * 256 * (64 + 64 + 1))
+    assert measured(step).flops == 100 * 4 * (cost(step.after).flops_per_token * 20 + 2 * made)
+    layer = sum(prod(step.after.shape(p)) for p in step.after.params() if p.in_layer)
+    assert measured(whole).memory - measured(step).memory == 4 * 2 * layer  # of the two layers, one
 
 
 # ties ----------------------------------------------------------------------------------------------

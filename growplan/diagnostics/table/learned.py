@@ -31,7 +31,7 @@ CODES = {
             "parameters that the operator made are no longer in place, so that the gradients would be "
             "those of other weights, at the same loss and without an error."
         ),
-        fix="Take `gradient_checkpointing` out of config.json; to save memory, use `accumulate N`.",
+        fix="Take `gradient_checkpointing` out of config.json; to save memory, use `checkpoint blocks`.",
     ),
     "GP534": Code(
         what="The loss or its gradient is no longer finite while an operator is fitted.",
@@ -56,5 +56,13 @@ CODES = {
             "A rate that is too high does this, or so little data that the operator learns it by heart."
         ),
         fix="Lower `lr`, lengthen `warmup`, give more data, or fewer steps. The checkpoint was written.",
+    ),
+    "GP545": Code(
+        what="The blocks of this model cannot be run one by one.",
+        why=(
+            "`checkpoint blocks` makes the weights of a block when it runs and makes them again for its "
+            "gradient. For that the transformers class must hold its layers in one list, in order."
+        ),
+        fix="Fit it without; `accumulate N` spares the memory of activations.",
     ),
 }
