@@ -7,7 +7,7 @@ JOBS   ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full evidence lint types imports fmt bench clean
+.PHONY: help venv demo demo-ligo test test-full evidence lint types imports fmt bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## grow a real model (all-MiniLM-L6-v2) twice and show what happened
 	@$(BIN)/python examples/minilm/demo.py
+
+demo-ligo: $(STAMP) ## train a small GPT-2, grow it by fitted operators, compare losses (a few minutes)
+	@$(BIN)/python examples/ligo/demo.py
 
 test: $(STAMP) ## every exact fact, in minutes (ARGS="-k norm" narrows)
 	$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)

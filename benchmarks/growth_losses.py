@@ -19,7 +19,7 @@ from pathlib import Path
 from transformers import logging
 
 import growplan
-from benchmarks.trained import SIZES, TASKS, Task, load, scratch, source, test_loss, train
+from benchmarks.trained import SIZES, TASKS, Task, load, scratch, source, train, unseen_loss
 
 COPIES = (
     "stack depth 2→4 via stackbert\nwiden hidden 64→128 via fpi\n"
@@ -46,18 +46,18 @@ def fitted(task: Task, model: Path, out: Path, method: str, steps: int, options:
 def losses(task: Task, folder: Path, seed: int, trained: int, steps: int) -> Losses:
     """Every loss of one seed, by name."""
     model = source(task, folder / "source", seed, trained)
-    found = {"source": test_loss(task, load(task, model))}
+    found = {"source": unseen_loss(task, load(task, model))}
     drawn = scratch(task, seed)
-    found["scratch, 0"] = test_loss(task, drawn)
-    found[f"scratch, {steps}"] = test_loss(task, train(task, drawn, steps, seed))
+    found["scratch, 0"] = unseen_loss(task, drawn)
+    found[f"scratch, {steps}"] = unseen_loss(task, train(task, drawn, steps, seed))
     copies = load(task, grow(COPIES, model, folder / "copies"))
-    found["copies, 0"] = test_loss(task, copies)
-    found[f"copies, {steps}"] = test_loss(task, train(task, copies, steps, seed))
+    found["copies, 0"] = unseen_loss(task, copies)
+    found[f"copies, {steps}"] = unseen_loss(task, train(task, copies, steps, seed))
     for name, method in LEARNED.items():
         begun = fitted(task, model, folder / f"{name}-0", method, 1, ", lr 0")
-        found[f"{name}, 0"] = test_loss(task, load(task, begun))
+        found[f"{name}, 0"] = unseen_loss(task, load(task, begun))
         grown = fitted(task, model, folder / name, method, steps)
-        found[f"{name}, {steps}"] = test_loss(task, load(task, grown))
+        found[f"{name}, {steps}"] = unseen_loss(task, load(task, grown))
     return found
 
 

@@ -211,7 +211,7 @@ def load(task: Task, folder: Path) -> Any:
 
 
 @torch.no_grad()
-def test_loss(task: Task, model: Any) -> float:
+def unseen_loss(task: Task, model: Any) -> float:
     """The mean loss on what is kept for testing."""
     losses = [float(task.loss(model, pair)) for pair in task.test()]
     return sum(losses) / len(losses)
