@@ -56,7 +56,7 @@ def compile_plan(
     if stop_after == "bind":
         return Compiled(plan, config, headers, model)
     typed = check_plan(plan, model)
-    if any(step.fit is not None for step in typed.steps):
+    if any(step.fit is not None or step.operator is not None for step in typed.steps):
         from growplan.learn.place import data_findings
 
         _raise_any([*data_findings(typed, config.directory, weights=headers is not None)])

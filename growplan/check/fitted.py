@@ -90,7 +90,11 @@ def _task(model: Model, span: Span | None) -> Task:
     if model.inputs == "image":
         why = "there is no loss to take the gradient of: data is read as token ids, and the model reads none"
         fail("GP523", why, span, help="`widen ffn … via fpi`, which needs no gradient")
-    return task_of(model, span)
+    task = task_of(model, span)
+    if task == "answer":
+        why = "there is no loss to take the gradient of: spans of answers are not measured"
+        fail("GP523", why, span, help="`widen ffn … via fpi`, which needs no gradient")
+    return task
 
 
 # the layer -----------------------------------------------------------------------------------------

@@ -11,25 +11,31 @@ from growplan.diagnostics import Span, fail
 from growplan.families.model import AxisExpr, Call, Const, Expr, Model, ModuleRef
 from growplan.families.walk import subexpressions
 
-Task = Literal["causal", "masked", "sequence", "token", "image"]
-"""The next token, masked tokens; one label a sequence, a token, an image."""
+Task = Literal["causal", "masked", "sequence", "token", "answer", "image"]
+"""The next token, masked tokens; one label a sequence, a token, an image; where an answer begins and ends."""
 
 
 def task_of(model: Model, span: Span | None = None) -> Task:
     """The task of the head. Raises GP523 where it has none that data can give."""
     axis, per_token = _logits(model)
+    if model.architecture.endswith("ForQuestionAnswering") and model.sizes.get("labels") == 2:
+        return "answer"
     if axis is not None and "vocab" in axis.axes:
         return "causal" if _is_causal(model) else "masked"
     if axis is None or "labels" not in axis.axes:
         _no_task(f"{model.architecture} ends without a head that has one", span)
-    if model.architecture.endswith("ForQuestionAnswering"):
-        _no_task("spans of answers are not read from data", span)
     labels, kind = model.sizes["labels"], model.config.get("problem_type")
     if labels < 2 or kind not in (None, "single_label_classification"):
         _no_task(f"{labels} labels of type {kind or 'regression'} are no classification", span)
     if model.inputs == "image":
         return "image"
     return "token" if per_token else "sequence"
+
+
+def finds_its_end(model: Model) -> bool:
+    """Whether the head reads the last token of a sequence, which transformers finds by its padding."""
+    found = (e for s in model.head_stmts for e in subexpressions(s.value))
+    return any(isinstance(e, Call) and e.fn == "last" for e in found)
 
 
 def _no_task(why: str, span: Span | None) -> NoReturn:

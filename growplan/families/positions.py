@@ -11,6 +11,12 @@ from growplan.families.walk import subexpressions
 PAD = "pad_token_id"
 
 
+def padding_token(model: Model) -> int | None:
+    """The id that fills a sequence up; None where the config names none."""
+    found = model.config.get(PAD)
+    return found if type(found) is int and 0 <= found < model.sizes["vocab"] else None
+
+
 def calls(statements: tuple[Assign, ...], op: str) -> Iterator[Call]:
     """Every use of an operation in some statements."""
     for statement in statements:

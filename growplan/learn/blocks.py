@@ -46,11 +46,11 @@ class Blocks:
         for layer, block in enumerate(target.module.get_submodule(self._path)):
             block.forward = partial(self._block, layer, _AsWritten(block))
 
-    def __call__(self, make: Make, inputs: Tensor) -> Tensor:
-        """The logits of the class' own head."""
+    def __call__(self, make: Make, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The logits of the class' own head; `mask` as the target takes it."""
         self._make = make
         try:
-            return self.target(make(self.outside), inputs)
+            return self.target(make(self.outside), inputs, mask)
         finally:
             self._make = None
 

@@ -30,11 +30,13 @@ class Batch:
     """What the model reads, and what it should say.
 
     `inputs`: ids [rows, tokens], or pixels [rows, channels, size, size] in float32. `targets`:
-    [rows, tokens] with IGNORED where nothing is asked, or a label a row.
+    [rows, tokens] with IGNORED where nothing is asked, a label a row, or (start, end) a row. `mask`
+    [rows, tokens]: 1 at a token, 0 at what fills a row up; None where every row is full.
     """
 
     inputs: Tensor
     targets: Tensor
+    mask: Tensor | None = None
 
     def asked(self) -> int:
         """How many targets the loss is a mean of."""
@@ -42,8 +44,9 @@ class Batch:
 
     def parts(self, count: int) -> Iterator[Batch]:
         """The rows in `count` pieces (fewer where there are fewer rows), as equal as they can be."""
-        pieces = zip(self.inputs.tensor_split(count), self.targets.tensor_split(count), strict=True)
-        yield from (Batch(inputs, targets) for inputs, targets in pieces if len(inputs))
+        masks = [None] * count if self.mask is None else self.mask.tensor_split(count)
+        pieces = zip(self.inputs.tensor_split(count), self.targets.tensor_split(count), masks, strict=True)
+        yield from (Batch(*piece) for piece in pieces if len(piece[0]))
 
 
 class Corpus(Protocol):

@@ -26,6 +26,7 @@ from growplan.learn.model import Named, Target
 from growplan.methods.operator import Recipe
 
 Leaves = dict[str, Tensor]
+Logits = Callable[[Tensor, "Tensor | None"], Tensor]
 AVERAGED = 10  # training losses whose mean is shown
 
 
@@ -60,18 +61,19 @@ class Objective:
             torch.autograd.backward([made[name] for name in reached], [cut[name].grad for name in reached])
         return total
 
-    def _model(self, leaves: Mapping[str, Tensor], made: Named) -> Callable[[Tensor], Tensor]:
-        """inputs -> logits: of the tensors made, or of those that each block makes for itself."""
+    def _model(self, leaves: Mapping[str, Tensor], made: Named) -> Logits:
+        """(inputs, mask) -> logits: of the tensors made, or of those that each block makes for itself."""
         if self.blocks is not None:
             return partial(self.blocks, partial(self.materialise, leaves))
         return partial(self.target, made)
 
-    def _summed(self, model: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
+    def _summed(self, model: Logits, batch: Batch) -> Tensor:
         device, inputs = self.materialise.device, batch.inputs
         if inputs.is_floating_point():
             inputs = inputs.to(self.materialise.dtype)
         with self._precision():
-            logits = model(inputs.to(device))
+            mask = None if batch.mask is None else batch.mask.to(device)
+            logits = model(inputs.to(device), mask)
         return summed(logits, batch.targets.to(device))
 
     def _precision(self) -> AbstractContextManager[object]:

@@ -62,8 +62,9 @@ class Found:
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """GP536 for every fit that ended above where it began."""
-        return tuple(worse for each in self.fitted if (worse := each.worse) is not None)
+        """GP536 for every fit that ended above where it began, GP560 for one on little data."""
+        found = (warning for each in self.fitted for warning in (each.worse, each.little))
+        return tuple(warning for warning in found if warning is not None)
 
     @property
     def trained(self) -> dict[str, Tensor]:

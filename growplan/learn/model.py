@@ -45,12 +45,19 @@ class Target:
         _move_buffers(self.module, device)
         self.module.train(dropout)
 
-    def __call__(self, tensors: Named, inputs: Tensor) -> Tensor:
-        """The logits of the class' own head. Raises GP533 where the class recomputes its blocks itself."""
+    def __call__(self, tensors: Named, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The logits of the class' own head; of answers [rows, 2, tokens]: none begins or ends at a filler.
+
+        `mask` is 0 at tokens that only fill a row up. Raises GP533 where the class recomputes its blocks.
+        """
         refuse_recomputation(self.module)
         parameters = self.parameters(tensors)
         word = "pixel_values" if self.model.inputs == "image" else "input_ids"
-        out = torch.func.functional_call(self.module, parameters, (), {word: inputs})
+        given = {word: inputs} if mask is None else {word: inputs, "attention_mask": mask}
+        out = torch.func.functional_call(self.module, parameters, (), given)
+        if "start_logits" in out:
+            spans = torch.stack([out.start_logits, out.end_logits], 1)
+            return spans if mask is None else spans.masked_fill(mask[:, None] == 0, -torch.inf)
         logits = getattr(out, "logits", None)
         found: Tensor = out.prediction_logits if logits is None else logits
         return found

@@ -32,6 +32,8 @@ from growplan.learn.resume import Kept
 from growplan.methods.operator import Operator, Recipe
 
 OPERATOR = "operator.safetensors"
+OFTEN = 20  # times that the data is read, past which it is little
+FEW = 4  # windows, images or sequences held out: fewer say little
 POINTS = 100  # of the curve of training losses that is recorded
 
 
@@ -53,6 +55,25 @@ class Fitted:
     after: float
     curve: tuple[tuple[int, float], ...]
     leaves: Mapping[str, str]
+
+    @property
+    def little(self) -> Diagnostic | None:
+        """GP560 where the data was read many times over, or the loss measured on little of it."""
+        unit = next(name for name in self.counts if name != "held_out")
+        length = self.recipe.tokens if unit == "tokens" else 1
+        held = self.counts["held_out"]
+        drawn = self.counts[unit] - held
+        times = self.recipe.steps * self.recipe.batch * length / drawn
+        notes = []
+        if times > OFTEN:
+            notes.append(("read", f"{drawn:,} {unit}, each about {times:.0f} times"))
+        if held < FEW * length:
+            notes.append(("held out", f"{held:,} {unit}, over which the loss is a mean"))
+        if not notes:
+            return None
+        message = f"`{self.step}` is fitted on little data"
+        ways = ("give more data", "or fit for fewer steps")
+        return Diagnostic("GP560", message, notes=tuple(notes), help=ways, severity="warning")
 
     @property
     def worse(self) -> Diagnostic | None:

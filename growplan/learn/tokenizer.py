@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from growplan.diagnostics import fail
 
 WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+PIECE = 1 << 20  # characters that are tokenised at once
+LONG = 1 << 20  # tokens: no text is cut
 
 
 def has_tokenizer(source: Path) -> bool:
@@ -18,34 +22,82 @@ def has_tokenizer(source: Path) -> bool:
 
 
 def tokenize(source: Path, text: str) -> list[int]:
-    """The ids of a text, nothing added at its ends. Raises GP522 where the tokenizer cannot be loaded."""
+    """The ids of a text, nothing added at its ends. Raises GP522 where the tokenizer cannot be loaded.
+
+    A text longer than PIECE is read in pieces that end at a line's end; a token may differ where two meet.
+    """
+    encode, out = Encoder(source), list[int]()
+    for piece in _pieces(text):
+        out += encode([piece])[0]
+    return out
+
+
+class Encoder:
+    """The tokenizer in `source`, loaded once. What it says itself of cutting and filling up is left aside.
+
+    Raises GP522 where it cannot be loaded.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        with _told(source):
+            self._fast: Any = _fast(source)
+            self._slow: Any = None if self._fast is not None else _slow(source)
+
+    def __call__(self, texts: Sequence[str], longest: int | None = None) -> list[list[int]]:
+        """The ids of each text; with `longest` at most so many, [CLS] and [SEP] or their like included.
+
+        Without it nothing is added at the ends.
+        """
+        ends = longest is not None
+        with _told(self.source):
+            if self._fast is None:
+                cut = {"truncation": True, "max_length": longest} if ends else {}
+                found = self._slow(list(texts), add_special_tokens=ends, verbose=False, **cut)
+                return [list(ids) for ids in found["input_ids"]]
+            self._fast.no_padding()
+            self._fast.no_truncation() if longest is None else self._fast.enable_truncation(longest)
+            return [each.ids for each in self._fast.encode_batch(list(texts), add_special_tokens=ends)]
+
+
+@contextmanager
+def _told(source: Path) -> Iterator[None]:
     try:
-        return _ids(source, text)
+        yield
     except Exception as error:  # the libraries raise their own kinds, bare Exception among them
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         way = "save the tokenizer again by transformers, or give token ids as .json or .npy"
         fail("GP522", f"the tokenizer in {source} cannot be loaded: {reason}", help=way)
 
 
-def _ids(source: Path, text: str) -> list[int]:
-    if (source / WHOLE).is_file():
-        from tokenizers import Tokenizer
+def _fast(source: Path) -> Any:
+    if not (source / WHOLE).is_file():
+        return None
+    from tokenizers import Tokenizer
 
-        ids: list[int] = Tokenizer.from_file(str(source / WHOLE)).encode(text, add_special_tokens=False).ids
-        return ids
+    return Tokenizer.from_file(str(source / WHOLE))
+
+
+def _slow(source: Path) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return AutoTokenizer.from_pretrained(source, local_files_only=True)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    at = 0
+    while len(text) - at > PIECE:
+        end = text.rfind("\n", at, at + PIECE) + 1 or at + PIECE
+        yield text[at:end]
+        at = end
+    yield text[at:]
 
 
 def edges(source: Path) -> tuple[int, int] | None:
     """What a tokenizer puts before and after a text ([CLS] and [SEP]); None where that is no pair."""
     if not (source / WHOLE).is_file():
         return None
-    from tokenizers import Tokenizer
-
-    ids: list[int] = Tokenizer.from_file(str(source / WHOLE)).encode("", add_special_tokens=True).ids
+    (ids,) = Encoder(source)([""], LONG)
     return (ids[0], ids[1]) if len(ids) == 2 else None
 
 

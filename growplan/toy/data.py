@@ -12,12 +12,12 @@ from growplan.toy.sizes import Sizes
 
 ROWS, LONGEST = 16, 64
 FITTING = 3  # steps of a fit
+SUFFIXES = {"image": ".npz", "causal": ".bin", "masked": ".bin"}  # what a fit reads; labels lie in .jsonl
 
 
 def data_name(step: TypedStep) -> str:
     """The file beside a toy's plan."""
-    fitted = ".npz" if step.after.inputs == "image" else ".bin"
-    return step.id + (".json" if step.operator is None else fitted)
+    return step.id + (".json" if step.operator is None else SUFFIXES.get(task_of(step.after), ".jsonl"))
 
 
 def masks(step: TypedStep) -> bool:
@@ -48,9 +48,21 @@ def write_data(full: TypedPlan, sizes: tuple[Sizes, ...], folder: Path) -> None:
 def _write_corpus(step: TypedStep, sizes: Sizes, path: Path) -> None:
     import numpy as np
 
-    random = np.random.default_rng(0)
-    if step.after.inputs == "image":
+    random, task = np.random.default_rng(0), task_of(step.after)
+    if task == "image":
         pixels = random.normal(size=(ROWS, sizes["channels"], sizes["image"], sizes["image"]))
         np.savez(path, images=pixels, labels=random.integers(0, sizes["labels"], ROWS))
         return
-    random.integers(0, sizes["vocab"], ROWS * LONGEST).astype("<u2").tofile(path)
+    if task in ("causal", "masked"):
+        random.integers(0, sizes["vocab"], ROWS * LONGEST).astype("<u2").tofile(path)
+        return
+    records = []
+    for ids in random.integers(1, sizes["vocab"], (ROWS, LONGEST)).tolist():
+        labels = random.integers(0, sizes["labels"], LONGEST).tolist()
+        target = {
+            "sequence": {"label": labels[0]},
+            "token": {"labels": labels},
+            "answer": {"start": 1, "end": 2},
+        }
+        records.append(json.dumps({"ids": ids, **target[task]}))
+    path.write_text("\n".join(records), encoding="utf-8")

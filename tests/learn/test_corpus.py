@@ -185,10 +185,9 @@ def test_images_in_numpy(tmp_path: Path, vit: Path) -> None:
     assert corpus.pixels.shape == (30, 2, 20, 20)
     inputs = corpus.batch(0).inputs
     assert inputs.shape == (4, 2, 20, 20) and -1 <= float(inputs.min()) < float(inputs.max()) <= 1
-    np.savez(
-        tmp_path / "b.npz", images=pixels.transpose(0, 3, 1, 2).astype("float32"), labels=np.arange(30) % 3
-    )
-    assert float(read(tmp_path / "b.npz", vit).batch(0).inputs.max()) > 100
+    floats = pixels.transpose(0, 3, 1, 2).astype("float32") / 16
+    np.savez(tmp_path / "b.npz", images=floats, labels=np.arange(30) % 3)
+    assert float(read(tmp_path / "b.npz", vit).batch(0).inputs.max()) > 10
 
 
 def test_an_image_processor_normalises(tmp_path: Path) -> None:
@@ -209,6 +208,15 @@ WRONG: list[tuple[str, bytes | dict[str, Any] | None, str]] = [
     ("a.bin", b"abc", "GP522.*3 bytes, no multiple of 2"),
     ("a.bin", b"\xff\xff" * 40, "GP522.*the id 65535, outside the model's vocab of 256"),
     ("a.npy", b"no numpy", "GP522.*cannot be read"),
+    ("a.txt", b"ab\0cd", "GP522.*is no text: byte 2 is 0"),
+    ("a.txt.gz", b"ab", "GP522.*is no text"),
+    ("a.parquet", b"PAR1", "GP522.*is no text"),
+    ("a.json", b"{}", "GP522.*does not hold token ids"),
+    ("a.json", b'[1, "a"]', "GP522.*`ids` that are no list of whole numbers"),
+    ("a.json", b"[1, 2, 999]", "GP522.*the id 999, outside"),
+    ("a.json", b"[1", "GP522.*is no JSON"),
+    ("a.jsonl", b'{"ids": [1, true]}', "GP522.*line 1, has `ids` that are no list"),
+    ("a.jsonl", b'{"ids": [1, -1]}', "GP522.*the id -1, outside"),
     ("a.npz", {"images": np.zeros((3, 2, 2))}, "GP522.*holds images, and the model reads token ids"),
 ]
 
@@ -230,7 +238,7 @@ def _image(
 
 
 WRONG_IMAGES: list[tuple[str, bytes | dict[str, Any], str]] = [
-    ("a.txt", b"text", "GP522.*is no .npz, and the model reads images"),
+    ("a.txt", b"text", "GP522.*holds no images, and the model reads images"),
     ("a.npz", b"text", "GP522.*cannot be read"),
     ("a.npz", {"x": np.zeros(3)}, "GP522.*has no `images`, but x"),
     ("a.npz", {"images": np.zeros(3)}, "GP522.*has no `labels`, but images"),
@@ -239,8 +247,11 @@ WRONG_IMAGES: list[tuple[str, bytes | dict[str, Any], str]] = [
     ("a.npz", _image((9, 2, 20, 10)), "GP522.*images of 2x20x10"),
     ("a.npz", _image(kind="bool"), "GP522.*holds bool"),
     ("a.npz", _image(labels=np.arange(8)), r"GP522.*labels int64\[8\] for 9 images"),
-    ("a.npz", _image(labels=np.arange(9)), "GP522.*has the label 8, and the model 3 classes"),
-    ("a.npz", _image(labels=np.arange(9) - 1), "GP522.*has the label -1"),
+    ("a.npz", _image(labels=np.arange(9)), "GP558.*has the label 8, and the model 3 classes"),
+    ("a.npz", _image(labels=np.arange(9) - 1), "GP558.*has the label -1"),
+    ("a.npz", _image(kind="float32") | {"images": np.full((9, 2, 20, 20), 255.0)}, "GP522.*pixels up to 255"),
+    ("a.npz", {**_image(), "images": np.full((9, 2, 20, 20), np.nan)}, "GP522.*pixels up to nan"),
+    ("a.jsonl", b'{"text": "a"}', "GP522.*holds no images, and the model reads images"),
     ("a.npz", _image((1, 2, 20, 20)), "GP531: 1 image"),
 ]
 
@@ -259,7 +270,9 @@ def test_a_task_without_a_loss_is_told(tmp_path: Path, bert: Path) -> None:
     (tmp_path / "a.txt").write_text("a b " * 50)
     for architecture, expected in (
         ("BertModel", "GP523.*ends without a head"),
-        ("BertForSequenceClassification", "GP523.*not fitted on labels of a sequence"),
+        ("BertForSequenceClassification", "GP558.*has no labels, and BertForSequenceClassification"),
+        ("BertForTokenClassification", "GP558.*has no labels, and BertForTokenClassification"),
+        ("BertForQuestionAnswering", "GP558.*has no labels, and BertForQuestionAnswering"),
     ):
         source = tiny_checkpoint("bert", tmp_path / architecture, architecture=architecture)
         with pytest.raises(DiagnosticError, match=expected):
