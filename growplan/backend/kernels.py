@@ -24,6 +24,7 @@ from growplan.backend.nulls import add_null
 from growplan.backend.operands import Block, Moments, Operand
 from growplan.backend.philox import grid, key_of, normal
 from growplan.backend.resample import bicubic
+from growplan.backend.ring import core_matrix, join, pack, ring_map
 from growplan.backend.rows import all_rows, as_index
 from growplan.backend.shares import own_shares, uneven_columns, uneven_rows
 from growplan.backend.slices import along, gathered, inside, ordinals, times, zeroed
@@ -36,20 +37,24 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -234,6 +239,10 @@ KERNELS: dict[type[Primitive], Kernel] = {
     Project: project,
     Transform: project,
     AddLeaf: add_leaf,
+    Pack: pack,
+    RingMap: ring_map,
+    CoreMatrix: core_matrix,
+    Join: join,
     Scale: scale,
     RescaleNorm: rescale_norm,
     Store: store,

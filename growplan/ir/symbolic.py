@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from growplan.algebra import ONE, even_inverse, first_inverse
+from growplan.ir.graph import TensorType
 from growplan.ir.primitives import (
     AddLeaf,
     AddNoise,
@@ -23,21 +24,25 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Ranges,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -46,6 +51,7 @@ from growplan.ir.primitives import (
     ZeroOut,
 )
 from growplan.ir.slices import COUNTED, Axis, Noise, Objection, Part, PartKind, Shares
+from growplan.ir.typing import Mistype, result_type
 
 
 @dataclass(frozen=True)
@@ -85,31 +91,15 @@ class Grafted:
 
 
 @dataclass(frozen=True)
-class Added:
-    """A base: tensor `x` with the values of a leaf added."""
+class Made:
+    """A base: what a primitive makes of these values, where no slice of it is one of theirs."""
 
-    x: State
-    leaf: State
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash((self.x, self.leaf))
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
-@dataclass(frozen=True)
-class Blended:
-    """A base: row `row` of the weights, times the tensors of the old layers."""
-
-    weights: State
-    row: int
-    layers: tuple[State, ...]
+    op: Primitive
+    inputs: tuple[State, ...]
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.weights, self.row, self.layers))
+        return hash((self.op, self.inputs))
 
     def __hash__(self) -> int:
         return self._hash
@@ -261,12 +251,17 @@ def _resample(op: Resample, inputs: States) -> State:
     return x.put(op.dim, Axis.of((*axis.cut(0, op.kept), grid)))
 
 
-def _blend_layers(op: BlendLayers, inputs: States) -> State:
-    weights, *layers = inputs
-    if any(part.kind == "hole" for x in layers for axis in x.axes for part in axis.parts):
-        raise Objection("GP260", "blends slices that are not written yet")
-    sizes = tuple(axis.size for axis in layers[0].axes)
-    return State.start(Blended(weights, op.layer, tuple(layers)), sizes)
+def _made(op: Primitive, inputs: States) -> State:
+    """A sum, or a rearrangement, that is told apart from others by what it is made of."""
+    if any(part.kind == "hole" for x in inputs for axis in x.axes for part in axis.parts):
+        raise Objection("GP260", "reads slices that are not written yet")
+    shapes = (TensorType(tuple(axis.size for axis in x.axes), "F32") for x in inputs)
+    try:
+        type_ = result_type(op, tuple(shapes))
+    except Mistype as reason:
+        raise Objection("GP256", str(reason)) from None
+    assert type_ is not None
+    return State.start(Made(op, inputs), type_.shape)
 
 
 def _project(op: Project, inputs: States) -> State:
@@ -290,13 +285,6 @@ def _mixed(
         raise Objection("GP260", "projects slices that are not written yet")
     new = Part("mixed", operator.axes[0].size * op.inner, of=(operator, op.inner, section, x.turn))
     return section.parts, new, (axis.cut(0, op.start), axis.cut(op.stop, axis.size))
-
-
-def _add_leaf(op: AddLeaf, inputs: States) -> State:
-    x, leaf = inputs
-    if any(part.kind == "hole" for axis in x.axes for part in axis.parts):
-        raise Objection("GP260", "adds to slices that are not written yet")
-    return State.start(Added(x, leaf), tuple(axis.size for axis in x.axes))
 
 
 def _scaled(op: Scale | RescaleNorm, inputs: States) -> State:
@@ -347,10 +335,14 @@ RULES: Mapping[type[Primitive], Rule] = {
     Mask: _mask,
     Graft: _graft,
     Resample: _resample,
-    BlendLayers: _blend_layers,
+    BlendLayers: _made,
     Project: _project,
     Transform: _transform,
-    AddLeaf: _add_leaf,
+    AddLeaf: _made,
+    Pack: _made,
+    RingMap: _made,
+    CoreMatrix: _made,
+    Join: _made,
     Scale: _scaled,
     RescaleNorm: _scaled,
     Store: _same,

@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from growplan.algebra import Expansion
+from growplan.ir import ring_types
 from growplan.ir.graph import TensorType
+from growplan.ir.mistype import Mistype as Mistype
+from growplan.ir.mistype import Types
 from growplan.ir.primitives import (
     AddLeaf,
     AddNoise,
@@ -19,21 +22,25 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Ranges,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -47,11 +54,6 @@ INIT = re.compile(rf"like|normal\({NUMBER}\)")
 NULL_SCALE = re.compile(rf"like(\({NUMBER}\))?|normal\({NUMBER}\)|snr\(-?{NUMBER}\)")
 
 
-class Mistype(Exception):
-    """A primitive that does not fit its inputs; the message is the reason."""
-
-
-Types = tuple[TensorType, ...]
 Rule = Callable[[Any, Types], TensorType]
 
 
@@ -307,6 +309,10 @@ RULES: Mapping[type[Primitive], Rule] = {
     Project: _project,
     Transform: _transform,
     AddLeaf: _add_leaf,
+    Pack: ring_types.pack,
+    RingMap: ring_types.ring_map,
+    CoreMatrix: ring_types.core_matrix,
+    Join: ring_types.join,
     Scale: _scale,
     RescaleNorm: _rescale_norm,
     Load: _same,

@@ -27,13 +27,13 @@ class Constants:
 
     def blend(self, weights: Tensor, values: Sequence[str]) -> Tensor:
         """Sums of tensors of one shape: weights [rows, values] -> [rows, elements]."""
-        return weights @ self._stack(tuple(values))
+        return weights @ self.stacked(tuple(values)).flatten(1)
 
-    def _stack(self, values: tuple[str, ...]) -> Tensor:
-        """The tensors as rows of one matrix [values, elements], of which they are views from then on."""
+    def stacked(self, values: tuple[str, ...]) -> Tensor:
+        """Tensors of one shape as one [values, ...], of which they are views from then on."""
         if values not in self._stacks:
             stack = torch.stack([self._kept[value] for value in values])
             for i, value in enumerate(values):  # what is kept twice is kept once
                 self._kept[value] = stack[i]
-            self._stacks[values] = stack.flatten(1)
+            self._stacks[values] = stack
         return self._stacks[values]

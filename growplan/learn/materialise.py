@@ -22,14 +22,18 @@ from growplan.ir.primitives import (
     AddLeaf,
     BlendLayers,
     CopyLayer,
+    CoreMatrix,
+    Join,
     Leaf,
     Primitive,
     Project,
     RescaleNorm,
+    RingMap,
     Scale,
     Store,
     Transform,
 )
+from growplan.learn import ring
 from growplan.learn.constants import Constants
 
 Leaves = Mapping[str, Tensor]
@@ -112,6 +116,8 @@ class _Memo:
         self.owner, self.leaves, self.every = owner, leaves, every
         self.made: dict[str, Tensor] = {}
         self.blends: dict[tuple[str, tuple[str, ...]], tuple[Tensor, ...]] = {}
+        self.rings: dict[tuple[str, ...], Tensor] = {}
+        self.new_layers: dict[tuple[tuple[str, ...], int], Tensor] = {}
 
     def value(self, name: str) -> Tensor:
         """A value of the graph. Loops, so that a long chain is no deep recursion."""
@@ -139,6 +145,8 @@ class _Memo:
             blend = self._blend(node, node.op)
             if blend is not None:
                 return blend
+        if isinstance(node.op, RingMap):
+            return self._ring(node, node.op)
         inputs = [self.value(each) for each in node.inputs]
         return RULES[type(node.op)](node.op, inputs)
 
@@ -154,6 +162,21 @@ class _Memo:
         if key not in self.blends:
             self.blends[key] = self.owner.constants.blend(self.value(weights), layers).unbind(0)
         return self.blends[key][op.layer].view(node.type.shape)
+
+    def _ring(self, node: Node, op: RingMap) -> Tensor:
+        """Blocks of a new layer, made once; for all layers, what they have in common is made once too."""
+        made = (node.inputs, op.layer)
+        if made not in self.new_layers:
+            blocks, outs, depth, ins = (self.value(core) for core in node.inputs[:4])
+            packed = self.owner.constants.stacked(node.inputs[4:])
+            if not self.every:
+                new = ring.one_layer((blocks, outs, depth, ins), packed, op.layer)
+            else:
+                if node.inputs not in self.rings:
+                    self.rings[node.inputs] = ring.old_layers(blocks, outs, packed)
+                new = ring.new_layer(self.rings[node.inputs], depth, ins, op.layer)
+            self.new_layers[made] = new
+        return ring.cut_of(op.cut, self.new_layers[made])
 
 
 # rules ---------------------------------------------------------------------------------------------
@@ -217,6 +240,9 @@ RULES: dict[type[Primitive], Rule] = {
     Project: project,
     Transform: transform,
     AddLeaf: add_leaf,
+    RingMap: ring.ring_map,
+    CoreMatrix: ring.core_matrix,
+    Join: ring.join,
     CopyLayer: _same,
     Store: _same,
     Scale: _scaled,

@@ -32,20 +32,24 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -201,9 +205,9 @@ OWN: dict[type[Primitive], dict[str, Fault]] = {
     Load: {},
     Store: {"truncated": on_result(lambda y: y.where(y.abs() > 1e-3, 0.0))},
 }
-# a learned step promises no values that a run could hold it to: tests/backend/test_learned.py holds
-# these kernels to the formulas
-LEARNED = {AddLeaf, BlendLayers, Project, Transform}
+# a learned step promises no values that a run could hold it to: tests/backend/test_learned.py and
+# test_ring.py hold these kernels to the formulas
+LEARNED = {AddLeaf, BlendLayers, CoreMatrix, Join, Pack, Project, RingMap, Transform}
 assert set(OWN) == set(PRIMITIVES) - LEARNED
 
 MEASURED = "widen ffn {} via gradmax, data ids.json"  # never opened: leaves get any values

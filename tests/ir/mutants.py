@@ -18,20 +18,25 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
+    Cut,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -136,6 +141,21 @@ def _ops(op: Primitive) -> Iterator[tuple[str, Primitive]]:
             yield "one slice earlier", replace(op, start=start - 1)
             yield "one unit less", replace(op, count=count - 1)
             yield "units and slices swapped", replace(op, count=inner, inner=count)
+        case Pack(rows=rows, cols=cols, cuts=cuts):
+            yield "blocks turned round", replace(op, rows=cols, cols=rows)
+            yield "half as many rows", replace(op, rows=rows // 2)
+            for i, cut in enumerate(cuts):
+                for what, changed in _cuts(cut):
+                    yield f"cut {i}, {what}", replace(op, cuts=(*cuts[:i], changed, *cuts[i + 1 :]))
+        case RingMap(layer=layer, cut=cut):
+            yield "the layer above", replace(op, layer=layer + 1)
+            yield "the layer below", replace(op, layer=max(0, layer - 1))
+            for what, changed in _cuts(cut):
+                yield what, replace(op, cut=changed)
+        case CoreMatrix():
+            yield "the layers of something", BlendLayers(0)
+        case Join(dim=dim):
+            yield "other dim", Join(1 - dim)
         case Scale(by=by) | RescaleNorm(by=by):
             yield "doubled", replace(op, by=by * TWO)
             yield "flipped", replace(op, by=-by)
@@ -164,6 +184,15 @@ def _other_kind(op: Project | Transform) -> Primitive:
     """`transform` where `project` stood, and the other way round."""
     other = Transform if isinstance(op, Project) else Project
     return other(op.dim, op.start, op.count, op.inner)
+
+
+def _cuts(cut: Cut) -> Iterator[tuple[str, Cut]]:
+    yield "one later", replace(cut, start=cut.start + 1)
+    yield "one earlier", replace(cut, start=cut.start - 1)
+    yield "one less", replace(cut, count=cut.count - 1)
+    yield "one more", replace(cut, count=cut.count + 1)
+    yield "the other way across", replace(cut, across=cut.down)
+    yield "turned round", replace(cut, transposed=not cut.transposed)
 
 
 def _maps(e: Expansion) -> Iterator[tuple[str, Expansion]]:

@@ -29,15 +29,19 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
+    Cut,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Ranges,
@@ -55,6 +59,7 @@ from growplan.ir.typing import Mistype, result_type
 TENSORS = ["h.{}.w", "h.{}.b", "x.{}.experts.3.w", "emb", "law", "a b", 'q"~{{i}}', "é.{}.1"]
 WORDS = st.text(st.sampled_from('abz.09-_/@~{}"\\ é\n\ue000'), min_size=1, max_size=8)
 Leafed = FromLeaf | Project | Transform | AddLeaf | BlendLayers  # what reads a leaf
+CUTS = st.just(Cut(0, 1)) | st.builds(Cut, st.just(0), st.just(2), st.integers(1, 2), st.booleans())
 LAYERS = st.none() | st.integers(0, 5)
 SIZES = [(), (("ffn", 4), ("hidden", 8)), (("ffn", 4), ("hidden", 9)), (("z", 1), ("a", 2))]
 EDITS = st.deferred(lambda: st.dictionaries(WORDS, VALUES, max_size=2))
@@ -115,6 +120,9 @@ def primitives(draw: st.DrawFn, shape: tuple[int, ...], tensor: str) -> Primitiv
         st.builds(Project, st.just(dim), st.integers(0, 1), st.integers(1, 3), st.integers(1, 2)),
         st.builds(Transform, st.just(dim), st.integers(0, 1), st.integers(1, 3), st.integers(1, 2)),
         st.just(AddLeaf()),
+        st.just(CoreMatrix()),
+        st.builds(Join, st.just(dim)),
+        st.builds(Pack, st.just(shape[0]), st.just(shape[-1]), st.lists(CUTS, min_size=1).map(tuple)),
     ]
     over = draw(expansions(2, ("copy", "hole"), whole=True))
     if over.size == n and over.most_copies > 1:
@@ -201,6 +209,8 @@ def _chain(draw: st.DrawFn, graph: Graph, tensor: str, value: str, k: int) -> st
         op = draw(primitives(graph.nodes[value].type.shape, tensor))
         old = draw(st.just(base) | st.sampled_from([n.id for n in graph.nodes.values() if n.step <= k]))
         inputs = (value, old)[: op.arity]
+        if isinstance(op, Pack):
+            inputs = (value,) * len(op.cuts)
         if isinstance(op, Leafed):
             leaf = _leaf(draw, graph, f"{tensor}@{k}.{j}.leaf", op, value, k)
             inputs = (leaf, *[value] * 2) if isinstance(op, BlendLayers) else (value, leaf)

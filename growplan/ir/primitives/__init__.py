@@ -13,6 +13,7 @@ from growplan.ir.primitives.learned import AddLeaf, BlendLayers, Project, Transf
 from growplan.ir.primitives.maps import AddNull, DuplicateRow, Resample, SampleUnits, SplitColumn
 from growplan.ir.primitives.moving import CopyLayer, CopyTensor, FromLeaf, Graft, Leaf, Load, Store, leaf_name
 from growplan.ir.primitives.norms import RescaleNorm, Scale
+from growplan.ir.primitives.ring import CoreMatrix, Cut, Join, Pack, RingMap
 
 PRIMITIVES: tuple[type[Primitive], ...] = (
     Load,
@@ -37,6 +38,10 @@ PRIMITIVES: tuple[type[Primitive], ...] = (
     Project,
     Transform,
     AddLeaf,
+    Pack,
+    RingMap,
+    CoreMatrix,
+    Join,
     Scale,
     RescaleNorm,
     Store,
@@ -53,6 +58,8 @@ __all__ = [
     "BlendLayers",
     "CopyLayer",
     "CopyTensor",
+    "CoreMatrix",
+    "Cut",
     "Drawn",
     "DropUnits",
     "DuplicateRow",
@@ -60,15 +67,18 @@ __all__ = [
     "Fresh",
     "FromLeaf",
     "Graft",
+    "Join",
     "Leaf",
     "LnAverage",
     "Load",
     "Mask",
+    "Pack",
     "Primitive",
     "Project",
     "Ranges",
     "Resample",
     "RescaleNorm",
+    "RingMap",
     "SampleUnits",
     "Scale",
     "SplitColumn",

@@ -14,21 +14,26 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
+    Cut,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Ranges,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -153,6 +158,25 @@ def section(tree: Parsed, p: Place) -> tuple[int, int, int, int]:
     return p.dim(tree), start, (stop - start) // inner, inner
 
 
+def cut(tree: Parsed, p: Place, rows: int = 0) -> Cut:
+    """`at 0:192 across 2 transposed`: blocks, or slices of which so many `rows` are one block."""
+    start, stop = p.terms.ints(trees(tree, "range")[0])
+    across = next(iter(p.terms.ints(tree)), 1)
+    if stop < start or (rows and (stop - start) % rows):
+        p.terms.refuse("GP250", f"{start}:{stop} are no whole blocks", tree)
+    count = (stop - start) // rows * across if rows else stop - start
+    return Cut(start, count, across, bool(tokens(tree, "TRANSPOSED")))
+
+
+def _pack(tree: Parsed, p: Place) -> Primitive:
+    rows, cols = p.terms.ints(tree)
+    return Pack(rows, cols, tuple(cut(each, p, rows) for each in trees(tree, "cut")))
+
+
+def _ring_map(tree: Parsed, p: Place) -> Primitive:
+    return RingMap(p.terms.index(trees(tree, "index")[0]), cut(trees(tree, "cut")[0], p))
+
+
 def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> LearnedLaw:
     """The law of a `learned` clause, in a statement that starts from the tensor `home`."""
     place, of = Place(terms), first(tree, "learned_of")
@@ -196,6 +220,10 @@ READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {
     "project": lambda tree, p: Project(*section(tree, p)),
     "transform": lambda tree, p: Transform(*section(tree, p)),
     "add_leaf": lambda tree, p: AddLeaf(),
+    "pack": _pack,
+    "ring_map": _ring_map,
+    "core_matrix": lambda tree, p: CoreMatrix(),
+    "join": lambda tree, p: Join(p.dim(tree)),
     "scale": lambda tree, p: Scale(p.root(tree) or ONE),
     "rescale_norm": lambda tree, p: RescaleNorm(p.root(tree) or ONE),
 }

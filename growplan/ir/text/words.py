@@ -17,21 +17,26 @@ from growplan.ir.primitives import (
     BlendLayers,
     CopyLayer,
     CopyTensor,
+    CoreMatrix,
+    Cut,
     DropUnits,
     DuplicateRow,
     Fill,
     Fresh,
     FromLeaf,
     Graft,
+    Join,
     Leaf,
     LnAverage,
     Load,
     Mask,
+    Pack,
     Primitive,
     Project,
     Ranges,
     Resample,
     RescaleNorm,
+    RingMap,
     SampleUnits,
     Scale,
     SplitColumn,
@@ -47,12 +52,13 @@ KEYWORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        add_leaf add_noise add_null after approximate as at bitwise blend_layers blocks by centred claim
-        cols constant copy copy_layer copy_tensor data dim drop drop_units duplicate_row even false fill
-        first for free fresh from from_leaf graft grafted grid growir hole i in key keys law layers leaf
-        learned let like ln_average load map mask mean measure model none normal null of origin over
-        paired plan plus project resample resampled rescale_norm rest row rows same sample_units scale
-        set_config silent sizes snr source split_column sqrt step store stream times trainable transform
+        across add_leaf add_noise add_null after approximate as at bitwise blend_layers blocks by
+        centred claim cols constant copy copy_layer copy_tensor core_matrix data dim drop drop_units
+        duplicate_row even false fill first for free fresh from from_leaf graft grafted grid growir
+        hole i in join key keys law layers leaf learned let like ln_average load map mask mean
+        measure model none normal null of origin over pack paired plan plus project resample
+        resampled rescale_norm rest ring_map row rows same sample_units scale set_config silent
+        sizes snr source split_column sqrt step store stream times trainable transform transposed
         true twins unchanged uneven units whole widened with zero zero_out
         """,
     )
@@ -167,6 +173,17 @@ def section(dim: int, start: int, count: int, inner: int) -> str:
     return f" dim {dim} at {start}:{start + count * inner}{units}"
 
 
+def cut(each: Cut, start: int, stop: int) -> str:
+    """` at 0:192 across 2 transposed`."""
+    across = f" across {each.across}" if each.across != 1 else ""
+    return f" at {start}:{stop}{across}" + " transposed" * each.transposed
+
+
+def _pack(op: Pack, at: Context) -> str:
+    cuts = (cut(each, each.start, each.start + each.down * op.rows) for each in op.cuts)
+    return f" {op.rows} by {op.cols}" + ",".join(cuts)
+
+
 PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Load: lambda op, at: f" {name(op.tensor)}",
     Store: lambda op, at: f" {name(op.tensor)}",
@@ -191,6 +208,10 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Project: lambda op, at: section(op.dim, op.start, op.count, op.inner),
     Transform: lambda op, at: section(op.dim, op.start, op.count, op.inner),
     AddLeaf: lambda op, at: "",
+    Pack: _pack,
+    RingMap: lambda op, at: f" {mark_number(op.layer)}" + cut(op.cut.start, op.cut.stop, op.cut),
+    CoreMatrix: lambda op, at: "",
+    Join: lambda op, at: f" dim {op.dim}",
     Scale: lambda op, at: f" {op.by}",
     RescaleNorm: lambda op, at: f" {op.by}",
 }

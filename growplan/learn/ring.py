@@ -1,0 +1,74 @@
+"""The differentiable rules of tensor rings (Mango, arXiv 2310.10699).
+
+The order of the sums is what makes them cheap. For a whole model the outputs' core is applied to the
+old layers, once for all new ones; then blocks and layers are mixed; then the inputs' core, with both of
+its bonds in the sum. With D -> D* units, L -> L* layers of B blocks and bonds of R that is
+
+    R^2 (B L D^2 D* + B L* D D*^2) multiplications, and R^3 (B^2 L + B L L*) D D* between them
+
+For one layer alone the old layers are mixed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from growplan.ir.primitives import CoreMatrix, Join, RingMap
+from growplan.ir.primitives.ring import Cut
+
+
+def ring_map(op: RingMap, inputs: Sequence[Tensor]) -> Tensor:
+    """The blocks of one cut of M2[layer], as one matrix."""
+    cores, layers = inputs[:4], inputs[4:]
+    return cut_of(op.cut, one_layer(cores, torch.stack(list(layers)), op.layer))
+
+
+def one_layer(cores: Sequence[Tensor], packed: Tensor, layer: int) -> Tensor:
+    """The blocks [b2, o2, i2] of one new layer from those [l1, b1, o1, i1] of all old ones."""
+    blocks, outs, depth, ins = cores
+    made = torch.einsum("lbxi,qls->sqbxi", packed, depth[:, :, layer])
+    units = made.reshape(*made.shape[:3], outs.shape[1], -1, made.shape[-1])
+    made = torch.einsum("sqboui,romq->srbmui", units, outs)
+    return _inputs(torch.einsum("srbmui,pbcr->cpsmui", made, blocks), ins)
+
+
+def old_layers(blocks: Tensor, outs: Tensor, packed: Tensor) -> Tensor:
+    """S_B and S_O applied to the blocks [l1, b1, o1, i1] of all old layers.
+
+    [l1, b2, r1, r3, o2, slices of a unit, i1]; what several new layers have in common.
+    """
+    units = packed.reshape(*packed.shape[:2], outs.shape[1], -1, packed.shape[3])
+    made = torch.einsum("lboui,romq->lbrqmui", units, outs)
+    return torch.einsum("lbrqmui,pbcr->lcpqmui", made, blocks)
+
+
+def new_layer(mixed: Tensor, depth: Tensor, ins: Tensor, layer: int) -> Tensor:
+    """S_L and S_I applied to what `old_layers` made: the blocks [b2, o2, i2] of one new layer."""
+    return _inputs(torch.einsum("lcpqmui,qls->cpsmui", mixed, depth[:, :, layer]), ins)
+
+
+def _inputs(made: Tensor, ins: Tensor) -> Tensor:
+    """S_I, the last core: [b2, r1, r4, o2, slices of a unit, i1] -> [b2, o2, i2]."""
+    units = made.reshape(*made.shape[:-1], ins.shape[1], -1)
+    return torch.einsum("cpsmuiv,sinp->cmunv", units, ins).flatten(3).flatten(1, 2)
+
+
+def core_matrix(op: CoreMatrix, inputs: Sequence[Tensor]) -> Tensor:
+    """S[0, :, :, 0] transposed."""
+    return inputs[0][0, :, :, 0].T
+
+
+def join(op: Join, inputs: Sequence[Tensor]) -> Tensor:
+    """[x_0 ; x_1 ; ...] along dim."""
+    return torch.cat(list(inputs), op.dim)
+
+
+def cut_of(cut: Cut, blocks: Tensor) -> Tensor:
+    """Some blocks [b, o, i] side by side and one below the other, as the tensor is stored."""
+    _, rows, cols = blocks.shape
+    grid = blocks[cut.start : cut.stop].view(cut.down, cut.across, rows, cols)
+    matrix = grid.transpose(1, 2).reshape(cut.down * rows, cut.across * cols)
+    return matrix.T if cut.transposed else matrix
