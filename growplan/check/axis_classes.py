@@ -56,11 +56,12 @@ def axis_classes(model: Model, separate_output: bool) -> AxisClasses:
     return AxisClasses(
         {part: space.settled() for part, space in ops.outs.items()},
         {module: space.settled() for module, space in ops.ins.items()},
-        _whole_heads(model),
+        whole_heads(model),
     )
 
 
-def _whole_heads(model: Model) -> bool:
+def whole_heads(model: Model) -> bool:
+    """Whether positions are rotary, or norms stand over single heads: then heads are not to be mixed."""
     calls = (e for s in model.block for e in subexpressions(s.value) if isinstance(e, Call))
     return any(
         e.fn == "rope" or (e.fn in model.modules and model.modules[e.fn].outs == ONE_HEAD) for e in calls

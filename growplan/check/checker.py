@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from growplan.check.blocks import in_line_norms
-from growplan.check.claims import StepProof, prove_width, weakest
+from growplan.check.claims import prove_width, weakest
 from growplan.check.constraints import check_constraints
 from growplan.check.cost import cost, peak_memory
 from growplan.check.depth import depth_proof
@@ -21,16 +21,14 @@ from growplan.check.learned import learned_proof
 from growplan.check.lints import lint
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
-from growplan.check.twins import Twins, after_depth, after_width
+from growplan.check.steps import assembled
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.check.untie import nothing_to_untie, untie_step
 from growplan.check.upcycle import upcycle_proof
 from growplan.diagnostics import Diagnostic, DiagnosticError
-from growplan.families import explicit_config
 from growplan.families.expr import size_names
 from growplan.families.model import Model
 from growplan.language.plan import Plan, Step
-from growplan.language.printing import bare, quote
 from growplan.methods import get_method
 from growplan.methods.base import Ask, Claim, Method
 
@@ -205,43 +203,7 @@ def _typed(
         part = depth_proof(request, method, before, promised, earlier)
     else:
         part = prove_width(request, method, before, promised, key)
-    grown = part.after or _resized(before, request, dict(part.config))
-    after = grown if part.after else replace(grown, twins=_twins(before, part))
-    axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
-    if part.upcycling is not None:  # a dense ffn is one expert of one
-        moved = {a: (before.sizes.get(a, 1), n) for a, n in after.sizes.items()}
-        axes = tuple((axis, old, new) for axis, (old, new) in moved.items() if old != new)
-    return TypedStep(
-        index=len(earlier) + 1,
-        id=request.id,
-        verb=request.verb,
-        method=method.name,
-        axes=axes,
-        text=step_text(request),
-        origin=f"implied by {request.id.split('/')[0]}" if request.implied else str(request.span or ""),
-        implied=request.implied,
-        candidate=part.candidate,
-        promised=promised,
-        proof=replace(part.proof, reasons=(*part.proof.reasons, *notes)),
-        before=before,
-        after=after,
-        maps=part.maps,
-        stream=part.stream,
-        rewrites=part.rewrites,
-        typings=part.typings,
-        violations=part.violations,
-        layers=part.layers,
-        config=part.config,
-        key=key,
-        upcycling=part.upcycling,
-        fit=fit,
-        operator=part.operator,
-        leaves=part.leaves,
-        fit_cost=part.fit_cost,
-        data=(request.step.on or "") if request.step is not None and method.learned else "",
-        over=(request.step.over or 0) if request.step is not None else 0,
-        span=request.span,
-    )
+    return assembled(request, method, before, part, len(earlier) + 1, promised, key, fit, notes)
 
 
 def _claim(request: Request, method: Method, before: Model) -> Claim:
@@ -250,35 +212,3 @@ def _claim(request: Request, method: Method, before: Model) -> Claim:
     if expect is not None:
         return Claim(expect)
     return method.claim(Ask(tuple(request.grow), request.options, in_line_norms(before) != ()))
-
-
-def _twins(before: Model, part: StepProof) -> Twins:
-    if part.operator is not None:
-        return {}
-    if part.layers:
-        return after_depth(before, part.layers)
-    return after_width(before, part.maps, any(r.graft for r in part.rewrites))
-
-
-def _resized(before: Model, request: Request, config: dict[str, object]) -> Model:
-    sizes = {**before.sizes, **{axis: new for axis, (_, new) in request.grow.items()}}
-    return before.resized(sizes, explicit_config(before, sizes, config))
-
-
-def step_text(request: Request) -> str:
-    """The canonical line: `widen hidden 384→768 via fpi`; axes that follow, which come last, are left out."""
-    tail = "".join(f", {key} {value}" for key, value in request.options.items())
-    if request.verb == "upcycle":
-        return f"upcycle ffn to {request.grow['experts'][1]} experts via {request.via}{tail}"
-    shown = list(request.grow.items())[: len(request.step.growths) if request.step is not None else None]
-    parts = ", ".join(f"{axis} {old}→{new}" for axis, (old, new) in shown)
-    return f"{request.verb} {parts} via {request.via}{_fitted(request)}{tail}"
-
-
-def _fitted(request: Request) -> str:
-    """` on corpus.txt for 100 steps`, as far as the plan says it."""
-    step = request.step
-    if step is None or step.on is None:
-        return ""
-    path = step.on if bare(step.on) else quote(step.on)
-    return f" on {path}" + ("" if step.steps is None else f" for {step.steps} steps")

@@ -16,7 +16,15 @@ from growplan.check.resolve import Request
 from growplan.check.rules import Refusal
 from growplan.check.settle import with_followers
 from growplan.check.trial import widens
-from growplan.check.typed import ModuleTyping, OperatorCost, ParamRewrite, Proof, Upcycling, Violation
+from growplan.check.typed import (
+    ModuleTyping,
+    OperatorCost,
+    ParamRewrite,
+    Proof,
+    TypedStep,
+    Upcycling,
+    Violation,
+)
 from growplan.check.types import type_model
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
@@ -51,6 +59,7 @@ class StepProof:
     operator: Operator | None = None
     leaves: tuple[LeafSpec, ...] = ()
     fit_cost: OperatorCost | None = None
+    start: tuple[TypedStep, ...] = ()
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
 

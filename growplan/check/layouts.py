@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from growplan.check.general import GeneralLayout
 from growplan.check.operators import LigoLayout
 from growplan.families.model import Model
 from growplan.methods.base import LeafSpec, Operator
@@ -65,4 +66,5 @@ class Layout(Protocol):
 
 def layout(before: Model, after: Model, operator: Operator) -> Layout:
     """The layout of an operator between two models."""
-    return LigoLayout(before, after, operator)
+    kinds: dict[str, type[LigoLayout | GeneralLayout]] = {"ligo": LigoLayout, "general": GeneralLayout}
+    return kinds[operator.kind](before, after, operator)

@@ -9,7 +9,8 @@ from growplan.check.claims import StepProof, weaker
 from growplan.check.cost import cost
 from growplan.check.layouts import Layout, layout
 from growplan.check.resolve import Request
-from growplan.check.typed import OperatorCost, Proof
+from growplan.check.start import begun_as, check_together, typed_start
+from growplan.check.typed import OperatorCost, Proof, TypedStep
 from growplan.diagnostics import fail
 from growplan.families import explicit_config
 from growplan.families.layer_lists import grown_lists
@@ -25,11 +26,14 @@ def learned_proof(request: Request, method: Method, model: Model, promised: Clai
     """A step that is fitted on data. Raises GP204 where the claim asks for more than nothing."""
     assert request.step is not None, "a learned step is written, never implied"
     asked = method.operator(request.options, request.step.steps)
-    config = _config(request, model, asked)
+    check_together(request, asked)
+    start = typed_start(request, asked, model, key) if asked.start else ()
+    config = _config(request, model, asked, start)
     grown = _grown(request, model, config)
     operator = settled(asked, model, grown)
     found = layout(model, grown, operator)
-    reasons = found.reasons
+    first, *others = found.reasons
+    reasons = (first, *begun_as(start), *others)
     if promised.strength != "none":
         fail(
             "GP204",
@@ -47,6 +51,7 @@ def learned_proof(request: Request, method: Method, model: Model, promised: Clai
         operator=operator,
         leaves=found.leaves(request.id, key),
         fit_cost=operator_cost(found),
+        start=start,
     )
 
 
@@ -55,8 +60,15 @@ def _grown(request: Request, model: Model, config: dict[str, object]) -> Model:
     return model.resized(sizes, explicit_config(model, sizes, config))
 
 
-def _config(request: Request, model: Model, operator: Operator) -> dict[str, object]:
-    """Lists with an entry for each layer: new layer i takes that of the old layer it begins as."""
+def _config(
+    request: Request, model: Model, operator: Operator, start: tuple[TypedStep, ...]
+) -> dict[str, object]:
+    """Lists with an entry for each layer: new layer i takes that of the old layer it begins as.
+
+    Of a general operator, all that the static steps set: epsilons and thetas are not learned.
+    """
+    if start:
+        return {key: value for step in start for key, value in step.config}
     old, new = request.grow.get("depth", (model.depth, model.depth))
     if old == new:
         return {}

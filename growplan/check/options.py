@@ -37,6 +37,8 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
         elif option.choices and str(value) not in option.choices:
             ways = f"one of: {', '.join(option.choices)}"
             yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+        elif option.methods:
+            continue  # whether there is one that fits here is judged with the step
         elif option.name == "init" and value != option.default and not _is_init(str(value)):
             first = "" if option.default == "like" else f"`{option.default}`, "
             ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"

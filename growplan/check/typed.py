@@ -130,6 +130,7 @@ class TypedStep:
     operator: Operator | None = None  # learned steps: what is fitted
     leaves: tuple[LeafSpec, ...] = ()  # of the operator
     fit_cost: OperatorCost | None = None
+    start: tuple[TypedStep, ...] = ()  # static steps that a general operator begins as, counted from 1
     data: str = ""  # what it is fitted on, as the plan names it
     span: Span | None = None
 

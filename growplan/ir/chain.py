@@ -43,6 +43,11 @@ class Chain:
         self._type = self.graph.nodes[self.value].type
         self._count = 0
 
+    @property
+    def count(self) -> int:
+        """How many primitives there are so far."""
+        return self._count
+
     def copied(self, source: str) -> None:
         """The tensor that the chain begins with, under the name it will have."""
         if source != self.tensor:

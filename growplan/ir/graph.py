@@ -102,6 +102,7 @@ class LearnedLaw:
 
         new = B_rows . (sum over l of depth[row, l] old_l) . B_cols^T + residual
 
+    Where `rows` are given, the sum is `rows` times `source` instead, as static steps make it.
     `source` is the one old tensor, or that of layer 0 of the `layers` that are blended. With
     `widened_first` each old layer is widened before the sum; `~` in the name of a leaf is its number.
     """
@@ -114,6 +115,7 @@ class LearnedLaw:
     sides: tuple[Widened, ...] = ()
     widened_first: bool = False
     residual: str = ""  # the leaf that is added last, if any
+    rows: Expansion | None = None  # a norm: `source` by these rows, as in a `TensorLaw`, and the residual
 
 
 @dataclass(frozen=True)

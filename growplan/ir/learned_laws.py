@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from growplan.ir.graph import Graph, LearnedLaw, Widened
+from growplan.ir.graph import Graph, LearnedLaw, TensorLaw, Widened
+from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer
 from growplan.ir.primitives import AddLeaf, BlendLayers, Leaf, Project, Transform
 from growplan.ir.slices import Objection
-from growplan.ir.symbolic import State, apply
+from growplan.ir.symbolic import Made, State, apply
 
 OF_SOURCE = (
     "~"  # in the name of a leaf: the number of the old layer, where layers are widened before they blend
@@ -35,7 +36,9 @@ def broken_laws(graph: Graph, k: int) -> Iterator[tuple[str, Objection]]:
                 raise Objection("GP262", f"is made from `{missing}`, which the model before the step lacks")
             if law.tensor not in after:
                 raise Objection("GP262", "has a law, but the model after the step has no such tensor")
-            if states.of(after[law.tensor]) != states.expected(law, before):
+            if law.rows is not None:
+                states.check_rows(law, before, after)
+            elif states.of(after[law.tensor]) != states.expected(law, before):
                 raise Objection("GP273", "is not made of the layers and leaves that its step says")
         except Objection as objection:
             yield law.tensor, objection
@@ -79,6 +82,27 @@ class _States:
             x = apply(BlendLayers(law.row), (self._leaf(law.depth), *layers))
         x = x if law.widened_first else self._widened(x, law.sides)
         return apply(AddLeaf(), (x, self._leaf(law.residual))) if law.residual else x
+
+    def check_rows(self, law: LearnedLaw, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """A norm is its rows of the old one, and a leaf added. Raises Objection."""
+        old, added = before[law.source], self.of(after[law.tensor]).base
+        leaf = self._leaf(law.residual)
+        if not (isinstance(added, Made) and added.op == AddLeaf() and added.inputs[1] == leaf):
+            raise Objection("GP275", f"should be what static steps make of it, plus `{law.residual}`")
+        if law.layers or law.depth or law.sides:
+            raise Objection("GP275", "is said to be rows of one old tensor, and blended or widened as well")
+        made = added.inputs[0]
+        if made.base != ("old", old) or self._read(after[law.tensor]) != {old}:
+            raise Objection("GP262", f"is not made from `{law.source}` before the step alone")
+        assert law.rows is not None
+        shape = self.graph.nodes[old].type.shape
+        check_law(made, TensorLaw(law.tensor, law.source, law.rows, None, 0, None), shape)
+
+    def _read(self, value: str) -> set[str]:
+        """The values before the step that a value is made of."""
+        nodes = self.graph.chain(value)
+        inputs = {name for node in nodes if node.step == self.k for name in node.inputs}
+        return {name for name in inputs if self.graph.nodes[name].step < self.k}
 
     def _widened(self, x: State, sides: tuple[Widened, ...], layer: int | None = None) -> State:
         """The sections of a tensor widened, the last first, so that every place is one of the old tensor."""

@@ -7,7 +7,7 @@ value, so untouched tensors stay byte copies from the source to the result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from growplan.check.typed import ModuleTyping, ParamRewrite, TypedPlan, TypedStep
 from growplan.families.model import Param
@@ -43,13 +43,18 @@ def lower(typed: TypedPlan, tensors: Mapping[str, TensorType] | None = None) -> 
     """
     graph = Graph()
     _load_source(graph, typed, tensors or {})
-    for step in typed.steps:
-        _lowering(step)(graph, step)
+    lower_steps(graph, typed.steps)
     for tensor, value in graph.models[-1].items():
         type_ = graph.nodes[value].type
         node = Node(f"store {tensor}", Store(tensor), (value,), type_, len(typed.steps))
         graph.stores[tensor] = graph.add(node)
     return graph
+
+
+def lower_steps(graph: Graph, steps: Sequence[TypedStep]) -> None:
+    """Append steps to a graph whose last model is the one before the first of them."""
+    for step in steps:
+        _lowering(step)(graph, step)
 
 
 def _lowering(step: TypedStep) -> Callable[[Graph, TypedStep], None]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from growplan.check.general import GeneralLayout
 from growplan.check.operators import LigoLayout, Section
 from growplan.check.typed import TypedStep
 from growplan.families.model import Param
 from growplan.ir.graph import Graph, LearnedLaw, Node, TensorType, Widened
 from growplan.ir.learned_laws import OF_SOURCE
+from growplan.ir.lower_general import General
 from growplan.ir.primitives import BlendLayers, Leaf, Primitive, Project
 from growplan.ir.record import record
 from growplan.ir.typing import result_type
@@ -16,8 +18,13 @@ from growplan.ir.typing import result_type
 
 def lower_learned(graph: Graph, step: TypedStep) -> None:
     """The model after a learned step: every tensor from those of the source and the step's leaves."""
-    assert step.operator is not None
-    learned = _Learned(graph, step, LigoLayout(step.before, step.after, step.operator))
+    operator = step.operator
+    assert operator is not None
+    learned: _Learned | General
+    if operator.kind == "general":
+        learned = General(graph, step, GeneralLayout(step.before, step.after, operator))
+    else:
+        learned = _Learned(graph, step, LigoLayout(step.before, step.after, operator))
     for spec in step.leaves:
         leaf = Leaf(spec.name, spec.shape, "F64" if step.before.dtype == "F64" else "F32", "trainable")
         graph.add(Node(learned.id(spec.name), leaf, (), TensorType(leaf.shape, leaf.dtype), step.index))

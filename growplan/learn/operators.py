@@ -24,12 +24,13 @@ from growplan.ir.graph import Graph
 from growplan.ir.primitives import Leaf
 from growplan.learn.blocks import Blocks
 from growplan.learn.fit import Objective, State, fit
+from growplan.learn.general import begun
 from growplan.learn.init import initial
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Target
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import Kept
-from growplan.methods.operator import Operator, Recipe
+from growplan.methods.operator import Recipe
 
 OPERATOR = "operator.safetensors"
 OFTEN = 20  # times that the data is read, past which it is little
@@ -149,7 +150,7 @@ def fit_step(
     objective = Objective(materialise, target, blocks)
     kept = None if work is None else work.of(step, corpus.sha256)
     found = kept.load() if kept is not None and work is not None and work.resume else None
-    state = found or State.begin(_first(step, operator, materialise.dtype))
+    state = found or State.begin(first_leaves(graph, step, read, materialise.dtype))
 
     def keep(state: State) -> None:
         if kept is not None:
@@ -190,8 +191,12 @@ def _of_model(recipe: Recipe, model: Model) -> Recipe:
     return replace(recipe, tokens=longest)
 
 
-def _first(step: TypedStep, operator: Operator, dtype: torch.dtype) -> dict[str, Tensor]:
-    return {spec.name: initial(spec, operator.noise).to(dtype) for spec in step.leaves}
+def first_leaves(graph: Graph, step: TypedStep, read: Read, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The values that the leaves of a step begin with: name -> values, on the CPU."""
+    assert step.operator is not None
+    if step.start:
+        return begun(graph, step, read, dtype)
+    return {spec.name: initial(spec, step.operator.noise).to(dtype) for spec in step.leaves}
 
 
 def _as_stored(graph: Graph, step: TypedStep, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -73,6 +73,7 @@ class Option:
     counts: str = ""
     layers: bool = False
     whole: bool = False
+    methods: bool = False  # its values are names of methods, beside the default
 
 
 @dataclass(frozen=True)

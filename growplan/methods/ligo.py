@@ -38,11 +38,15 @@ class Ligo(Method):
         def word(name: str) -> str:
             return str(options.get(name, next(o.default for o in self.options if o.name == name)))
 
+        start = None if word("init") == "published" else word("init")
         return Operator(
             method=self.name,
+            kind="general" if start else "ligo",
+            start=start,
+            residual=word("residual") == "learned",
             tying=cast(Literal["layer", "shared", "auto"], word("tying")),
             order=cast(Literal["depth-first", "width-first"], word("order")),
-            depth_init=word("depth-init"),
+            depth_init="stackbert" if start and "depth-init" not in options else word("depth-init"),
             width_init=word("width-init"),
             noise=float(options.get("noise", NOISE)),
             mix=cast(Literal["units", "heads", "auto"], word("mix")),
@@ -106,6 +110,20 @@ METHOD = Ligo(
     learned=True,
     training="the weights alone grow: LiGO trains on with a fresh optimiser (BERT: rate 2e-4, no warm-up)",
     options=(
+        Option(
+            "init",
+            "published",
+            "what the operator begins as: one of the authors' inits, or a static method (`fpi`, `lemon`, "
+            "`aki`, ...) by an operator for each end of each weight",
+            methods=True,
+        ),
+        Option(
+            "residual",
+            "learned",
+            "with `init METHOD`: what is added to the products, without which fresh units, noise and "
+            "inserted blocks cannot begin as the method has them",
+            ("learned", "none"),
+        ),
         Option(
             "tying",
             "auto",

@@ -39,8 +39,9 @@ class Operator:
     `order`: layers blended, then widened (operators belong to new layers), or the other way round.
     `mix`: new units of heads are sums of single units, or of whole heads. `auto`, which the checker
     settles, stands in no typed step.
-    `depth_init` and `width_init` are words of `growplan.learn.init`. `start`: a static method that
-    a general operator begins from; `ranks`: the bonds of a tensor ring.
+    `depth_init` and `width_init` are words of `growplan.learn.init`. `start`: the static method that
+    a general operator begins as; `residual`: whether learned values are added to its products.
+    `ranks`: the bonds of a tensor ring.
     """
 
     method: str
@@ -52,6 +53,7 @@ class Operator:
     noise: float = 0.03
     mix: Literal["units", "heads", "auto"] = "auto"
     start: str | None = None
+    residual: bool = True
     ranks: tuple[int, ...] = ()
     recipe: Recipe = field(default_factory=Recipe)
 

@@ -347,6 +347,10 @@ def _learned(law: LearnedLaw) -> Iterator[tuple[str, LearnedLaw]]:
         yield "another row", replace(law, row=law.row + 1)
         if law.sides:
             yield "the other order", replace(law, widened_first=not law.widened_first)
+    if law.rows is not None:
+        yield "no rows", replace(law, rows=None)
+        for what, e in _maps(law.rows):
+            yield f"rows, {what}", replace(law, rows=e)
     yield "another residual", replace(law, residual=law.residual + "x")
     if law.residual:
         yield "no residual", replace(law, residual="")

@@ -253,6 +253,7 @@ def _learned(draw: st.DrawFn, tensors: list[str]) -> list[LearnedLaw]:
             tuple(draw(st.lists(side, max_size=2))),
             draw(st.booleans()),
             draw(st.just("") | names),
+            draw(st.none() | expansions(3, ("copy", "mean", "zero"))),
         )
         for tensor in draw(st.lists(st.sampled_from(tensors), unique=True, max_size=2))
     ]

@@ -39,6 +39,12 @@ WIDE = "grow hidden 8→12, ffn 6→7, depth 2→3"
 LINES = {
     "official": ("gpt2", GPT2, f"{WIDE} via ligo on c.txt, tying layer"),
     "shared": ("gpt2", GPT2, f"{WIDE} via ligo on c.txt, tying shared"),
+    "general": ("gpt2", GPT2, f"{WIDE} via ligo on c.txt, init fpi, tying layer"),
+    "general, whole heads": (
+        "smollm",
+        LLAMA,
+        "grow hidden 16→24, ffn 6→7, depth 2→4 via ligo on c.txt, init lemon",
+    ),
     "width-first": ("gpt2", GPT2, f"{WIDE} via ligo on c.txt, tying layer, order width-first"),
     "whole heads": (
         "smollm",

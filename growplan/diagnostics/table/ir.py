@@ -108,6 +108,14 @@ CODES = {
         why="Passes may change how a tensor is made, never what it is.",
         fix="This is a bug of the pass named in the message: report it with the plan.",
     ),
+    "GP275": Code(
+        what="A norm of a learned step is not what its law says.",
+        why=(
+            "Beside a general operator a norm's scale and shift are what the static steps make of the old "
+            "ones, and learned values that are added. That is proved of the primitives."
+        ),
+        fix="This is a fault of the compiler, not of the plan: report it with the plan.",
+    ),
     "GP273": Code(
         what="A learned tensor is not made as its step says.",
         why="A fit moves leaves and nothing else: which layers and leaves make a tensor is fixed before it.",

@@ -49,6 +49,40 @@ CODES = {
         ),
         fix="Restore what changed, or run without `--resume`: the fit starts anew.",
     ),
+    "GP540": Code(
+        what="An operator cannot begin as the method that `init` names.",
+        why=(
+            "`init METHOD` takes the maps of a static method and learns from there. Methods that learn "
+            "themselves, that need data, or that neither widen nor add layers have none."
+        ),
+        fix="Name a static method, e.g. `init fpi`, or leave `init` out for the published inits.",
+    ),
+    "GP541": Code(
+        what="Options of a learned step that say nothing beside each other.",
+        why=(
+            "LiGO's own form begins by `depth-init`, `width-init` and `noise`, in one of two orders. With "
+            "`init METHOD` the operator is the general one, which begins as that method's step, blends "
+            "layers first, and may have a `residual`."
+        ),
+        fix="Take out one of the two, as the help says.",
+    ),
+    "GP542": Code(
+        what="The method that an operator is to begin as does not do what the step asks.",
+        why=(
+            "The start is typed like a step of its own: every axis of width at once, then the layers. "
+            "The method must grow all of these axes, to these sizes, in this model."
+        ),
+        fix="Begin as one of the methods that the help names, or grow to other sizes.",
+    ),
+    "GP543": Code(
+        what="Without a residual the operator cannot begin as the method.",
+        why=(
+            "An operator makes every tensor by products of old ones. Fresh units, noise, units of another "
+            "layer and blocks that add nothing are no such products: they begin in learned values that "
+            "are added, which `residual none` leaves out."
+        ),
+        fix="Take `residual none` out, or begin as a method of copies alone.",
+    ),
     "GP536": Code(
         what="The fit made the loss on held-out data larger.",
         why=(

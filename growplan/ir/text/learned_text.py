@@ -9,15 +9,17 @@ from __future__ import annotations
 from growplan.ir.graph import LearnedLaw, Widened
 from growplan.ir.text import words
 from growplan.ir.text.fold import mark_number
+from growplan.ir.text.names import Names
 
 
-def learned_text(law: LearnedLaw, home: str | None) -> str:
+def learned_text(law: LearnedLaw, home: str | None, names: Names) -> str:
     """A law as the clause of a statement that starts from the tensor `home`."""
     text = "learned"
     if law.layers or law.depth or law.row or law.source != home:
         text += f" of {law.layers} layers" * bool(law.layers) + f" of {words.name(law.source)}"
     if law.depth or law.row:
         text += f" by {words.name(law.depth)} row {mark_number(law.row)}"
+    text += "" if law.rows is None else f" rows {names.map(law.rows)}"
     rows = [text, *map(_side, law.sides)]
     rows += [f" plus {words.name(law.residual)}"] if law.residual else []
     return ",\n   ".join(rows) + ", widened first" * law.widened_first

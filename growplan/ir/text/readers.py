@@ -193,7 +193,18 @@ def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> L
     )
     plus = first(tree, "plus")
     residual = terms.names(plus)[0] if plus is not None else ""
-    return LearnedLaw(tensor, source, layers, depth, row, sides, bool(tokens(tree, "WIDENED")), residual)
+    made = terms.maps_in(tree)
+    return LearnedLaw(
+        tensor,
+        source,
+        layers,
+        depth,
+        row,
+        sides,
+        bool(tokens(tree, "WIDENED")),
+        residual,
+        terms.whole_map(made[0]) if made else None,
+    )
 
 
 READERS: Mapping[str, Callable[[Parsed, Place], Primitive]] = {

@@ -65,7 +65,7 @@ class TensorTexts:
             claims.append(f"bitwise{of}" if grid is None else f"resampled{of}{words.grid(grid)}")
         rows = [", ".join(claims)] if claims else []
         learned = self.learned.get(tensor)
-        rows += [learned_text(learned, home)] if learned else []
+        rows += [learned_text(learned, home, self.names)] if learned else []
         rows += self._ops(nodes, tensor, law, named)
         carried = CARRIED.get(rows[0]) if rows else None
         if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
