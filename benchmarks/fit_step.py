@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import growplan
-from growplan.apply import Event
+from growplan.publish import Event
 
 GROW = "grow hidden 128→256, heads 4→8, ffn 512→1024, depth 4→6"
 METHODS = {

@@ -14,9 +14,10 @@ from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.language.plan import Plan
 
 if TYPE_CHECKING:
-    from growplan.apply import ApplyResult, Event
+    from growplan.apply import ApplyResult
     from growplan.check.typed import TypedPlan
     from growplan.ir.graph import Graph
+    from growplan.publish import Event
     from growplan.toy import ToyResult
 
 PathLike = str | os.PathLike[str]

@@ -1,70 +1,32 @@
-"""Applying a plan: assert every step, write the checkpoint, publish it in one move."""
+"""Applying a plan: compile it, claim the target, fit what is to be fitted, and publish the result."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from growplan.certificate import write_certificate
 from growplan.check.typed import TypedPlan, TypedStep
-from growplan.checkpoint.config import write_config
-from growplan.checkpoint.headers import Headers, read_headers
-from growplan.checkpoint.layout import Layout, plan_shards
 from growplan.checkpoint.output import Target, check_target
 from growplan.checkpoint.reader import Reader, open_reader
-from growplan.checkpoint.sidecars import (
-    Leave,
-    Resize,
-    SidecarAction,
-    carried_bytes,
-    carry_sidecars,
-    plan_sidecars,
-)
-from growplan.checkpoint.writer import Writer
-from growplan.diagnostics import Diagnostic, DiagnosticError, fail
+from growplan.checkpoint.sidecars import Leave
+from growplan.diagnostics import Diagnostic, DiagnosticError, Span, fail
 from growplan.language import plan_hash
 from growplan.language.plan import Plan
-from growplan.pipeline import Compiled, compile_plan, placed, target_directory
+from growplan.pipeline import compile_plan, placed, target_directory
+from growplan.publish import Event, Job, Measured, Tell, prepare, publish
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from growplan.backend.assertions import Measurement
-    from growplan.backend.evaluate import Read
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
     from growplan.learn.leaves import Found, Learned
     from growplan.learn.operators import Fitted, Work
+    from growplan.learn.ranks import Ranks
 
-Measured = tuple[tuple[TypedStep, "Measurement"], ...]
-STOCK_BYTES = 4 << 30  # larger models are loaded by transformers only when asked
-RECORD_BYTES = 1 << 20  # room for config, card and growth.json
+Claimed = TypeVar("Claimed")
 WITHOUT = "run without `--resume`"
-FLOAT_BYTES = 4
-FIT_COPIES = 1 + 2 * 3  # of an operator on disk: its file; leaves and two moments, the old and the new
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to show while a plan is applied.
-
-    `assert` events carry the step (of `steps`) and the layers done, over all steps, `learn` events those
-    of one step, or the steps of its fit and the loss; `step` events the step and what was measured of it;
-    `write` events the bytes done. The others say what begins.
-    """
-
-    kind: str  # learn | assert | step | write | compare | segments | stock | publish
-    step: TypedStep | None = None
-    measured: Measurement | None = None
-    tensor: str = ""
-    done: int = 0
-    total: int = 0
-    steps: int = 0
-    loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,23 +47,6 @@ class ApplyResult:
     fitted: tuple[Fitted, ...] = ()  # operators that were fitted on it
 
 
-@dataclass(frozen=True)
-class _Job:
-    compiled: Compiled
-    typed: TypedPlan
-    headers: Headers
-    source: Path
-    layout: Layout
-    sidecars: tuple[SidecarAction, ...]
-
-    @property
-    def needed_bytes(self) -> int:
-        """Of the target, and of operators: theirs lie in it once, and beside it with their moments, twice."""
-        operators = sum(prod(leaf.shape) for step in self.typed.steps for leaf in step.leaves)
-        extra = FIT_COPIES * FLOAT_BYTES * operators
-        return self.layout.disk_bytes + carried_bytes(self.sidecars) + RECORD_BYTES + extra
-
-
 def apply(
     plan: Plan,
     out: str | Path | None = None,
@@ -114,7 +59,7 @@ def apply(
     dry_run: bool = False,
     memory: int | None = None,
     stock: bool | None = None,
-    progress: Callable[[Event], None] | None = None,
+    progress: Tell | None = None,
 ) -> ApplyResult:
     """Grow the plan's source and write the result as a Hugging Face directory.
 
@@ -124,93 +69,118 @@ def apply(
     `resume`: go on with fits that an interrupted run of the same plan left beside the target.
     Every step is asserted against the step before it, before anything is written; the target
     appears whole or not at all. Raises DiagnosticError.
+
+    Under torchrun every process calls this. They fit together; the first one does all else, and the
+    others return when it is done, without what it measured.
     """
-    tell = progress or (lambda event: None)
-    protect = [Path(plan.path)] if plan.path else []
-    place_of_target = plan.place("target") if out is None else None
+    from growplan.learn.ranks import joined, own_device
+
+    device = own_device(device)
+    with joined(device) as ranks, ExitStack() as held:
+        tell = progress if progress is not None and ranks.first else _silent
+        with ranks.together():
+            job = _compile(plan, out, model_dir, family, force)
+            if dry_run:
+                return _dry_run(job, _claim(plan, out, job, force, check_target))
+            where = _resolved(device)
+            place = held.enter_context(_claim(plan, out, job, force, Target.open)) if ranks.first else None
+            reader = held.enter_context(open_reader(job.headers))
+        work = _work(job, place, where, resume, ranks)
+        values = _learn(job, reader, where, work, ranks, tell)
+        with ranks.together():
+            if place is None:
+                return _beside(job, target_directory(plan, out), values)
+            written = publish(job, reader, place, values, where, memory, stock, tell)
+            if work is not None:
+                work.remove()
+        return ApplyResult(
+            written.path,
+            job.typed,
+            written.steps,
+            written.segments,
+            job.layout.total_size,
+            job.left,
+            written.stock,
+            written.leftover,
+            learned=values.learned,
+            findings=(*_idle(ranks, values), *written.findings),
+            fitted=values.fitted,
+        )
+
+
+def _compile(
+    plan: Plan,
+    out: str | Path | None,
+    model_dir: str | Path | None,
+    family: str | Path | None,
+    force: bool,
+) -> Job:
+    """The plan ready to run; mistakes of the plan and of its target are raised together."""
     try:
         compiled = compile_plan(plan, model_dir=model_dir, family=family)
         with placed(plan.place("source") if model_dir is None else None):
-            job = _prepare(compiled)
+            job = prepare(compiled)
     except DiagnosticError as error:
         problems = list(error.diagnostics)
-        with placed(place_of_target, problems):
-            check_target(target_directory(plan, out), protect=protect, force=force)
+        with placed(_place_of_target(plan, out), problems):
+            check_target(target_directory(plan, out), protect=_protected(plan), force=force)
         raise DiagnosticError(*problems) from None
-    target = target_directory(plan, out)
-    left = tuple(a for a in job.sidecars if isinstance(a, Leave))
-    if dry_run:
-        with placed(place_of_target):
-            path = check_target(
-                target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
-            )
-        return ApplyResult(path, job.typed, (), (), job.layout.total_size, left, dry_run=True)
+    return job
 
+
+def _claim(
+    plan: Plan, out: str | Path | None, job: Job, force: bool, claim: Callable[..., Claimed]
+) -> Claimed:
+    """The target as `check_target` or `Target.open` gives it, its errors placed."""
+    with placed(_place_of_target(plan, out)):
+        return claim(
+            target_directory(plan, out),
+            sources=[job.source],
+            protect=_protected(plan),
+            force=force,
+            needed_bytes=job.needed_bytes,
+        )
+
+
+def _place_of_target(plan: Plan, out: str | Path | None) -> Span | None:
+    return plan.place("target") if out is None else None
+
+
+def _protected(plan: Plan) -> list[Path]:
+    return [Path(plan.path)] if plan.path else []
+
+
+def _resolved(device: str) -> str:
     from growplan.backend.devices import resolve_device
-    from growplan.backend.evaluate import with_leaves
-    from growplan.backend.executor import reader_rows
-    from growplan.backend.segments import visible_rounding
 
-    where = str(resolve_device(device))
-    with placed(place_of_target):
-        claimed = Target.open(
-            target, sources=[job.source], protect=protect, force=force, needed_bytes=job.needed_bytes
-        )
-    with claimed as place, open_reader(job.headers) as reader:
-        work = _work(job, place.path, where, resume)
-        values = _learn(job, reader, where, work, tell)
-        read = with_leaves(reader_rows(reader, where), values.leaves)
-        measured = _assert_steps(job, read, where, tell)
-        hashes = _write_tensors(job, reader, place.partial, where, memory, values.leaves, tell)
-        tell(Event("compare"))
-        _compare_written(job, read, place.partial, where)
-        write_config(place.partial, job.typed.target.config)
-        files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
-        files += _write_operators(place.partial, values)
-        tell(Event("segments"))
-        found = _measure_segments(job, read, where, measured)
-        loaded = _load_stock(job, place.partial, stock, tell)
-        write_certificate(
-            place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, values
-        )
-        reader.check_unchanged()
-        tell(Event("publish"))
-        published = place.publish()
-        if work is not None:
-            work.remove()
+    return str(resolve_device(device))
+
+
+def _silent(event: Event) -> None:
+    """What nobody watches."""
+
+
+def _dry_run(job: Job, target: Path) -> ApplyResult:
+    return ApplyResult(target, job.typed, (), (), job.layout.total_size, job.left, dry_run=True)
+
+
+def _beside(job: Job, target: Path, values: Found) -> ApplyResult:
+    """What a rank knows that does not write."""
+    size = job.layout.total_size
     return ApplyResult(
-        published.path,
-        job.typed,
-        measured,
-        tuple(found),
-        job.layout.total_size,
-        left,
-        loaded,
-        published.leftover,
-        learned=values.learned,
-        findings=(*visible_rounding(found, job.typed), *values.warnings),
-        fitted=values.fitted,
+        target, job.typed, (), (), size, job.left, learned=values.learned, fitted=values.fitted
     )
 
 
-def _prepare(compiled: Compiled) -> _Job:
-    assert compiled.typed is not None and compiled.final is not None
-    headers = compiled.headers or read_headers(compiled.config.directory)
-    typed = compiled.typed
-    specs = {
-        tensor: (type_.dtype, type_.shape)
-        for tensor, value in compiled.final.stores.items()
-        for type_ in (compiled.final.nodes[value].type,)
-    }
-    old, new = typed.source.sizes, typed.target.sizes
-    image = (old["image"], new["image"]) if typed.source.inputs == "image" else None
-    resize = Resize((old["hidden"], new["hidden"]), (old["depth"], new["depth"]), image)
-    source = compiled.config.directory
-    return _Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
+def _idle(ranks: Ranks, values: Found) -> Iterator[Diagnostic]:
+    """GP553 where processes were started that had nothing to do."""
+    if ranks.world > 1 and not values.fitted:
+        message = f"{ranks.world} processes, and one did all the work: a plan that fits nothing shares none"
+        yield Diagnostic("GP553", message, help=("run it without torchrun",), severity="warning")
 
 
-def _work(job: _Job, target: Path, device: str, resume: bool) -> Work | None:
-    """Where the fits of this run keep their state; None where nothing is fitted. Raises GP535."""
+def _work(job: Job, place: Target | None, device: str, resume: bool, ranks: Ranks) -> Work | None:
+    """Where the first rank keeps the state of fits; None where nothing is fitted. Raises GP535, GP550."""
     if not any(step.operator is not None for step in job.typed.steps):
         if resume:
             fail("GP535", "this plan fits nothing, so that there is nothing to go on with", help=WITHOUT)
@@ -218,14 +188,16 @@ def _work(job: _Job, target: Path, device: str, resume: bool) -> Work | None:
     from growplan.learn.operators import Work, run_facts
     from growplan.learn.resume import folder_of
 
-    facts = run_facts(plan_hash(job.typed.plan), job.source, device)
-    work = Work(folder_of(target), resume, facts)
+    facts = run_facts(plan_hash(job.typed.plan), job.source, device, ranks)
+    if place is None:
+        return None
+    work = Work(folder_of(place.path), resume, facts)
     if not resume:
         work.remove()
     return work
 
 
-def _learn(job: _Job, reader: Reader, device: str, work: Work | None, tell: Callable[[Event], None]) -> Found:
+def _learn(job: Job, reader: Reader, device: str, work: Work | None, ranks: Ranks, tell: Tell) -> Found:
     """The values of leaves, and what was measured for them; nothing where no step waits for data."""
     from growplan.backend.executor import reader_rows
     from growplan.learn.leaves import learn_leaves
@@ -236,114 +208,4 @@ def _learn(job: _Job, reader: Reader, device: str, work: Work | None, tell: Call
 
     assert job.compiled.graph is not None
     read = reader_rows(reader, device)
-    return learn_leaves(job.compiled.graph, job.typed, read, job.source, device, show, work)
-
-
-def _write_operators(out: Path, values: Found) -> tuple[str, ...]:
-    """The file of fitted leaves; none where nothing was fitted."""
-    if not values.fitted:
-        return ()
-    from growplan.learn.operators import write_operator
-
-    return (write_operator(out, values.trained),)
-
-
-def _assert_steps(job: _Job, read: Read, device: str, tell: Callable[[Event], None]) -> Measured:
-    from growplan.backend.assertions import assert_step
-
-    graph = job.compiled.graph
-    assert graph is not None
-    steps, seed = job.typed.steps, job.compiled.plan.seed
-    total, before = sum(step.after.depth for step in steps), 0
-    out = []
-    for step in steps:
-
-        def show(layers: int, step: TypedStep = step, before: int = before) -> None:
-            tell(Event("assert", step, done=before + layers, total=total, steps=len(steps)))
-
-        show(0)
-        measured = assert_step(graph, step.index, step.before, step.after, read, device, seed, show)
-        before += step.after.depth
-        tell(Event("step", step, measured))
-        out.append((step, measured))
-    return tuple(out)
-
-
-def _write_tensors(
-    job: _Job,
-    reader: Reader,
-    out: Path,
-    device: str,
-    memory: int | None,
-    leaves: Mapping[str, Tensor],
-    tell: Callable[[Event], None],
-) -> dict[str, str]:
-    from growplan.backend.executor import Progress, execute
-
-    def show(p: Progress) -> None:
-        tell(Event("write", tensor=p.tensor, done=p.done, total=p.total))
-
-    final = job.compiled.final
-    assert final is not None
-    with Writer(out, job.layout) as writer:
-        return execute(final, reader, writer, device, show, memory, leaves)
-
-
-def _compare_written(job: _Job, read: Read, out: Path, device: str) -> None:
-    """What lies on disk is the last model of the graph that was asserted."""
-    from growplan.backend.executor import reader_rows
-    from growplan.backend.written import written_equals
-
-    graph = job.compiled.graph
-    assert graph is not None
-    with open_reader(read_headers(out)) as written:
-        written_equals(graph, read, reader_rows(written), device=device)
-
-
-def _measure_segments(job: _Job, read: Read, device: str, measured: Measured) -> list[SegmentError]:
-    """Source against result of every run of preserving steps, as stored.
-
-    A step alone was measured already, except in half precision: steps are asserted before the
-    one rounding of the store.
-    """
-    from growplan.backend.segments import measure_segment, of_step, segments
-
-    graph, steps = job.compiled.graph, job.typed.steps
-    assert graph is not None
-    models = [job.typed.source, *(step.after for step in steps)]
-    seed = job.typed.plan.seed
-    return [
-        of_step(first, measured[first][1])
-        if last - first == 1 and job.headers.dtypes <= {"F32", "F64"}
-        else measure_segment(graph, first, last, models, read, device, seed)
-        for first, last in segments([str(step.proof.claim) for step in steps])
-    ]
-
-
-def _load_stock(
-    job: _Job, out: Path, wanted: bool | None, tell: Callable[[Event], None]
-) -> tuple[StockDifference, ...] | None:
-    """Source and result through their transformers class; None where that is not wanted or does not fit."""
-    if wanted is False or (wanted is None and not _fits(job)):
-        return None
-    from growplan.backend.segments import output_maps_of
-    from growplan.backend.stock import compare_with_transformers, hold_to_exact
-
-    graph = job.compiled.graph
-    assert graph is not None
-    tell(Event("stock"))
-    models = [job.typed.source, *(step.after for step in job.typed.steps)]
-    maps = output_maps_of(graph, 0, len(graph.steps), models) if graph.steps else {}
-    found = compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
-    if job.typed.claim.strength == "exact":
-        hold_to_exact(found, job.typed.source.dtype, routed="experts" in job.typed.target.sizes)
-    return found
-
-
-def _fits(job: _Job) -> bool:
-    """Whether transformers is there and both models fit in half of the memory, and in STOCK_BYTES."""
-    from importlib.util import find_spec
-
-    needed = job.headers.total_size + job.layout.total_size
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return find_spec("transformers") is not None and needed < min(STOCK_BYTES, free // 2)
+    return learn_leaves(job.compiled.graph, job.typed, read, job.source, device, show, work, ranks)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from growplan.apply import Event, apply
+from growplan.apply import apply
 from growplan.backend.segments import segments
 from growplan.checkpoint.files import file_sha256
 from growplan.checkpoint.verify import verify
 from growplan.cli.progress import phase
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
+from growplan.publish import Event
 from growplan.views.apply import ApplyReport
 from growplan.views.style import Style
 from tests.tiny import tiny_checkpoint

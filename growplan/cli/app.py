@@ -22,6 +22,7 @@ from growplan.cli.console import (
     internal_error,
     output_failed,
 )
+from growplan.cli.ranks import beside_the_first
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -64,11 +65,12 @@ class Commands(click.Group):
         argv = sys.argv[1:] if argv is None else list(argv)
         kwargs["standalone_mode"] = False
         console = Console(as_json="--json" in argv)
-        try:
-            code = self._run(console, *args, **kwargs)
-        except OutputFailed as error:
-            code = output_failed(error)
-        sys.exit(code or 0)
+        with beside_the_first():
+            try:
+                code = self._run(console, *args, **kwargs)
+            except OutputFailed as error:
+                code = output_failed(error)
+            sys.exit(code or 0)
 
     def _run(self, console: Console, *args: Any, **kwargs: Any) -> Any:
         """The exit code. Raises OutputFailed."""

@@ -12,7 +12,7 @@ from growplan.cli.console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from growplan.apply import Event
+    from growplan.publish import Event
 
 ByteProgress = Callable[[int, int], None]  # bytes done, bytes in all
 

@@ -42,11 +42,18 @@ class Batch:
         """How many targets the loss is a mean of."""
         return int((self.targets != IGNORED).sum())
 
+    def share(self, rank: int, world: int) -> Batch:
+        """The rows that one of several ranks reads; none where there are fewer rows than ranks."""
+        return self if world == 1 else self._cut(world)[rank]
+
     def parts(self, count: int) -> Iterator[Batch]:
         """The rows in `count` pieces (fewer where there are fewer rows), as equal as they can be."""
+        yield from (piece for piece in self._cut(count) if len(piece.inputs))
+
+    def _cut(self, count: int) -> list[Batch]:
         masks = [None] * count if self.mask is None else self.mask.tensor_split(count)
         pieces = zip(self.inputs.tensor_split(count), self.targets.tensor_split(count), masks, strict=True)
-        yield from (Batch(*piece) for piece in pieces if len(piece[0]))
+        return [Batch(*piece) for piece in pieces]
 
 
 class Corpus(Protocol):

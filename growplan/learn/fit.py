@@ -2,13 +2,14 @@
 
 In every step the target's tensors are made once from the leaves; the batch goes through the model in
 parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Or block by
-block (`growplan.learn.blocks`), where each part makes the tensors anew. Dropout is off, as in eval mode.
+block (`growplan.learn.blocks`), where each part makes the tensors anew. Of several ranks each reads its
+rows of the batch, and the gradients of the leaves are added up. Dropout is off, as in eval mode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from growplan.learn.corpus import Batch, Corpus
 from growplan.learn.loss import summed
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Named, Target
+from growplan.learn.ranks import ALONE, Ranks
 from growplan.methods.operator import Recipe
 
 Leaves = dict[str, Tensor]
@@ -32,27 +34,39 @@ AVERAGED = 10  # training losses whose mean is shown
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of the target as a function of the leaves; `blocks`: computed block by block."""
+    """The loss of the target as a function of the leaves, over the rows of all `ranks`.
+
+    `blocks`: computed block by block.
+    """
 
     materialise: Materialiser
     target: Target
     blocks: Blocks | None = None
+    ranks: Ranks = ALONE
 
     def measure(self, leaves: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
         """The mean loss over everything that some batches ask, without gradients."""
-        with torch.no_grad():
+        with self.ranks.together(), torch.no_grad():
             made = {} if self.blocks is not None else self.materialise(leaves)
             model = self._model(leaves, made)
-            total = sum(float(self._summed(model, batch)) for batch in batches)
-        return total / sum(batch.asked() for batch in batches)
+            shares = (batch.share(self.ranks.rank, self.ranks.world) for batch in batches)
+            total = sum(float(self._summed(model, share)) for share in shares if len(share.inputs))
+        return self.ranks.total(total) / sum(batch.asked() for batch in batches)
 
     def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1) -> float:
         """The mean loss of a batch; its gradient is added to that of the leaves."""
-        asked = batch.asked()
+        with self.ranks.together():
+            share = batch.share(self.ranks.rank, self.ranks.world)
+            total = self._backward(leaves, share, parts, batch.asked())
+        _add_gradients(leaves.values(), self.ranks)
+        return self.ranks.total(total)
+
+    def _backward(self, leaves: Mapping[str, Tensor], share: Batch, parts: int, asked: int) -> float:
+        """What this rank's rows add to the mean loss over `asked` targets, and to the gradient."""
         made = {} if self.blocks is not None else self.materialise(leaves)
         cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in made.items()}
         model, total = self._model(leaves, cut), 0.0
-        for part in batch.parts(parts):
+        for part in share.parts(parts):
             loss = self._summed(model, part) / asked
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
@@ -81,6 +95,18 @@ class Objective:
         if self.materialise.device.type == "cuda" and self.materialise.dtype == torch.float32:
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
+
+
+def _add_gradients(leaves: Iterable[Tensor], ranks: Ranks) -> None:
+    """Sum the gradients over the ranks; a leaf that no rank's rows reach has none, as on one rank."""
+    if ranks.world == 1:
+        return
+    moved = list(leaves)
+    grads = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in moved]
+    reached = torch.stack([grads[0].new_tensor(leaf.grad is not None) for leaf in moved])
+    ranks.add([reached, *grads])
+    for leaf, grad, count in zip(moved, grads, reached.tolist(), strict=True):
+        leaf.grad = grad if count else None
 
 
 @dataclass
@@ -114,12 +140,12 @@ def fit(
 ) -> tuple[float, float]:
     """Run the steps that `state` has not done; (held-out loss at step 0, at the end).
 
-    `keep` is called after every step, and may store the state; what happens afterwards depends on the state
-    alone. Raises GP534 where a loss or a gradient is not finite.
+    `keep` is called on the first rank after every step, and may store the state; what happens afterwards
+    depends on the state alone. Raises GP534 where a loss or a gradient is not finite.
     """
     held = corpus.held_out()
     device, dtype = objective.materialise.device, objective.materialise.dtype
-    leaves = {name: state.leaves[name].to(device, dtype).requires_grad_() for name in sorted(state.leaves)}
+    leaves = _own(state.leaves, device, dtype)
     optimizer = _optimizer(recipe, leaves, state)
     if not state.done:
         state.before = objective.measure(leaves, held)
@@ -131,12 +157,22 @@ def fit(
         state.losses.append(loss)
         state.done += 1
         _take(state, leaves, optimizer)
-        keep(state)
+        with objective.ranks.together():
+            if objective.ranks.first:
+                keep(state)
         show(state.done, shown(state.losses))
     after = objective.measure(leaves, held)
     if not math.isfinite(after):
         _not_finite("after the last step", after, ON_THE_WAY)
     return state.before, after
+
+
+def _own(leaves: Leaves, device: torch.device, dtype: torch.dtype) -> Leaves:
+    """The leaves by name, in memory of their own.
+
+    How a product rounds can depend on where in memory a matrix begins, and one of a file begins anywhere.
+    """
+    return {name: leaves[name].to(device, dtype, copy=True).requires_grad_() for name in sorted(leaves)}
 
 
 def shown(losses: Sequence[float]) -> float:

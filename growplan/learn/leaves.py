@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from growplan.learn.data import mask_token, read_data
 from growplan.learn.gradmax import backward, forward
 from growplan.learn.operators import Fitted, Work, fit_step
 from growplan.learn.place import data_folder, data_path, data_place
+from growplan.learn.ranks import ALONE, Ranks
 
 TOP = 8  # singular values recorded of a layer
 
@@ -83,11 +85,13 @@ def learn_leaves(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     work: Work | None = None,
+    ranks: Ranks = ALONE,
 ) -> Found:
     """The values of every leaf of a lowered plan, by name, and what was measured for them.
 
     `source` is the checkpoint's directory, whose tokenizer reads texts; `work` keeps the state of
-    fits. Raises GP521 to GP526 and GP531 to GP535, each at the data's place in the plan.
+    fits. All ranks come here and fit together; what is measured without a fit is the first one's work.
+    Raises GP521 to GP526, GP531 to GP535, GP550 and GP551, each at the data's place in the plan.
     """
     waiting = {node.step for node in graph.nodes.values() if isinstance(node.op, Leaf)}
     leaves: dict[str, Tensor] = {}
@@ -99,11 +103,12 @@ def learn_leaves(
             continue
         with _placed(data_place(typed.plan, step)):
             if step.fit is not None:
-                found, record = _learn_step(graph, step, so_far, source, base, device, progress)
+                measure = partial(_learn_step, graph, step, so_far, source, base, device, progress)
+                found, record = ranks.by_first(measure)
                 learned.append(record)
             else:
                 file = data_path(step.data, base)
-                found, fit = fit_step(graph, step, so_far, source, file, device, work, progress)
+                found, fit = fit_step(graph, step, so_far, source, file, device, work, progress, ranks)
                 fitted.append(fit)
         leaves |= found
     return Found(leaves, tuple(learned), tuple(fitted))

@@ -28,6 +28,7 @@ from growplan.learn.general import begun
 from growplan.learn.init import initial
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Target
+from growplan.learn.ranks import ALONE, Ranks
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import Kept
 from growplan.methods.operator import Recipe
@@ -112,17 +113,20 @@ Show = Callable[[TypedStep, int, float], None]
 """`show(step, fitting steps done, loss)`"""
 
 
-def run_facts(plan_hash: str, source: Path, device: torch.device | str) -> dict[str, str]:
-    """What the numbers of a fit depend on, beside its data."""
+def run_facts(
+    plan_hash: str, source: Path, device: torch.device | str, ranks: Ranks = ALONE
+) -> dict[str, str]:
+    """What the numbers of a fit depend on, beside its data. GP550 where ranks differ in it."""
     files = ("config.json", *read_headers(source).files)
     hashes = " ".join(file_sha256(source / name) for name in files)
-    return {
+    shared = {
         "plan": plan_hash,
         "source": hashlib.sha256(hashes.encode()).hexdigest(),
-        "device": f"{device} of {platform.node()}",
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
     }
+    ranks.same(shared)
+    return {**shared, "device": f"{device} of {platform.node()}", "processes": str(ranks.world)}
 
 
 def fit_step(
@@ -134,28 +138,36 @@ def fit_step(
     device: torch.device | str = "cpu",
     work: Work | None = None,
     show: Show | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[dict[str, Tensor], Fitted]:
     """The leaves of a learned step, as they are stored, and the record of the fit.
 
     `read` gives source tensors and the leaves of earlier steps, `file` is the data, `source` the
-    directory of the tokenizer. Raises GP521 to GP523 and GP531 to GP535.
+    directory of the tokenizer. All ranks come here, and have the same leaves in the end; `work` is
+    the first one's. Raises GP521 to GP523, GP531 to GP535 and GP550.
     """
     operator, tell = step.operator, show or (lambda step, done, loss: None)
     assert operator is not None
     recipe = _of_model(operator.recipe, step.after)
-    corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
-    materialise = Materialiser(graph, step.index, read, device)
-    target = Target(step.after, device)
-    blocks = Blocks(target) if recipe.checkpoint == "blocks" else None
-    objective = Objective(materialise, target, blocks)
+    with ranks.together():
+        corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
+    ranks.same({"data": corpus.sha256})
+    with ranks.together():
+        materialise = Materialiser(graph, step.index, read, device)
+        target = Target(step.after, device)
+        blocks = Blocks(target) if recipe.checkpoint == "blocks" else None
+        objective = Objective(materialise, target, blocks, ranks)
     kept = None if work is None else work.of(step, corpus.sha256)
-    found = kept.load() if kept is not None and work is not None and work.resume else None
-    state = found or State.begin(first_leaves(graph, step, read, materialise.dtype))
+
+    def begin() -> State:
+        found = kept.load() if kept is not None and work is not None and work.resume else None
+        return found or State.begin(first_leaves(graph, step, read, materialise.dtype))
 
     def keep(state: State) -> None:
         if kept is not None:
             kept.store(state, recipe.steps)
 
+    state = ranks.by_first(begin)
     before, after = fit(objective, corpus, recipe, state, keep, lambda done, loss: tell(step, done, loss))
     leaves = _as_stored(graph, step, state.leaves)
     hashes = {name: hashlib.sha256(raw_bytes(values)).hexdigest() for name, values in sorted(leaves.items())}

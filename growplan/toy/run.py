@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from growplan.apply import ApplyResult, Event, apply
+from growplan.apply import ApplyResult, apply
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.output import Target
 from growplan.diagnostics import fail
 from growplan.language.plan import Plan
 from growplan.language.printing import quote, step_text
 from growplan.pipeline import check, compile_plan
+from growplan.publish import Event
 from growplan.toy.data import write_data
 from growplan.toy.plan import SOURCE, toy_config, toy_plan
 from growplan.toy.sizes import toy_sizes

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from growplan.apply import Event, apply
+from growplan.apply import apply
 from growplan.checkpoint.verify import verify
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.learn.operators import OPERATOR
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import folder_of
+from growplan.publish import Event
 from growplan.views.apply import ApplyReport
 from growplan.views.style import Style
 from tests.learn.handmade import bound

@@ -44,8 +44,8 @@ CODES = {
     "GP535": Code(
         what="An interrupted fit cannot be taken up.",
         why=(
-            "The state of a fit goes on to the same result only with the plan, source, data, device, threads "
-            "and version of torch that it began with."
+            "The state of a fit goes on to the same result only with the plan, source, data, device, number "
+            "of threads and of processes, and version of torch that it began with."
         ),
         fix="Restore what changed, or run without `--resume`: the fit starts anew.",
     ),

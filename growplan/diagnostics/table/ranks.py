@@ -1,4 +1,4 @@
-"""Codes of a run by several processes: GP550 to GP552."""
+"""Codes of a run by several processes: GP550 to GP553."""
 
 from growplan.diagnostics.codes import Code
 
@@ -23,5 +23,13 @@ CODES = {
         what="There is no GPU for each process on a machine.",
         why="Processes that share a GPU would hold every weight twice on it, and nccl does not allow it.",
         fix="Start as many processes as there are GPUs, with `--device cuda`; or use `--device cpu`.",
+    ),
+    "GP553": Code(
+        what="Several processes were started for a plan that one works through.",
+        why=(
+            "Under torchrun the processes share a fit: each reads a part of every batch. A plan "
+            "without a fitted step is written by the first of them, while the others wait."
+        ),
+        fix="Run it without torchrun. The checkpoint was written, and is the same.",
     ),
 }

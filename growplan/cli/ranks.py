@@ -1,0 +1,32 @@
+"""A process that torchrun started beside the first one: it prints nothing, unless it fails by itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from time import sleep
+
+from growplan.learn.ranks import place
+
+GRACE = 10.0  # seconds for the first process to say the same, after which torchrun ends this one
+
+
+@contextmanager
+def beside_the_first() -> Iterator[None]:
+    """Keeps what this process prints; where it fails, and is not ended meanwhile, errors come later."""
+    rank, _ = place()
+    if rank == 0:
+        yield
+        return
+    said = StringIO()
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(said):  # noqa: PTH123
+            yield
+    except SystemExit as end:
+        if end.code:
+            sleep(GRACE)
+            sys.stderr.write(f"process {rank}:\n{said.getvalue()}\n")
+        raise
