@@ -74,11 +74,12 @@ def _sides(found: Any) -> tuple[int, int] | None:
 class Pictures:
     """Images that are decoded when they are drawn: `pictures[index]` is uint8 [n, channels, size, size].
 
-    `get` gives a PIL image and what to call it. Raises GP562 for one that cannot be decoded.
+    `get` gives a PIL image, `name` what to call it. Raises GP562 for one that cannot be decoded.
     """
 
     count: int
-    get: Callable[[int], tuple[Any, str]]
+    get: Callable[[int], Any]
+    name: Callable[[int], str]
     resizing: Resizing
     mode: str
 
@@ -94,15 +95,14 @@ class Pictures:
     def _one(self, i: int) -> Any:
         from PIL import Image, ImageOps
 
-        name = f"image {i}"
         try:
-            image, name = self.get(i)
+            image = self.get(i)
             if image.mode.startswith(("I", "F")):
                 raise ValueError(f"its pixels are {image.mode}, of more than 8 bits")
             return self.resizing(ImageOps.exif_transpose(image).convert(self.mode))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            fail("GP562", f"{name} cannot be decoded: {reason}", help="save it again, or take it out")
+            fail("GP562", f"{self.name(i)} cannot be decoded: {reason}", help="save it again, or take it out")
 
 
 def decoded(path: Path, form: Form, model: Model, resizing: Resizing, channels: int) -> tuple[Pictures, Any]:
@@ -114,14 +114,14 @@ def decoded(path: Path, form: Form, model: Model, resizing: Resizing, channels: 
     if channels not in MODES:
         way = "save arrays by `numpy.savez(FILE, images=…, labels=…)`"
         fail("GP522", f"decoded images have 1 or 3 channels, and the model reads {channels}", help=way)
-    get, labels = _of_folder(path, model) if form == "folder" else _of_dataset(path, model)
-    return Pictures(len(labels), get, resizing, MODES[channels]), labels
+    get, name, labels = _of_folder(path, model) if form == "folder" else _of_dataset(path, model)
+    return Pictures(len(labels), get, name, resizing, MODES[channels]), labels
 
 
-Get = Callable[[int], tuple[Any, str]]
+Found = tuple[Callable[[int], Any], Callable[[int], str], Any]  # image, name, labels
 
 
-def _of_folder(path: Path, model: Model) -> tuple[Get, Any]:
+def _of_folder(path: Path, model: Model) -> Found:
     """Every image below a folder for each class, as torchvision's ImageFolder finds them."""
     import numpy as np
 
@@ -135,17 +135,17 @@ def _of_folder(path: Path, model: Model) -> tuple[Get, Any]:
         files += found
         labels += [numbers[name]] * len(found)
 
-    def get(i: int) -> tuple[Any, str]:
+    def get(i: int) -> Any:
         from PIL import Image
 
         with Image.open(files[i]) as image:
             image.load()
-            return image, str(files[i])
+            return image
 
-    return get, np.asarray(labels)
+    return get, lambda i: str(files[i]), np.asarray(labels)
 
 
-def _of_dataset(path: Path, model: Model) -> tuple[Get, Any]:
+def _of_dataset(path: Path, model: Model) -> Found:
     """The columns `image` and `label` of a saved dataset."""
     import numpy as np
 
@@ -161,13 +161,13 @@ def _of_dataset(path: Path, model: Model) -> tuple[Get, Any]:
         labels = np.asarray([numbers[named[int(i)]] if 0 <= i < len(named) else -1 for i in labels])
     check_labels(labels, len(labels), model.sizes["labels"], path)
 
-    def get(i: int) -> tuple[Any, str]:
+    def get(i: int) -> Any:
         image = rows[i]["image"]
         if not hasattr(image, "resize"):
             raise ValueError("the column `image` holds no images")
-        return image, f"{path}, row {i}"
+        return image
 
-    return get, labels
+    return get, lambda i: f"{path}, row {i},", labels
 
 
 def _numbers_of(names: Sequence[str], model: Model, path: Path) -> Mapping[str, int]:

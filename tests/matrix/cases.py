@@ -188,6 +188,31 @@ GRAFTED = (
 )
 
 
+# fitted on data: (variant, growths); every claim none. `DATA` is a file of what the head is trained on
+WIDER = "grow hidden 48→64, heads 6→8, ffn 80→96, depth 2→3 via ligo on DATA for 2 steps"
+GROUPED = WIDER.replace("heads 6→8", "heads 6→8, kv_heads 3→4")
+LEARNED = (
+    ("gpt2-tied", f"{WIDER}, tying layer"),
+    ("gpt2-untied", f"{WIDER}, order width-first; widen ffn 96→100 via fpi"),
+    ("gpt2-classify", f"widen ffn 80→96 via fpi; {WIDER.replace('ffn 80→96, ', '')}"),
+    ("bert-mlm", f"{WIDER}, mask 4"),
+    ("bert-mlm-untied", f"{WIDER}, mask 4, tying layer, mix heads"),
+    ("bert-classify", WIDER),
+    ("llama-gqa-tied", GROUPED),
+    ("llama-gqa", f"{GROUPED}, tying layer"),
+    ("llama-mha", f"{WIDER}, depth-init interlace"),
+    ("llama-mqa-tied", f"{WIDER}, width-init sel"),
+    ("deit-teacher", WIDER),
+    ("mistral-window", GROUPED),
+    ("qwen3-gqa", GROUPED),
+    ("roberta-mlm", f"{WIDER}, mask 4"),
+    ("qwen2-window-tied", GROUPED),
+    ("mixtral-gqa", GROUPED),
+)
+# headless: nothing to fit on
+NO_LOSS = ("gpt2-relu", "bert-base", "llama-wide-heads", "vit-base")
+
+
 # layers: (variant, growths, claim)
 DEPTH = (
     ("bert-mlm", "deepen depth to 5 via identity; widen hidden x2; widen heads x2", "approximate"),

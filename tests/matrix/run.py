@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from growplan.apply import apply
+from growplan.check.task import task_of
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.reader import open_reader
 from growplan.families.model import Model
 from growplan.language import parse_text
+from growplan.language.plan import Plan
 from growplan.pipeline import bind_source
 from tests.matrix.cases import Variant
 from tests.tiny import tiny_checkpoint
@@ -34,9 +38,34 @@ def write_source(variant: Variant, path: Path, dtype: str = "float64") -> Path:
 
 
 def grow(source: Path, steps: str, target: Path, **kwargs: Any) -> Grown:
+    """`DATA` in the steps stands for a file beside the target that the head of the source learns from."""
+    if "DATA" in steps:
+        steps = steps.replace("DATA", f'"{write_data(source, target)}"')
     plan = parse_text(steps, "<test>", "dsl")
     result = apply(plan, target, model_dir=source, stock=False, **kwargs)
     return Grown(source, target, result.typed)
+
+
+def write_data(source: Path, target: Path) -> Path:
+    """Images with labels, sequences with labels, or token ids, all random."""
+    _, _, model = bind_source(Plan(), source)
+    random, task, sizes = np.random.default_rng(0), task_of(model), model.sizes
+    if task == "image":
+        path = target.with_name(f"{target.name}.npz")
+        shape = (12, sizes["channels"], sizes["image"], sizes["image"])
+        np.savez(path, images=random.normal(size=shape), labels=np.arange(12) % sizes["labels"])
+        return path
+    ids = random.integers(1, sizes["vocab"], 600)
+    if task == "sequence":
+        path = target.with_name(f"{target.name}.jsonl")
+        rows = [
+            {"ids": row.tolist(), "label": i % sizes["labels"]} for i, row in enumerate(ids.reshape(-1, 6))
+        ]
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        return path
+    path = target.with_name(f"{target.name}.npy")
+    np.save(path, ids)
+    return path
 
 
 def ids_for(vocab: int, positions: int) -> torch.Tensor:
@@ -57,7 +86,6 @@ def by_interpreter(directory: Path, inputs: torch.Tensor) -> Mapping[str, torch.
     """Every output of the head through growplan's float64 interpreter."""
     from growplan.backend.executor import reader_rows
     from growplan.backend.interpreter import Interpreter
-    from growplan.language.plan import Plan
 
     _, _, model = bind_source(Plan(), directory)
     with open_reader(read_headers(directory)) as reader:

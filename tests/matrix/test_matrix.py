@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from growplan.apply import apply
 from growplan.diagnostics import DiagnosticError
-from tests.matrix.cases import DEPTH, GRAFTED, HEADS_ONLY, TABLES, VARIANTS, Case, Variant, full, pairwise
+from growplan.language import parse_text
+from growplan.pipeline import check
+from tests.matrix.cases import (
+    DEPTH,
+    GRAFTED,
+    HEADS_ONLY,
+    LEARNED,
+    NO_LOSS,
+    TABLES,
+    VARIANTS,
+    Case,
+    Variant,
+    full,
+    pairwise,
+)
 from tests.matrix.run import Grown, by_interpreter, by_transformers, grow, inputs_for, worst, write_source
 
 EXACT = 1e-9  # of the logits' spread, float64
@@ -78,3 +94,23 @@ def test_grafted(variant: str, steps: str, tmp_path: Path) -> None:
     inner, stock = differences(BY_NAME[variant].architecture, grown)
     assert inner > 1e-3, "another function was promised"
     assert torch.isfinite(torch.tensor([inner, stock])).all()
+
+
+@pytest.mark.parametrize(("variant", "steps"), LEARNED)
+def test_learned(variant: str, steps: str, tmp_path: Path) -> None:
+    """Fitted in float64, written, and loaded clean by the stock class."""
+    source = write_source(BY_NAME[variant], tmp_path / "source")
+    keeps_claim(BY_NAME[variant], grow(source, steps, tmp_path / "target"), "none")
+
+
+@pytest.mark.parametrize("variant", NO_LOSS)
+def test_no_head_has_no_loss(variant: str, tmp_path: Path) -> None:
+    """What `apply` cannot fit, `check` refuses."""
+    source = write_source(BY_NAME[variant], tmp_path / "source")
+    data = tmp_path / "ids.npy"
+    np.save(data, np.arange(600) % 31)
+    depth = BY_NAME[variant].config.get("n_layer", 2)
+    plan = parse_text(f'grow depth {depth}→3 via ligo on "{data}" for 2 steps', "<test>", "dsl")
+    for refused in (check, lambda plan, model_dir: apply(plan, tmp_path / "t", model_dir=model_dir)):
+        with pytest.raises(DiagnosticError, match="GP523"):
+            refused(plan, model_dir=source)
