@@ -11,6 +11,7 @@ from growplan.algebra import Root
 from growplan.check.learned_lints import learned_lints
 from growplan.check.roles import attention_roles
 from growplan.check.size_lints import size_lints
+from growplan.check.trial import widens
 from growplan.check.typed import TypedStep
 from growplan.diagnostics import Diagnostic
 from growplan.families.model import Model
@@ -36,10 +37,12 @@ def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim)
 
 def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
     """Copies that trade places without a change get identical gradients and stay identical."""
-    found = [(step, axes) for step in steps if (axes := twin_axes(step))]
+    every = [each for step in steps for each in step.start or (step,)]
+    found = [(step, axes) for step in every if (axes := twin_axes(step))]
     if not found:
         return
-    ways = [_split(step) for step, _ in found]
+    begun = {start.id for step in steps for start in step.start}
+    ways = [_other_start(step) if step.id in begun else _split(step) for step, _ in found]
     yield Diagnostic(
         "GP901",
         f"copies of {_named(axis for _, axes in found for axis in axes)} "
@@ -112,6 +115,13 @@ def _split(step: TypedStep) -> str:
     if step.proof.claim.strength == "exact":
         return "`via lemon`, as exact, whose copies are told apart"
     return "`via bert2bert, split uneven`, whose copies get shares of their own"
+
+
+def _other_start(step: TypedStep) -> str:
+    """A method whose copies an operator can tell apart from the beginning."""
+    grow = {axis: (old, new) for axis, old, new in step.axes}
+    able = [name for name in ("fpi", "lemon") if widens(name, grow, step.before)]
+    return f"`init {able[0]}`, whose copies differ" if able else "leave `init` out: LiGO's own inits differ"
 
 
 def _dead(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:

@@ -217,7 +217,7 @@ def _one_step(
 
 AT_START = (
     "look at the source: a forward pass by transformers must give a finite loss",
-    "or begin from another operator: another `depth_init` or `width_init`",
+    "or begin from another operator: another `depth-init`, `width-init` or `init`",
 )
 ON_THE_WAY = ("lower `lr`, or lengthen `warmup`", "or clip gradients lower: `clip 0.5`")
 

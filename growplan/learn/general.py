@@ -1,6 +1,6 @@
 """How the leaves of a general operator begin: as the static steps that the checker typed for it.
 
-    E, D   the dense matrices of the maps and of their left inverses
+    E, D   the dense matrices of the maps and of their left inverses, uneven where the method's are
     w      one-hot: each new layer is the old one that it begins as
     N, n   static tensor - E (sum over l of w_l W_l) D^T, subtracted in float64
     norms  static value - what the graph has of it: mostly nothing
@@ -25,6 +25,7 @@ from growplan.ir.graph import Graph, Node
 from growplan.ir.lower import lower_steps
 from growplan.ir.lower_general import layer_map
 from growplan.ir.primitives import Load
+from growplan.learn.init import uniform
 
 
 def begun(graph: Graph, step: TypedStep, read: Read, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -65,7 +66,8 @@ class _Start:
             yield layout.depth_leaf(id), torch.eye(self.step.before.depth).double()[self.layers]
         for param in self.step.before.params():
             for end in layout.ends(param):
-                matrix = _matrix(end, self.rewrites[param.module, param.leaf])
+                rewrite, key = self.rewrites[param.module, param.leaf], f"{self.step.key}/{end.name}"
+                matrix = _matrix(end, rewrite, key)
                 for layer in range(self.step.after.depth):
                     yield layout.end_leaf(id, end, layer), matrix
 
@@ -94,10 +96,13 @@ def static_graph(graph: Graph, step: TypedStep) -> Graph:
     return out
 
 
-def _matrix(end: End, rewrite: ParamRewrite) -> Tensor:
+def _matrix(end: End, rewrite: ParamRewrite, key: str) -> Tensor:
     """The dense operator of one end, [new, old] units in float64: rows, or shares of columns."""
-    outer = end.name.startswith("out/")
-    whole = dense((rewrite.made_rows or rewrite.rows) if outer else _inverse(rewrite))
+    if end.name.startswith("out/"):
+        whole = dense(rewrite.made_rows or rewrite.rows)
+    else:
+        whole = dense(_inverse(rewrite))
+        whole = _uneven(whole, key) if rewrite.shares == "uneven" else whole
     rows = whole[end.to : end.to + end.new * end.inner : end.inner]
     return rows[:, end.start : end.start + end.count * end.inner : end.inner]
 
@@ -108,6 +113,13 @@ def _inverse(rewrite: ParamRewrite) -> Expansion:
     if rewrite.made_cols is not None:
         return rewrite.made_cols
     return first_inverse(rewrite.cols) if rewrite.shares == "first" else even_inverse(rewrite.cols)
+
+
+def _uneven(even: Tensor, key: str) -> Tensor:
+    """Shares of a unit's copies drawn by `key`, with the same sum: equal ones would stay equal for ever."""
+    drawn = 0.5 + uniform(key, len(even), 1)
+    counts = (even != 0).sum(0)
+    return even * drawn * counts / ((even != 0) * drawn).sum(0)
 
 
 def dense(e: Expansion) -> Tensor:

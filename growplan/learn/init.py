@@ -32,7 +32,7 @@ def initial(spec: LeafSpec, noise: float) -> Tensor:
         return torch.zeros(spec.shape, dtype=torch.float64)
     rows, columns = spec.shape
     name, noisy = spec.init.removesuffix("-noisy"), spec.init.endswith("-noisy")
-    drawn = _uniform(spec.key, rows, columns)
+    drawn = uniform(spec.key, rows, columns)
     match name:
         case "rand":
             return drawn / drawn.sum(1, keepdim=True)
@@ -51,6 +51,6 @@ def initial(spec: LeafSpec, noise: float) -> Tensor:
     return out / out.sum(1, keepdim=True) if noisy and name != "sel" else out
 
 
-def _uniform(key: str, rows: int, columns: int) -> Tensor:
+def uniform(key: str, rows: int, columns: int) -> Tensor:
     """U(0, 1), never 0, in float64."""
     return (words(key_of(key), 0, rows * columns).view(rows, columns).to(torch.float64) + 0.5) / 2**32

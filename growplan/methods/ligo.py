@@ -10,6 +10,18 @@ the residual stream, one each for queries, keys, values and the ffn of every lay
 projection has its parts' operators and one weight vector over the old layers. Attention's output
 is read through the values' operator, or one of its own where query heads and value heads differ.
 
+`init METHOD` begins as the checkpoint of a static method and learns from there. LiGO's in-map is its
+out-map transposed, which no function-preserving map is, so that the operator is a general one:
+
+    W_i* = E_out (sum over l of w_il W_l) D_in^T + N      b_i* = E_out (sum over l of w_il b_l) + n
+
+E and D belong to one end of one weight each (`tying`: in each layer, or for all layers), one row of w
+to all tensors of a block; N and n are of the tensor's shape, and a norm is the method's own plus a leaf.
+They begin such that step 0 is the method's checkpoint, whatever it draws or inserts. Epsilons, rotary
+thetas and the divisor of a tied head are the method's and are not learned; axes that stay have no E or
+D. Layers are the method's where it adds layers, else copies by `depth-init`. The authors' table of
+ties is for their own inits alone.
+
 The published recipe (`recipe published`) warms up over 10000 steps and runs 100, so that its rate
 comes to 2e-6 and the operator stays what it began as; the default here moves it.
 """

@@ -170,6 +170,31 @@ def test_json_has_the_start() -> None:
     assert operator["cost"]["parts"]["norms"] == 2 * 128 * 5
 
 
+def lints(line: str, **config: Any) -> dict[str, tuple[str, ...]]:
+    return {d.code: d.help for d in check("gpt2", line, **config).lints}
+
+
+def test_an_operator_that_outweighs_the_model_is_told_with_ways_that_work() -> None:
+    """Every way that is named is tried: under it there is no such warning."""
+    line = "grow hidden 64→128, ffn 256→512, depth 2→4 via ligo on c.txt, init fpi, tying layer"
+    ways = lints(line, **TOY)["GP920"]
+    assert [way.partition(":")[0] for way in ways] == [
+        "`tying shared, residual none`",
+        "take `init fpi` out",
+    ]
+    assert "GP920" not in lints(line.replace("tying layer", "tying shared, residual none"), **TOY)
+    assert "GP920" not in lints(line.replace("init fpi, tying layer", "tying shared"), **TOY)
+    fresh = lints("grow hidden 64→96 via ligo on c.txt, init fpi", **TOY)["GP920"]
+    assert [way.partition(":")[0] for way in fresh] == ["take `init fpi` out"]
+
+
+def test_copies_that_begin_equal_are_told() -> None:
+    """They get equal gradients from the operator too."""
+    found = lints("grow ffn 256→512 via ligo on c.txt, init net2net", **TOY)
+    assert found["GP901"] == ("`init fpi`, whose copies differ",)
+    assert "GP901" not in lints("grow ffn 256→512 via ligo on c.txt, init fpi", **TOY)
+
+
 # what is refused -----------------------------------------------------------------------------------
 
 

@@ -123,6 +123,13 @@ SHARDS = "upcycle ffn to 4 experts, granularity 2, drop 0.25, noise 0.01"
 PLANS["upcycle"] = {"smollm": f"{SHARDS}; widen ffn 40→60 via fpi"}
 PLANS["resample"] = {"vit": "widen image 20→28 via resample; widen hidden x2 via fpi; widen heads"}
 CASES = [(method, family, steps) for method, plans in PLANS.items() for family, steps in plans.items()]
+GENERAL = {
+    "gpt2": "grow hidden 48→72, ffn 80→100, depth 2→3 via ligo on corpus.txt, init lemon, tying layer",
+    "bert": "grow hidden 48→96 via ligo on corpus.txt, init fpi, residual none",
+    "smollm": "grow hidden 48→72, depth 2→4 via ligo on corpus.txt, init fpi",
+    "vit": "grow ffn 80→100, depth 2→3 via ligo on images.npz, init aki",
+}
+CASES += [("ligo-general", family, steps) for family, steps in GENERAL.items()]
 IDS = [f"{method}-{family}" for method, family, _ in CASES]
 
 

@@ -197,6 +197,31 @@ def test_the_operator_is_the_formula() -> None:
     torch.testing.assert_close(new["transformer.ln_f.weight"], norm)
 
 
+@pytest.mark.parametrize(
+    ("family", "growth", "config"),
+    [
+        ("gpt2", "hidden 48→96, ffn 192→200", ()),
+        ("bert", "hidden 48→96, ffn 80→160", MASKED),
+        ("llama", "hidden 48→96, heads 6→12, ffn 80→100, kv_heads 3→6", TIED[1:]),
+    ],
+)
+def test_copies_need_no_residual(family: str, growth: str, config: tuple[tuple[str, Any], ...]) -> None:
+    """fpi's function by products alone, the shares of copies uneven, so that they can move apart."""
+    line = f"grow {growth} via ligo on c.txt, init fpi, residual none"
+    made = case(family, line, dtype="float64", config=config)
+    (step,) = made.typed.steps
+    assert verify(made.graph) == []
+    leaves = begun(made)
+    assert not any("/add/" in name for name in leaves if leaves[name].ndim > 1)
+    found = model_after(made, made.graph, 1, leaves)
+    first = logits(made, step.before, model_after(made, made.graph, 0))
+    assert float((logits(made, step.after, found) - first).abs().max()) < 1e-10 * float(first.std())
+    read = leaves[next(name for name in leaves if name.startswith(f"{step.id}/in/"))]
+    assert torch.allclose(read.sum(0), torch.ones(read.shape[1], dtype=torch.float64))
+    shares = read[read != 0]
+    assert 0.1 < float(shares.min()) < 0.45 and len(shares.unique()) > len(shares) / 2
+
+
 TEXT = Path(__file__).parents[2] / "plans" / "data" / "austen.txt"
 
 
