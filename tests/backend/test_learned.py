@@ -118,9 +118,29 @@ MIXTRAL = {name: ties for name, ties in llama("o").items() if ".mlp." not in nam
 }
 MIXTRAL |= {"model.layers.{i}.block_sparse_moe.gate.weight": READ, "lm_head.weight": READ}
 
+
+def renamed(table: Table, old: str, new: str) -> Table:
+    return {new + name.removeprefix(old) if name.startswith(old) else name: t for name, t in table.items()}
+
+
+ROBERTA: Table = {
+    **renamed({**BERT_EMBED, **BERT_LAYER}, "bert.", "roberta."),
+    "lm_head.dense.weight": linear("stream", "stream"),
+    "lm_head.dense.bias": MADE,
+    **norms("lm_head.layer_norm"),
+}
+TEACHER: Table = renamed({n: t for n, t in VIT.items() if n != "classifier.weight"}, "vit.", "deit.") | {
+    "deit.embeddings.distillation_token": {2: STREAM},
+    "cls_classifier.weight": READ,
+    "distillation_classifier.weight": READ,
+}
 WIDE = "hidden 48→72, ffn 80→100"
 GROUPED = "hidden 48→64, ffn 80→100, heads 6→8, kv_heads 3→4, depth 2→3"
 POOLER = "pooler.dense"
+POOLED: Table = {
+    "bert.pooler.dense.weight": linear(POOLER, "stream"),
+    "bert.pooler.dense.bias": {0: (POOLER,)},
+}
 CASES: dict[str, tuple[str, str, dict[str, Any], Table]] = {
     "bert-untied": (
         "bert",
@@ -155,6 +175,34 @@ CASES: dict[str, tuple[str, str, dict[str, Any], Table]] = {
     "qwen2": ("qwen2", f"{WIDE}, kv_heads 3→3", {}, llama("o", biases=True) | {"lm_head.weight": READ}),
     "qwen3": ("qwen3", f"{WIDE}, depth 2→4", {"num_key_value_heads": 6}, QWEN3 | {"lm_head.weight": READ}),
     "mixtral": ("mixtral", f"{WIDE}, depth 2→3", {}, MIXTRAL),
+    "mistral": ("mistral", GROUPED, {}, llama("o") | {"lm_head.weight": READ}),
+    "roberta": ("roberta", f"{WIDE}, depth 2→3", {}, ROBERTA),
+    "xlm-roberta": ("xlm-roberta", f"{WIDE}, depth 2→4", {}, ROBERTA),
+    "deit-teacher": ("deit", f"{WIDE}, depth 2→4", {}, TEACHER),
+    "bert-classify": (
+        "bert",
+        f"{WIDE}, depth 2→3",
+        {"architecture": "BertForSequenceClassification"},
+        {**BERT_EMBED, **BERT_LAYER, **POOLED, "classifier.weight": {1: (POOLER,)}},
+    ),
+    "bert-tag": (
+        "bert",
+        WIDE,
+        {"architecture": "BertForTokenClassification"},
+        {**BERT_EMBED, **BERT_LAYER, "classifier.weight": READ},
+    ),
+    "bert-answer": (
+        "bert",
+        WIDE,
+        {"architecture": "BertForQuestionAnswering"},
+        {**BERT_EMBED, **BERT_LAYER, "qa_outputs.weight": READ},
+    ),
+    "gpt2-classify": (
+        "gpt2",
+        "hidden 48→72, ffn 192→200, depth 2→5",
+        {"architecture": "GPT2ForSequenceClassification", "pad_token_id": 0},
+        GPT2 | {"score.weight": READ},
+    ),
 }  # fmt: skip
 
 
