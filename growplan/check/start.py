@@ -14,7 +14,6 @@ from growplan.check.claims import prove_width
 from growplan.check.depth import depth_proof
 from growplan.check.resolve import Request
 from growplan.check.steps import assembled
-from growplan.check.trial import widens
 from growplan.check.typed import TypedStep
 from growplan.diagnostics import DiagnosticError, fail
 from growplan.families.model import Model
@@ -22,15 +21,15 @@ from growplan.methods import get_method, method_names
 from growplan.methods.base import Claim, LayerSource, Method, Operator, OptionValue
 from growplan.methods.support.layers import copies
 
-Sizes = Mapping[str, tuple[int, int]]
 ADDS_LAYERS = ("stack", "deepen")
 COPIED = ("stackbert", "interlace")
+FIRST = ("fpi", "lemon", "bert2bert", "aki")  # in a list of ways
 
 
 def starts(name: str) -> Method | None:
     """The method of that name, where an operator could begin as what it makes."""
     method = get_method(name)
-    if method is None or method.learned or method.on_data:
+    if method is None or method.learned or method.on_data or method.grids:
         return None
     able = set(method.verbs) & {"widen", "grow", "mask-in", *ADDS_LAYERS}
     return method if able else None
@@ -107,21 +106,18 @@ def typed_start(request: Request, operator: Operator, model: Model, key: str) ->
         fail(
             "GP540",
             f"no operator begins as `{operator.start}`",
-            help=f"methods that one can begin as: {', '.join(start_names())}",
+            help=_ways(request, operator, model, key),
             part="init",
         )
     try:
         start = tuple(_steps(request, method, operator, model, key))
     except DiagnosticError as error:
         found = error.diagnostics[0]
-        moving = _widths(request)
-        able = [name for name in start_names() if name != method.name and _able(name, moving, model)]
-        ways = [f"`init {name}`" for name in able] or ["`init published`: LiGO's own inits"]
         fail(
             "GP542",
             f"the operator cannot begin as `{method.name}`: {found.message}",
             notes=found.notes,
-            help=ways[:3],
+            help=_ways(request, operator, model, key),
             part="init",
         )
     missing = () if operator.residual else not_products(start)
@@ -166,8 +162,21 @@ def _widths(request: Request) -> dict[str, tuple[int, int]]:
     return {a: sizes for a, sizes in request.grow.items() if a != "depth" and sizes[0] != sizes[1]}
 
 
-def _able(name: str, grow: Sizes, model: Model) -> bool:
-    """Whether these widths type by a method; without any, whether it adds layers."""
-    method = starts(name)
-    assert method is not None
-    return widens(name, grow, model) if grow else bool(set(method.verbs) & set(ADDS_LAYERS))
+def _ways(request: Request, operator: Operator, model: Model, key: str) -> list[str]:
+    """The methods that this step can begin as: each was typed before it is named."""
+    able = []
+    for name in start_names():
+        method = starts(name)
+        adds = method is not None and bool(set(method.verbs) & set(ADDS_LAYERS))
+        if method is None or (adds and "depth-init" in request.options):
+            continue
+        if not adds and not _widths(request) and name != "fpi":  # it has no part in such a step
+            continue
+        try:
+            start = tuple(_steps(request, method, operator, model, key))
+        except DiagnosticError:
+            continue
+        if operator.residual or not not_products(start):
+            able.append(name)
+    named = [f"`init {name}`" for name in sorted(able, key=lambda name: (*FIRST, name).index(name))]
+    return [", ".join(named)] if named else ["take `init` out: LiGO's own inits"]

@@ -228,7 +228,31 @@ def test_a_start_that_does_not_type_names_those_that_do() -> None:
     code, message = refused("bert", line.format("msg"))
     assert code == "GP542" and "does not grow `hidden`" in message and "`init bert2bert`" in message
     code, message = refused("gpt2", "grow depth 2→5 via ligo on c.txt, init stackbert", **TOY)
-    assert code == "GP542"
+    assert code == "GP542" and "`init fpi`" in message and "msg" not in message
+    line = "grow hidden 384→576, depth 6→9 via ligo on c.txt, init fpi"
+    assert refused("bert", line)[1].endswith("; `init bert2bert`, `init aki`")  # lemon fits no such width
+
+
+def test_equal_sizes_have_nothing_to_learn() -> None:
+    step = only("gpt2", "grow hidden 64→64 via ligo on c.txt, init fpi", **TOY)
+    assert (step.leaves, step.start, step.after.config) == ((), (), step.before.config)
+
+
+@pytest.mark.parametrize("tying", ["layer", "shared"])
+@pytest.mark.parametrize(
+    ("family", "grow"),
+    [
+        ("gpt2", "hidden 768→1024, depth 12→14"),
+        ("bert", "ffn 1536→2000, depth 6→7"),
+        ("vit", "hidden 768→1024"),
+        ("smollm", "hidden 576→960, depth 30→31"),
+        ("mixtral", "hidden 576→960, ffn 1536→1600, depth 30→31"),
+    ],
+)
+def test_leaves_are_what_is_counted(family: str, grow: str, tying: str) -> None:
+    step = only(family, f"grow {grow} via ligo on c.txt, init fpi, tying {tying}")
+    assert sum(_product(leaf.shape) for leaf in step.leaves) == measured(step).parameters
+    assert len({leaf.name for leaf in step.leaves}) == len({leaf.key for leaf in step.leaves})
 
 
 @pytest.mark.parametrize(
