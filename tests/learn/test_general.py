@@ -21,7 +21,7 @@ from growplan.language import parse_text
 from growplan.learn.general import static_graph
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Target
-from growplan.learn.operators import first_leaves
+from growplan.learn.operators import OPERATOR, first_leaves
 from tests.backend.plans import Case, case
 from tests.float64 import no_float32_islands
 from tests.tiny import tiny_checkpoint
@@ -225,12 +225,20 @@ def test_copies_need_no_residual(family: str, growth: str, config: tuple[tuple[s
 TEXT = Path(__file__).parents[2] / "plans" / "data" / "austen.txt"
 
 
-def fitted(folder: Path, options: str, growth: str = "hidden 48→64, heads 6→8, ffn 192→224") -> Any:
+GROWTH = "hidden 48→64, heads 6→8, ffn 192→224, depth 2→3"
+
+
+def plan_of(folder: Path, options: str, steps: int = 8, growth: str = GROWTH) -> Any:
+    folder.mkdir(exist_ok=True)
     tiny_checkpoint("gpt2", folder / "m", vocab_size=256, bos_token_id=0, eos_token_id=0, dtype="float64")
     (folder / "austen.txt").write_bytes(TEXT.read_bytes())
-    text = f"source ./m\ntarget ./g\nseed 3\ngrow {growth} via ligo on austen.txt for 8 steps, {options}"
-    plan = parse_text(text, str(folder / "p.grow"), "dsl").read_from(str(folder / "p.grow"))
-    return apply(plan)
+    line = f"grow {growth} via ligo on austen.txt for {steps} steps, {options}"
+    text = f"source ./m\ntarget ./g\nseed 3\n{line}"
+    return parse_text(text, str(folder / "p.grow"), "dsl").read_from(str(folder / "p.grow"))
+
+
+def fitted(folder: Path, options: str) -> Any:
+    return apply(plan_of(folder, options, growth=GROWTH.removesuffix(", depth 2→3")))
 
 
 def test_a_rate_of_nothing_keeps_the_function(tmp_path: Path) -> None:
@@ -261,3 +269,30 @@ def test_a_second_fit_begins_where_the_first_ended(tmp_path: Path) -> None:
     line = f"{steps}\ngrow ffn 224→240 via ligo on austen.txt for 2 steps, {steps}"
     first, second = fitted(tmp_path, line).fitted
     assert second.before == pytest.approx(first.after, rel=1e-12)
+
+
+class Stopped(Exception):
+    """A fit that is stopped on its way."""
+
+
+def test_a_stopped_fit_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    def stop(event: Any) -> None:
+        if event.kind == "learn" and event.done == 21:
+            raise Stopped
+
+    options = "init lemon, lr 0.01, batch 2, tokens 16"
+    apply(plan_of(tmp_path / "whole", options, 24))
+    with pytest.raises(Stopped):
+        apply(plan_of(tmp_path / "stopped", options, 24), progress=stop)
+    apply(plan_of(tmp_path / "stopped", options, 24), resume=True)
+    for name in ("model.safetensors", "config.json", OPERATOR):
+        whole, stopped = (tmp_path / run / "g" / name for run in ("whole", "stopped"))
+        assert whole.read_bytes() == stopped.read_bytes()
+
+
+def test_block_by_block_is_the_same_fit(tmp_path: Path) -> None:
+    options, results = "init fpi, lr 0.01, batch 2, tokens 16, warmup 1", []
+    for name in ("none", "blocks"):
+        results.append(apply(plan_of(tmp_path / name, f"{options}, checkpoint {name}", 3)).fitted[0])
+    first, second = results
+    assert second.after == pytest.approx(first.after, rel=1e-12) and second.before == first.before
