@@ -31,6 +31,7 @@ GROW = "grow hidden 128→256, heads 4→8, ffn 512→1024, depth 4→6"
 METHODS = {
     "ligo": "via ligo on text.txt for {steps} steps",
     "ligo, shared": "via ligo on text.txt for {steps} steps, tying shared",
+    "ligo, init fpi": "via ligo on text.txt for {steps} steps, init fpi",
 }
 ROWS, LENGTH = 16, 128
 WARM = 3  # steps that are not counted

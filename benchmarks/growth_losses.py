@@ -25,7 +25,7 @@ COPIES = (
     "stack depth 2→4 via stackbert\nwiden hidden 64→128 via fpi\n"
     "widen heads 4→8 via fpi\nwiden ffn 256→512 via fpi\n"
 )
-LEARNED = {"ligo": "ligo"}
+LEARNED = {"ligo": ("ligo", ""), "ligo from fpi": ("ligo", ", init fpi")}  # method, options
 Losses = Mapping[str, float]
 
 
@@ -53,10 +53,10 @@ def losses(task: Task, folder: Path, seed: int, trained: int, steps: int) -> Los
     copies = load(task, grow(COPIES, model, folder / "copies"))
     found["copies, 0"] = unseen_loss(task, copies)
     found[f"copies, {steps}"] = unseen_loss(task, train(task, copies, steps, seed))
-    for name, method in LEARNED.items():
-        begun = fitted(task, model, folder / f"{name}-0", method, 1, ", lr 0")
+    for name, (method, options) in LEARNED.items():
+        begun = fitted(task, model, folder / f"{name}-0", method, 1, f"{options}, lr 0")
         found[f"{name}, 0"] = unseen_loss(task, load(task, begun))
-        grown = fitted(task, model, folder / name, method, steps)
+        grown = fitted(task, model, folder / name, method, steps, options)
         found[f"{name}, {steps}"] = unseen_loss(task, load(task, grown))
     return found
 

@@ -77,15 +77,15 @@ def test_a_fit_keeps_what_the_source_has_learnt(
     trained = sources(task, seed)
     assert unseen_loss(task, load(task, trained)) < LEARNT[name]
     drawn = unseen_loss(task, scratch(task, seed))
-    for method in LEARNED:
-        begun = fitted(task, trained, tmp_path / f"{method}-0", LEARNED[method], 1, ", lr 0")
-        grown = fitted(task, trained, tmp_path / method, LEARNED[method], STEPS)
+    for title, (method, options) in LEARNED.items():
+        begun = fitted(task, trained, tmp_path / f"{title}-0", method, 1, f"{options}, lr 0")
+        grown = fitted(task, trained, tmp_path / title, method, STEPS, options)
         first, model = unseen_loss(task, load(task, begun)), load(task, grown)  # clean, by stock transformers
         bound = min(first, drawn - FAR[name])
-        measured(f"{method}, {name}, seed {seed}: loss after {STEPS} steps", unseen_loss(task, model), bound)
+        measured(f"{title}, {name}, seed {seed}: loss after {STEPS} steps", unseen_loss(task, model), bound)
         said = record(grown)
         assert said["after"] < said["before"]
-        assert loss_held_out(task, tmp_path / f"{method}.grow", grown, model) == pytest.approx(
+        assert loss_held_out(task, tmp_path / f"{title}.grow", grown, model) == pytest.approx(
             said["after"], rel=1e-4
         )
 
