@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from growplan.backend.stock import StockDifference
     from growplan.learn.leaves import Found, Learned
     from growplan.learn.operators import Fitted, Work
+    from growplan.learn.predicted import Predicted
     from growplan.learn.ranks import Ranks
 
 Claimed = TypeVar("Claimed")
@@ -45,6 +46,7 @@ class ApplyResult:
     learned: tuple[Learned, ...] = ()  # what steps found in the user's data
     findings: tuple[Diagnostic, ...] = ()  # warnings of what was measured
     fitted: tuple[Fitted, ...] = ()  # operators that were fitted on it
+    predicted: tuple[Predicted, ...] = ()  # layers that were predicted from the source's own
 
 
 def apply(
@@ -105,6 +107,7 @@ def apply(
             learned=values.learned,
             findings=(*_idle(ranks, values), *written.findings),
             fitted=values.fitted,
+            predicted=values.predicted,
         )
 
 
@@ -168,7 +171,15 @@ def _beside(job: Job, target: Path, values: Found) -> ApplyResult:
     """What a rank knows that does not write."""
     size = job.layout.total_size
     return ApplyResult(
-        target, job.typed, (), (), size, job.left, learned=values.learned, fitted=values.fitted
+        target,
+        job.typed,
+        (),
+        (),
+        size,
+        job.left,
+        learned=values.learned,
+        fitted=values.fitted,
+        predicted=values.predicted,
     )
 
 
@@ -204,6 +215,7 @@ def _learn(job: Job, reader: Reader, device: str, work: Work | None, ranks: Rank
 
     def show(step: TypedStep, done: int, loss: float | None) -> None:
         total = step.before.depth if step.operator is None else step.operator.recipe.steps
+        total = step.predictor_cost.networks if step.predictor_cost is not None else total
         tell(Event("learn", step, done=done, total=total, loss=loss))
 
     assert job.compiled.graph is not None

@@ -69,7 +69,7 @@ def write_certificate(
 
 
 def _extra(stock: Sequence[StockDifference] | None, values: Found | None) -> dict[str, object]:
-    """What only some runs have: a comparison by transformers, values measured or fitted on data."""
+    """What only some runs have: a comparison by transformers, values measured, fitted or predicted."""
     out: dict[str, object] = {}
     if stock is not None:
         out["stock"] = [asdict(difference) for difference in stock]
@@ -77,6 +77,8 @@ def _extra(stock: Sequence[StockDifference] | None, values: Found | None) -> dic
         out["learned"] = [asdict(record) for record in values.learned]
     if values is not None and values.fitted:
         out["fitted"] = [asdict(record) for record in values.fitted]
+    if values is not None and values.predicted:
+        out["predicted"] = [asdict(record) for record in values.predicted]
     return out
 
 

@@ -20,6 +20,7 @@ from growplan.check.typed import (
     ModuleTyping,
     OperatorCost,
     ParamRewrite,
+    PredictorCost,
     Proof,
     TypedStep,
     Upcycling,
@@ -36,6 +37,7 @@ from growplan.methods.base import (
     LeafSpec,
     Method,
     Operator,
+    Predictor,
     WidthRequest,
     domain_of,
 )
@@ -60,6 +62,8 @@ class StepProof:
     leaves: tuple[LeafSpec, ...] = ()
     fit_cost: OperatorCost | None = None
     start: tuple[TypedStep, ...] = ()
+    predictor: Predictor | None = None
+    predictor_cost: PredictorCost | None = None
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
 

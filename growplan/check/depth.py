@@ -19,6 +19,7 @@ from itertools import groupby
 from growplan.check.blocks import in_line_norms, last_module, writers
 from growplan.check.claims import StepProof, weaker
 from growplan.check.norms import twice_bound
+from growplan.check.predictors import predictor_cost
 from growplan.check.resolve import Request
 from growplan.check.twins import copied_readers, lost_at
 from growplan.check.typed import Proof, TypedStep, Violation
@@ -60,9 +61,13 @@ def depth_proof(
             + [("why", reason) for reason in part.proof.reasons],
             help=[*_ways_out(model, old, new, promised), weaker(part.proof.claim)],
         )
-    sources = [s.layer for s in part.layers]
+    sources = [s.place for s in part.layers]
     config = grown_lists(model, sources) | deeper(model.family.window, model.config, sources)
-    return replace(part, config=tuple(config.items()))
+    part = replace(part, config=tuple(config.items()))
+    predictor = method.predictor(request.options)
+    if predictor is None:
+        return part
+    return replace(part, predictor=predictor, predictor_cost=predictor_cost(model, part.layers, predictor))
 
 
 def _check_copies(request: Request, model: Model, earlier: Sequence[TypedStep]) -> None:
@@ -101,6 +106,10 @@ def _lost(axes: Sequence[str], earlier: Sequence[TypedStep]) -> list[tuple[str, 
 def _proved(model: Model, layers: Layers, old: int) -> StepProof:
     label = _label(layers, old)
     in_place = [s.layer for s in layers if not s.silent] == list(range(old))
+    if any(s.predicted is not None for s in layers):
+        reason = "a predicted block reads what another block wrote: nothing is preserved"
+        where = _after(layers)
+        return _part(label, Claim("none"), (reason, f"new layers stand {where}"), layers)
     if not in_place or any(s.fresh and not s.silent for s in layers):
         why = "a new layer of drawn values" if any(s.fresh for s in layers) else "a copied block"
         reason = f"{why} reads what another block wrote: nothing is preserved"
@@ -201,6 +210,8 @@ def _ways_out(model: Model, old: int, new: int, promised: Claim) -> list[str]:
 
 
 def _label(layers: Sequence[LayerSource], old: int) -> str:
+    if any(s.predicted is not None for s in layers):
+        return "layers predicted"
     if any(s.silent for s in layers):
         return "identity blocks"
     order = [s.layer for s in layers]
@@ -240,7 +251,7 @@ def _after(layers: Sequence[LayerSource]) -> str:
     """`after layers 3, 7, 11`: the old layers that new ones follow."""
     below, found = "the embeddings", list[str]()
     for s in layers:
-        if s.silent:
+        if s.silent or s.predicted is not None:
             found.append(below)
         else:
             below = f"{s.layer}"

@@ -31,6 +31,8 @@ def starts(name: str) -> Method | None:
     method = get_method(name)
     if method is None or method.learned or method.on_data or method.grids:
         return None
+    if method.predictor({}) is not None:
+        return None
     able = set(method.verbs) & {"widen", "grow", "mask-in", *ADDS_LAYERS}
     return method if able else None
 

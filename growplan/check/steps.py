@@ -63,6 +63,8 @@ def assembled(
         operator=part.operator,
         leaves=part.leaves,
         fit_cost=part.fit_cost,
+        predictor=part.predictor,
+        predictor_cost=part.predictor_cost,
         start=part.start,
         data=(request.step.on or "") if request.step is not None and method.learned else "",
         over=(request.step.over or 0) if request.step is not None else 0,

@@ -39,8 +39,8 @@ def after_width(before: Model, maps: Mapping[str, Expansion], grafted: bool) -> 
 
 
 def after_depth(before: Model, layers: tuple[LayerSource, ...]) -> Twins:
-    """The twins after a depth step: those of before, unless some layer is drawn."""
-    return {} if any(layer.fresh for layer in layers) else before.twins
+    """The twins after a depth step: those of before, unless some layer is drawn or predicted."""
+    return {} if any(layer.fresh or layer.predicted is not None for layer in layers) else before.twins
 
 
 def twins_of(model: Model, param: Param) -> Expansion | None:

@@ -11,7 +11,7 @@ from growplan.check.fitted import Fit
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, Grid, LayerSource, LeafSpec, Mixture, Noise, Operator
+from growplan.methods.base import Claim, Grid, LayerSource, LeafSpec, Mixture, Noise, Operator, Predictor
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,16 @@ class OperatorCost:
 
 
 @dataclass(frozen=True)
+class PredictorCost:
+    """Networks that predict layers, one for each matrix of a block (`check.predictors.predictor_cost`)."""
+
+    networks: int
+    parameters: int  # of all of them
+    flops: int
+    memory: int  # bytes
+
+
+@dataclass(frozen=True)
 class TypedStep:
     """One step, resolved against the model before it and typed."""
 
@@ -131,6 +141,8 @@ class TypedStep:
     leaves: tuple[LeafSpec, ...] = ()  # of the operator
     fit_cost: OperatorCost | None = None
     start: tuple[TypedStep, ...] = ()  # static steps that a general operator begins as, counted from 1
+    predictor: Predictor | None = None  # how predicted layers are fitted
+    predictor_cost: PredictorCost | None = None
     data: str = ""  # what it is fitted on, as the plan names it
     span: Span | None = None
 

@@ -73,7 +73,8 @@ def phase(event: Event) -> str | None:
     if event.kind == "learn" and event.step is not None and event.loss is not None:
         return f"fitting step {event.step.index}: loss {event.loss:.3f}"
     if event.kind == "learn" and event.step is not None:
-        return f"measuring on data for step {event.step.index}"
+        what = "measuring on data" if event.step.predictor is None else "learning from layers"
+        return f"{what} for step {event.step.index}"
     if event.kind == "assert" and event.step is not None:
         return f"asserting step {event.step.index} of {event.steps}"
     return _PHASES.get(event.kind)

@@ -58,6 +58,7 @@ class TensorLaw:
     row_dim: int
     col_dim: int | None
     constant: Root | None = None
+    given: bool = False  # free rows are those of the tensor's own data leaf, all of them
     twins: Expansion | None = None  # the input before the step is twins . z: N . cols . twins = 0 will do
 
 

@@ -27,6 +27,8 @@ def check_law(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:
     if law.constant is not None:
         _check_constant(state, law.constant)
         return
+    if law.given:
+        _check_given(state.axes[law.row_dim], law)
     for dim, axis in enumerate(state.axes):
         _check_no_holes(axis, dim)
         spoken_of = dim == law.row_dim or (dim == law.col_dim and law.cols is not None)
@@ -60,6 +62,17 @@ def _check_constant(state: State, constant: Root) -> None:
         total = total * axis.parts[0].c
     if total != constant:
         raise Objection("GP264", f"is {total} everywhere, the law says {constant}")
+
+
+def _check_given(axis: Axis, law: TensorLaw) -> None:
+    """Every row is that of a data leaf, in order."""
+    part = axis.parts[0]
+    leaf = part.of[0] if part.kind == "given" and isinstance(part.of, tuple) else None
+    data = isinstance(leaf, State) and isinstance(leaf.base, tuple) and leaf.base[::2] == ("leaf", "data")
+    if law.cols is not None and not law.cols.is_identity:
+        raise Objection("GP268", f"a law of a leaf's values has no columns `{law.cols}`")
+    if len(axis.parts) > 1 or not data:
+        raise Objection("GP264", f"holds `{_said(part, part.c)}`, the law says its leaf's values everywhere")
 
 
 def check_form(state: State, law: TensorLaw, shape: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Lowering of steps that add layers: copies, silent blocks, fresh layers, norms whose affine moves."""
+"""Lowering of steps that add layers: copies, silent, fresh and predicted layers, norms whose affine moves."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ from dataclasses import dataclass, field
 
 from growplan.algebra import ONE, Expansion, Run
 from growplan.check.blocks import writers
+from growplan.check.predictors import predicted
 from growplan.check.twins import twins_of
 from growplan.check.typed import TypedStep
 from growplan.families.model import Model, Param
-from growplan.ir.graph import Graph, Node, Provenance, TensorLaw
-from growplan.ir.primitives import AddNull, CopyLayer, Fill, Fresh, Primitive, ZeroOut
+from growplan.ir.graph import Graph, Node, Provenance, TensorLaw, TensorType
+from growplan.ir.primitives import (
+    AddNull,
+    CopyLayer,
+    Fill,
+    Fresh,
+    FromLeaf,
+    Leaf,
+    Primitive,
+    ZeroOut,
+    leaf_name,
+)
 from growplan.ir.record import record
 from growplan.ir.text.implied import copies_of
 from growplan.methods.base import LayerSource
@@ -52,9 +63,11 @@ class _Depth:
         ops: list[Primitive] = [CopyLayer(at, layer)] if at != layer else []
         twins = twins_of(self.step.before, param) if made.kind == "cancel" else None
         ops += _ops(made, param, shape, f"{self.step.key}/{name}/layer", twins)
-        base = value
+        base = second = value
+        if made.kind == "predicted":
+            second = self._leaf(name, self.graph.nodes[base].type)
         for count, op in enumerate(ops, 1):
-            inputs = (value, base)[: op.arity]
+            inputs = (value, second)[: op.arity]
             type_, k = self.graph.nodes[base].type, self.step.index
             value = self.graph.add(Node(f"{name}@{k}.{count}", op, inputs, type_, k))
         if made.kind == "copy":
@@ -62,10 +75,18 @@ class _Depth:
         self.laws.append(_law(made, name, old_name, param, shape, twins))
         return value
 
+    def _leaf(self, name: str, type_: TensorType) -> str:
+        """The data leaf of a tensor, of its type."""
+        leaf = Leaf(leaf_name(self.step.id, name), type_.shape, type_.dtype)
+        return self.graph.add(Node(f"{name}@{self.step.index}.leaf", leaf, (), type_, self.step.index))
+
 
 @dataclass(frozen=True)
 class _Made:
-    """What becomes of a tensor: copy, zero, cancel, one, or a draw by `init`; `layer`: an old layer's."""
+    """What becomes of a tensor: copy, zero, cancel, one, predicted, or a draw by `init`.
+
+    `layer`: that of another old layer.
+    """
 
     kind: str
     init: str = ""
@@ -78,6 +99,8 @@ def _made(param: Param, source: LayerSource, silenced: frozenset[str], model: Mo
     if param.module in norms:
         layer = norms[param.module]
         return neutral if layer is None else _Made("copy", layer=layer)
+    if source.predicted is not None and predicted(model, param):
+        return _Made("predicted")
     if source.silent and param.module in silenced:
         return _Made("cancel" if source.writers == "cancel" and param.leaf == "weight" else "zero")
     if not source.fresh:
@@ -108,6 +131,8 @@ def _ops(
             return [ZeroOut(param.row_dim, whole), noise]
         case "one":
             return [Fill(ONE)]
+        case "predicted":
+            return [FromLeaf(param.row_dim, whole)]
         case "fresh":
             return [Fresh(param.row_dim, whole, made.init, key)]
     return []
@@ -125,10 +150,11 @@ def _law(
     e_out = Expansion.identity(rows)
     if made.kind in ("zero", "cancel"):
         e_out = Expansion(rows, (Run("zero", rows),))
-    elif made.kind == "fresh":
+    elif made.kind in ("fresh", "predicted"):
         e_out = Expansion(rows, (Run("free", rows),))
     constant = ONE if made.kind == "one" else None
     if param.cols is None:
         return TensorLaw(name, old_name, e_out, None, param.row_dim, None, constant)
     cols = Expansion.identity(shape[param.col_dim])
-    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim, constant, twins)
+    given = made.kind == "predicted"
+    return TensorLaw(name, old_name, e_out, cols, param.row_dim, param.col_dim, constant, given, twins)

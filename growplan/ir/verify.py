@@ -144,6 +144,7 @@ class _Verifier:
             law.row_dim,
             law.col_dim,
             law.constant,
+            law.given,
             law.twins,
             slices,
         )

@@ -25,6 +25,7 @@ from growplan.learn.data import mask_token, read_data
 from growplan.learn.gradmax import backward, forward
 from growplan.learn.operators import Fitted, Work, fit_step
 from growplan.learn.place import data_folder, data_path, data_place
+from growplan.learn.predicted import Predicted, predict_step
 from growplan.learn.ranks import ALONE, Ranks
 
 TOP = 8  # singular values recorded of a layer
@@ -61,6 +62,7 @@ class Found:
     leaves: Mapping[str, Tensor]
     learned: tuple[Learned, ...] = ()
     fitted: tuple[Fitted, ...] = ()
+    predicted: tuple[Predicted, ...] = ()
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -74,7 +76,7 @@ class Found:
 
 
 Progress = Callable[[TypedStep, int, "float | None"], None]
-"""`progress(step, layers done, None)`, or of a fit `progress(step, fitting steps done, loss)`."""
+"""`progress(step, layers or networks done, None)`, or of a fit `progress(step, fitting steps done, loss)`."""
 
 
 def learn_leaves(
@@ -90,13 +92,14 @@ def learn_leaves(
     """The values of every leaf of a lowered plan, by name, and what was measured for them.
 
     `source` is the checkpoint's directory, whose tokenizer reads texts; `work` keeps the state of
-    fits. All ranks come here and fit together; what is measured without a fit is the first one's work.
-    Raises GP521 to GP526, GP531 to GP535, GP550 and GP551, each at the data's place in the plan.
+    fits. All ranks come here and fit together; what is measured or predicted without data is the first
+    one's work. Raises GP521 to GP526, GP531 to GP535, GP550, GP551 and GP565, each at its place in the plan.
     """
     waiting = {node.step for node in graph.nodes.values() if isinstance(node.op, Leaf)}
     leaves: dict[str, Tensor] = {}
     learned: list[Learned] = []
     fitted: list[Fitted] = []
+    predicted: list[Predicted] = []
     for step in typed.steps:
         base, so_far = data_folder(typed.plan), with_leaves(read, leaves)
         if step.index not in waiting:
@@ -106,12 +109,20 @@ def learn_leaves(
                 measure = partial(_learn_step, graph, step, so_far, source, base, device, progress)
                 found, record = ranks.by_first(measure)
                 learned.append(record)
+            elif step.predictor is not None:
+                view = ModelView(graph, step.index - 1, so_far, device)
+                found, made = ranks.by_first(partial(predict_step, step, view, _shown(step, progress)))
+                predicted.append(made)
             else:
                 file = data_path(step.data, base)
                 found, fit = fit_step(graph, step, so_far, source, file, device, work, progress, ranks)
                 fitted.append(fit)
         leaves |= found
-    return Found(leaves, tuple(learned), tuple(fitted))
+    return Found(leaves, tuple(learned), tuple(fitted), tuple(predicted))
+
+
+def _shown(step: TypedStep, progress: Progress | None) -> Callable[[int], None]:
+    return lambda done: progress(step, done, None) if progress is not None else None
 
 
 @contextmanager

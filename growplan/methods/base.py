@@ -15,6 +15,7 @@ from typing import Literal
 from growplan.algebra import Expansion, Root
 from growplan.methods.operator import LeafSpec as LeafSpec
 from growplan.methods.operator import Operator as Operator
+from growplan.methods.operator import Predictor as Predictor
 from growplan.methods.operator import Recipe as Recipe
 
 Strength = Literal["exact", "approximate", "none"]
@@ -173,6 +174,8 @@ class LayerSource:
     block adds nothing; or `cancel`, noise that cancels over copies of the units that they read.
     `fresh`: how everything else is drawn, as a new layer's (`config`: normal with the config's
     initializer_range; `like`; `normal(STD)`); empty where it is copied.
+    `predicted`: it stands between this old layer and the next, and a fitted `Predictor` makes its
+    matrices from those of the two; only the rest is that of `layer`.
     `norms` is the checker's: norms that become plain (None: scale 1, shift 0), or those of another
     old layer.
     """
@@ -181,6 +184,12 @@ class LayerSource:
     writers: Literal["kept", "zero", "cancel"] = "kept"
     fresh: str = ""
     norms: tuple[tuple[str, int | None], ...] = ()
+    predicted: int | None = None
+
+    @property
+    def place(self) -> int:
+        """The old layer in whose place it stands, or above which."""
+        return self.layer if self.predicted is None else self.predicted
 
     @property
     def silent(self) -> bool:
@@ -205,6 +214,7 @@ class Method:
     options: tuple[Option, ...] = ()
     grids: bool = False  # it widens the positions of images (a grid of patches), not those of tokens
     training: str = ""
+    least_depth: int = 1  # layers that it needs in the source to add some
     on_data: bool = False  # measures on data that the step names
     learned: bool = False
 
@@ -231,6 +241,10 @@ class Method:
     def upcycle(self, request: UpcycleRequest) -> Mixture:
         """The mixture that the ffn becomes. Raises GP116 and GP257."""
         raise TypeError(f"{self.name} makes no mixture")
+
+    def predictor(self, options: Mapping[str, OptionValue]) -> Predictor | None:
+        """How the layers that it predicts are fitted; None where it predicts none."""
+        return None
 
     def operator(self, options: Mapping[str, OptionValue], steps: int | None) -> Operator:
         """What a learned method fits, from its options and the plan's `for N steps`."""

@@ -59,6 +59,23 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Predictor:
+    """How networks are fitted that predict a layer's matrices from those around it, and how large they are.
+
+    Two hidden layers of `hidden` units; `epochs` times over the rows in parts of `batch`, and on until there
+    are `updates` of them; AdamW at `lr`. The loss is (1 - `norm`) times the mean square of the error and
+    `norm` times the square of the error of the norm.
+    """
+
+    hidden: int = 256
+    epochs: int = 10
+    updates: int = 1000
+    lr: float = 1e-3
+    norm: float = 5e-4
+    batch: int = 64
+
+
+@dataclass(frozen=True)
 class LeafSpec:
     """A trainable leaf: its name in the graph, its shape, the word of its init, the key of its draws."""
 

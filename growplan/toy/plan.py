@@ -44,6 +44,8 @@ def _step(step: Step, typed: TypedStep, sizes: Sequence[Sizes]) -> Step:
         options["data"] = data_name(typed)
     if typed.operator is not None:
         options |= {"batch": 2, "tokens": LONGEST, "accumulate": 1}
+    if typed.predictor is not None:
+        options |= {"epochs": 1, "updates": 1}
     if masks(typed):
         options["mask"] = 0  # the mask token's place in a small vocabulary
     named = step.growths if step.verb == "upcycle" else growths  # `to 8 experts` is no size of ffn

@@ -123,13 +123,14 @@ def _divisors(
 ) -> dict[str, int]:
     """The divisor of each axis that is divided."""
     counted = _counted(typed)
+    least = {**FLOORS, "depth": max(FLOORS["depth"], *_least_depths(typed))}
     chains = {axis: chain for axis, chain in chains.items() if axis not in FEW and axis not in KEPT}
     found: dict[str, int] = {}
     for group in _groups(chains, relations):
         inside = [r for r in relations if r.axes <= set(group)]
         ordered = sorted(group, key=lambda axis: len(size_divisors(chains[axis], ())))
         for strict in (True, False):
-            floors = {a: FLOORS.get(a, FLOOR) if strict else 1 for a in group}
+            floors = {a: least.get(a, FLOOR) if strict else 1 for a in group}
             options = {a: _allowed(chains[a], floors[a], counted.get(a, ()), a) for a in ordered}
             best = _smallest(ordered, options, inside, states, chains)
             if best is not None:
@@ -232,6 +233,12 @@ def _counted(typed: TypedPlan) -> dict[str, tuple[int, ...]]:
             if type(value) is int:
                 found[axis] = (*found.get(axis, ()), value)
     return found
+
+
+def _least_depths(typed: TypedPlan) -> list[int]:
+    """Layers that the steps' methods need to add some."""
+    methods = (get_method(step.method) for step in typed.steps)
+    return [1, *(method.least_depth for method in methods if method is not None)]
 
 
 def counting(method: str) -> dict[str, str]:

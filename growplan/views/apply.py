@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from growplan.check.typed import TypedPlan, TypedStep
     from growplan.learn.leaves import Learned
     from growplan.learn.operators import Fitted
+    from growplan.learn.predicted import Predicted
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ApplyReport:
             return "\n\n".join([CheckReport(r.typed, self.name).human(style), would])
         found = {each.step: list(_found(each)) for each in r.learned}
         found |= {each.step: list(_fitted(each)) for each in r.fitted}
+        found |= {each.step: list(_predicted(each)) for each in r.predicted}
         blocks = [_step(step, measured, found.get(step.id, []), style) for step, measured in r.steps]
         if r.segments:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
@@ -74,6 +76,7 @@ class ApplyReport:
             "measured": [asdict(measured) for _, measured in r.steps],
             "learned": [asdict(each) for each in r.learned],
             "fitted": [asdict(each) for each in r.fitted],
+            "predicted": [asdict(each) for each in r.predicted],
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
             "leftover": None if r.leftover is None else str(r.leftover),
         }
@@ -118,6 +121,20 @@ def _fitted(fitted: Fitted) -> Iterator[tuple[str, str]]:
     steps = f"{numbers.plural(recipe.steps, 'step')} of {recipe.batch}"
     yield "fitted", f"{fitted.parameters:,} numbers in {steps}, dropout off"
     yield "loss", f"{fitted.before:.4f} → {fitted.after:.4f} on what is held out"
+
+
+def _predicted(predicted: Predicted) -> Iterator[tuple[str, str]]:
+    """How well networks know the layers that they learned from, beside what a mean knows."""
+    networks = numbers.plural(len(predicted.networks), "network")
+    yield "learned", f"{numbers.plural(len(predicted.layers), 'layer')} by {networks}, one for each matrix"
+    own, mean = ([getattr(n, e) for n in predicted.networks] for e in ("error", "mean_error"))
+    size = f"{_range(own)} of a matrix's size, on the source's own layers"
+    yield "errors", f"{size}; the mean of neighbours is off by {_range(mean)}"
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _segment(typed: TypedPlan, segment: SegmentError) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic
-from growplan.methods.base import Claim
+from growplan.methods.base import Claim, LayerSource
 from growplan.views import numbers
 from growplan.views.diagnostics import in_order, summary, to_data
 from growplan.views.layout import columns, labelled, wrapped
@@ -22,7 +22,7 @@ from growplan.views.names import (
     shown_axes,
     step_title,
 )
-from growplan.views.operator import operator_data, operator_facts
+from growplan.views.operator import operator_data, operator_facts, predictor_data, predictor_facts
 from growplan.views.style import Style, printable
 
 _MEANING = {
@@ -84,6 +84,7 @@ class CheckReport:
         else:
             yield "claim", f"{step.promised}; proved {proved}"
         yield from operator_facts(step)
+        yield from predictor_facts(step)
         found = reasons(step)
         shown = found if self.reasons else found[:3]
         for reason in shown:
@@ -182,9 +183,19 @@ def step_data(step: TypedStep) -> dict[str, Any]:
         "promised": claim_data(step.promised),
         "proof": {**claim_data(step.proof.claim), "reasons": list(step.proof.reasons)},
         "violations": [{"module": v.module, "reason": v.reason, "bound": v.bound} for v in step.violations],
-        "layers": [{"layer": s.layer, "silent": s.silent, "fresh": bool(s.fresh)} for s in step.layers],
+        "layers": [_layer_data(source) for source in step.layers],
         "config": dict(step.config),
         "operator": operator_data(step),
+        "predictor": predictor_data(step),
+    }
+
+
+def _layer_data(source: LayerSource) -> dict[str, Any]:
+    return {
+        "layer": source.layer,
+        "silent": source.silent,
+        "fresh": bool(source.fresh),
+        "predicted_after": source.predicted,
     }
 
 

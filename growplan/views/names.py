@@ -52,6 +52,7 @@ HOW = {
     "stack appended": "the layers, then the same layers again",
     "layers copied": "new layers are copies of old ones",
     "fresh layers": "new layers are drawn as at the start of training",
+    "layers predicted": "new layers are what networks make of the two around them",
     "identity blocks": "new layers add nothing yet",
     "operators of each layer": "each layer has its own for queries, keys, values and the ffn",
     "operators shared by all layers": "one for queries, one for keys, one for values, one for the ffn",

@@ -1,4 +1,4 @@
-"""What a learned step fits, as a reader sees it: numbers, share, cost of the fit."""
+"""What a step fits, as a reader sees it: numbers, share, cost of the fit."""
 
 from __future__ import annotations
 
@@ -34,3 +34,26 @@ def operator_data(step: TypedStep) -> dict[str, Any] | None:
     leaves = [{"name": leaf.name, "shape": list(leaf.shape), "init": leaf.init} for leaf in step.leaves]
     cost = {**asdict(step.fit_cost), "parts": dict(step.fit_cost.parts)}
     return {**asdict(step.operator), "data": step.data, "cost": cost, "leaves": leaves}
+
+
+def predictor_facts(step: TypedStep) -> Iterator[tuple[str, str]]:
+    """The networks that predict layers, what they learn from, and what that costs."""
+    predictor, cost = step.predictor, step.predictor_cost
+    if predictor is None or cost is None:
+        return
+    networks = numbers.plural(cost.networks, "network")
+    yield (
+        "learn",
+        f"{networks} for as many matrices, {numbers.count(cost.parameters)} parameters in all",
+    )
+    least = f"{predictor.updates:,} updates of {predictor.batch} rows at least"
+    triples = numbers.plural(step.before.depth - 2, "triple")
+    yield "fit", f"on {triples} of the source's layers, {numbers.plural(predictor.epochs, 'epoch')}, {least}"
+    yield "", f"{numbers.flops(cost.flops)} FLOPs, {numbers.size(cost.memory)}"
+
+
+def predictor_data(step: TypedStep) -> dict[str, Any] | None:
+    """How a step predicts layers, as plain values; None for other steps."""
+    if step.predictor is None or step.predictor_cost is None:
+        return None
+    return {**asdict(step.predictor), "cost": asdict(step.predictor_cost)}

@@ -193,6 +193,7 @@ LISTED = [("carried: [", "layer_lists: [kinds]\ncarried: [")]
         ("stack depth x2", ["a", "b", "c"] * 2),
         ("deepen depth to 5 via identity", ["a", "b", "b", "c", "c"]),
         ("stack depth to 5 via mslt, new fresh", ["a", "b", "c", "c", "c"]),
+        ("deepen depth to 5 via lesa", ["a", "a", "b", "b", "c"]),
         (
             "stack depth to 4 via interlace; deepen depth to 5 via identity, place start",
             ["a", "a", "a", "b", "c"],

@@ -198,7 +198,7 @@ def test_copies_that_begin_equal_are_told() -> None:
 # what is refused -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["fpx", "ligo", "gradmax", "resample-x"])
+@pytest.mark.parametrize("name", ["fpx", "ligo", "gradmax", "lesa", "resample-x"])
 def test_no_such_start(name: str) -> None:
     code, message = refused("gpt2", f"grow ffn 256→300 via ligo on c.txt, init {name}", **TOY)
     assert code == "GP540" and f"`{name}`" in message and "fpi" in message

@@ -16,6 +16,7 @@ from growplan.ir.graph import (
 from growplan.ir.primitives import (
     CopyLayer,
     Fill,
+    FromLeaf,
     ZeroOut,
 )
 from tests.ir.builder import Builder, E
@@ -235,7 +236,29 @@ def moved_norm(layers: int = 2) -> Graph:
     return b.done()
 
 
+def predicted(layers: int = 2) -> Graph:
+    """A layer after the first whose matrices come from leaves, and the rest of it from layer 0."""
+    b = _tiny(layers)
+    leaves = sorted({name.split(".", 2)[2] for name in b.before if name.startswith("h.")})
+    sources = (0, 0, *range(1, layers))
+    for i, source in enumerate(sources):
+        for leaf in leaves:
+            tensor, old, at = f"h.{i}.{leaf}", f"h.{source}.{leaf}", (source, i) if i != source else None
+            if i != 1 or len(b.shape(old)) == 1:
+                b.copy(tensor, old, at, False)
+                continue
+            rows, cols = b.shape(old)[::-1]  # stored in-out
+            b.make(tensor, [CopyLayer(source, i), FromLeaf(1, ((0, rows),))], old)
+            free, same = E(rows, ("free", rows)), Expansion.identity(cols)
+            b.laws.append(TensorLaw(tensor, old, free, same, 1, 0, given=True))
+    b.model |= {name: value for name, value in b.before.items() if not name.startswith("h.")}
+    sizes, layers_of = (("depth", layers + 1),), tuple((source, False) for source in sources)
+    b.end("s1", "deepen depth via lesa", "none", sizes=sizes, layers=layers_of)
+    return b.done()
+
+
 GRAPHS = {
+    "predicted": predicted,
     "moved_norm": moved_norm,
     "mean_then_stack": mean_then_stack,
     "heads_then_identity": heads_then_identity,

@@ -267,8 +267,9 @@ def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
         cols = draw(st.none() | st.just(Expansion.identity(4)) | expansions(4, kinds))
         row_dim, col_dim = draw(st.sampled_from([(0, 1), (1, 0), (0, None), (1, None), (2, 0)]))
         source = draw(st.just(tensor) | st.sampled_from(tensors))
-        law = TensorLaw(tensor, source, rows, cols, row_dim, col_dim, draw(st.none() | roots()))
-        if law.constant is None and draw(st.booleans()):
+        constant, given = draw(st.none() | roots()), draw(st.booleans())
+        law = TensorLaw(tensor, source, rows, cols, row_dim, col_dim, constant, given)
+        if law.constant is None and not law.given and draw(st.booleans()):
             slices_of = st.builds(Above, st.sampled_from(tensors), st.integers(0, 2), slices(5))
             law = BlockLaw(**vars(law), above=draw(st.none() | slices_of))
         elif draw(st.booleans()):

@@ -111,6 +111,11 @@ PLANS: dict[str, dict[str, str]] = {
         "smollm": "grow hidden 48→72, depth 2→3 via ligo on corpus.txt, order width-first, tying layer",
         "vit": "grow hidden 48→72, depth 2→3 via ligo on images.npz, tying shared",
     },
+    "lesa": {
+        "gpt2": "stack depth x2; deepen depth to 6 via lesa",
+        "bert": "stack depth x2; deepen depth to 5 via lesa, rest below, place 0",
+        "smollm": "stack depth x2; deepen depth to 6 via lesa, place spread; widen ffn 80→100 via fpi",
+    },
     "msg": {
         "gpt2": "mask-in ffn 80→96, over 100 steps",
         "bert": "mask-in heads 6→9; widen hidden 48→72 via bert2bert",
@@ -118,6 +123,7 @@ PLANS: dict[str, dict[str, str]] = {
     },
 }
 SMALL["mixtral"] = {**SMALL["smollm"], "num_local_experts": 2}
+PLANS["lesa"]["mixtral"] = "stack depth x2; deepen depth to 5 via lesa"
 PLANS["fpi"]["mixtral"] = "widen experts 2→4; widen hidden 48→72; widen heads 6→9; widen ffn 80→100"
 SHARDS = "upcycle ffn to 4 experts, granularity 2, drop 0.25, noise 0.01"
 PLANS["upcycle"] = {"smollm": f"{SHARDS}; widen ffn 40→60 via fpi"}

@@ -16,8 +16,10 @@ Options = Mapping[str, OptionValue]
 
 
 def words(layers: tuple[LayerSource, ...]) -> str:
-    """`0 1 1' 2*`: ' is silent, * fresh."""
-    return " ".join(f"{s.layer}{'*' * bool(s.fresh)}{chr(39) * s.silent}" for s in layers)
+    """`0 1 1' 2* 0|1`: ' is silent, * fresh, 0|1 predicted above layer 1, the rest of it of layer 0."""
+    marks = (f"{'*' * bool(s.fresh)}{chr(39) * s.silent}" for s in layers)
+    above = ("" if s.predicted is None else f"|{s.predicted}" for s in layers)
+    return " ".join(f"{s.layer}{mark}{after}" for s, mark, after in zip(layers, marks, above, strict=True))
 
 
 def deepen(name: str, old: int, new: int, options: Options) -> tuple[LayerSource, ...]:
@@ -53,6 +55,14 @@ MAPS: list[tuple[str, int, int, Options, str]] = [
     ("midas", 4, 6, {}, "0 1 0 1 2 3"),
     ("midas", 4, 6, {"block": 1}, "0 1 1 1 2 3"),
     ("midas", 5, 6, {}, "0 1 2 2 3 4"),
+    ("lesa", 4, 6, {}, "0 1 0|1 2 0|2 3"),
+    ("lesa", 4, 7, {}, "0 0|0 1 0|1 2 0|2 3"),
+    ("lesa", 6, 8, {"rest": "below"}, "0 1 2 3 3|3 4 4|4 5"),
+    ("lesa", 7, 10, {"place": "spread", "rest": "below"}, "0 1 1|1 2 3 3|3 4 5 5|5 6"),
+    ("lesa", 5, 6, {"place": "spread"}, "0 1 2 0|2 3 4"),
+    ("lesa", 6, 8, {"place": 1, "rest": "below"}, "0 1 1|1 2 2|2 3 4 5"),
+    ("lesa", 4, 6, {"place": 1}, "0 1 0|1 2 0|2 3"),
+    ("lesa", 4, 4, {}, "0 1 2 3"),
     ("stackbert", 3, 6, {}, "0 1 2 0 1 2"),
     ("gstack", 2, 6, {}, "0 1 0 1 0 1"),
     ("gstack", 2, 6, {"g": 3}, "0 1 0 1 0 1"),
@@ -101,6 +111,16 @@ REFUSED: list[tuple[str, int, int, Options, str, str]] = [
     ("midas", 12, 15, {"block": 4}, "GP121", "use 16 layers; or `via interlace`, which takes any depth"),
     ("midas", 12, 18, {"block": 5}, "GP222", "`block` may be 1, 2, 3, 4, 6, 12"),
     ("mslt", 3, 7, {}, "GP121", "use 6 layers; or `new fresh`, which takes any depth"),
+    ("lesa", 4, 8, {}, "GP121", "use 7 layers; or `via interlace`, which takes any depth"),
+    (
+        "lesa",
+        2,
+        4,
+        {},
+        "GP564",
+        "`deepen depth 2→4 via interpolate`, or `via identity`, which need one",
+    ),
+    ("lesa", 32, 48, {"place": 16}, "GP566", "`place 15`, which is the highest, or `place top`"),
     ("lemon", 6, 13, {}, "GP121", "use 12 layers; or `via identity`, which takes any depth"),
 ]
 

@@ -40,7 +40,9 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
         return method.upcycle(UpcycleRequest(8, SIZES["ffn"], options))
     if not method.axes:
         asked = method.depth(4, options)
-        return asked if asked is not None else method.deepen(4, 6 if method.name != "gstack" else 8, options)
+        if asked is not None:
+            return asked
+        return method.deepen(4, 6 if method.name != "gstack" else 8, options), method.predictor(options)
     axes = [next(a for a in ("ffn", "heads") if a in method.axes), *({"vocab"} & set(method.axes))]
     short = method.name != "hypercloning"  # which knows multiples alone
     grow = {axis: (SIZES[axis], 2 * SIZES[axis] - short) for axis in axes}
@@ -53,7 +55,7 @@ def test_every_option_is_read(method: Method, option: Option) -> None:
     more = WITH.get((method.name, option.name), {})
     other = ASKS_SIZE.get((method.name, option.name), 1 if option.default == 0 else "normal(0.5)")
     values = option.choices or (option.default, *(() if option.range else (other,)))
-    numbers = (1,) if option.whole else (0.25, 3.5)
+    numbers = (int(option.range != (0, 1e4)),) if option.whole else (0.25, 3.5)
     numbers = (0.25, 0.5) if option.range == (0, 1) else numbers
     values = (*values, *(numbers if option.range else ()))
     found = [proposed(method, {**more, option.name: value}) for value in values]

@@ -47,6 +47,7 @@ class _LawDraft:
     blocks: bool = False
     above: Above | None = None
     constant: Root | None = None
+    given: bool = False
     twins: Expansion | None = None
 
 
@@ -250,6 +251,7 @@ class StepReader:
             constant, twins = first(tree, "constant"), first(tree, "twins")
             if constant is not None:
                 draft = replace(draft, constant=terms.constant(constant))
+            draft = replace(draft, given=bool(tokens(tree, "GIVEN")))
             return draft if twins is None else replace(draft, twins=terms.whole_map(terms.maps_in(twins)[0]))
         graft = first(tree, "grafted")
         if graft is None:
@@ -287,7 +289,9 @@ class StepReader:
         rows = sized(draft.rows, draft.row_dim)
         cols = sized(draft.cols, draft.col_dim) if draft.reads else None
         dims = (draft.row_dim, draft.col_dim)
-        law = TensorLaw(draft.tensor, draft.source, rows, cols, *dims, draft.constant, draft.twins)
+        law = TensorLaw(
+            draft.tensor, draft.source, rows, cols, *dims, draft.constant, draft.given, draft.twins
+        )
         return BlockLaw(**vars(law), above=draft.above) if draft.blocks else law
 
 

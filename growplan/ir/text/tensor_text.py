@@ -94,7 +94,7 @@ class TensorTexts:
     def _law(self, law: TensorLaw, home: str | None, value: str | None) -> str:
         constant = "" if law.constant is None else f" constant {law.constant}"
         twins = "" if law.twins is None else f" twins {self.names.map(law.twins)}"
-        return self._maps(law, home, value) + constant + twins
+        return self._maps(law, home, value) + constant + " given" * law.given + twins
 
     def _maps(self, law: TensorLaw, home: str | None, value: str | None) -> str:
         shape = self.graph.nodes[value].type.shape if value is not None else ()

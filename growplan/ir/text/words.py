@@ -54,12 +54,12 @@ KEYWORDS = frozenset(
         """
         across add_leaf add_noise add_null after approximate as at bitwise blend_layers blocks by
         centred claim cols constant copy copy_layer copy_tensor core_matrix data dim drop drop_units
-        duplicate_row even false fill first for free fresh from from_leaf graft grafted grid growir
-        hole i in join key keys law layers leaf learned let like ln_average load map mask mean
-        measure model none normal null of origin over pack paired plan plus project resample
-        resampled rescale_norm rest ring_map row rows same sample_units scale set_config silent
-        sizes snr source split_column sqrt step store stream times trainable transform transposed
-        true twins unchanged uneven units whole widened with zero zero_out
+        duplicate_row even false fill first for free fresh from from_leaf given graft grafted grid
+        growir hole i in join key keys law layers leaf learned let like ln_average load map mask mean
+        measure model none normal null of origin over pack paired plan plus project resample resampled
+        rescale_norm rest ring_map row rows same sample_units scale set_config silent sizes snr source
+        split_column sqrt step store stream times trainable transform transposed true twins unchanged
+        uneven units whole widened with zero zero_out
         """,
     )
 )
