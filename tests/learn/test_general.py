@@ -27,6 +27,7 @@ from tests.float64 import no_float32_islands
 from tests.tiny import tiny_checkpoint
 
 WIDE = "hidden 48→72, ffn 80→100"
+DOUBLE = "hidden 48→96, heads 6→12, kv_heads 3→6, ffn 80→160"
 TIED = (("num_key_value_heads", 6), ("tie_word_embeddings", True))
 MASKED = (("architecture", "BertForMaskedLM"),)
 UNTIED = (*MASKED, ("tie_word_embeddings", False))
@@ -47,6 +48,14 @@ CASES: dict[str, tuple[str, str, str, tuple[tuple[str, Any], ...], bool]] = {
     "llama-gqa fpi": ("llama", WIDE, "fpi", (), True),
     "llama-tied lemon": ("llama", f"{WIDE}, depth 2→3", "lemon", TIED, True),
     "llama-tied fpi copies": ("llama", "hidden 48→96, ffn 80→100", "fpi, tying layer", TIED, True),
+    "bert aki": ("bert", "hidden 48→72, ffn 80→100, depth 2→3", "aki", MASKED, False),
+    "bert net2net": ("bert", "ffn 80→100", "net2net", MASKED, True),
+    "vit aki": ("vit", f"{WIDE}, depth 2→3", "aki", (), False),
+    "vit net2net": ("vit", "ffn 80→100, depth 2→3", "net2net", (), True),
+    "llama-gqa aki": ("llama", f"{WIDE}, depth 2→3", "aki", (), False),
+    "llama-gqa net2net": ("llama", "ffn 80→100, depth 2→3", "net2net", (), True),
+    "llama-gqa staged": ("llama", DOUBLE, "staged", (), True),
+    "llama-gqa hypercloning": ("llama", f"{DOUBLE}, depth 2→3", "hypercloning, tying layer", (), False),
     "qwen3 fpi": ("qwen3", "hidden 48→96, ffn 80→100, depth 2→4", "fpi", (), False),
     "mixtral fpi": ("mixtral", f"{WIDE}, depth 2→3", "fpi", (), False),
 }
@@ -129,6 +138,24 @@ def test_step_0_is_the_static_checkpoint(name: str) -> None:
     if CASES[name][4]:  # the static method keeps the function, and so does the operator at step 0
         source = logits(made, step.before, model_after(made, made.graph, 0))
         assert float((first - source).abs().max()) < 1e-10 * spread
+
+
+@pytest.mark.parametrize(
+    ("family", "growth", "stack"),
+    [
+        ("gpt2", "hidden 48→96, ffn 192→384", "x2"),
+        ("llama", DOUBLE, "to 4"),
+        ("vit", "hidden 48→96, heads 6→12", "x2"),
+    ],
+)
+def test_step_0_is_what_a_static_plan_makes(family: str, growth: str, stack: str) -> None:
+    """The same words without an operator, by a method that draws nothing: the same numbers."""
+    plan = case(family, f"grow {growth} via hypercloning", f"stack depth {stack}", dtype="float64")
+    line = f"grow {growth}, depth 2→4 via ligo on c.txt, init hypercloning"
+    made = case(family, line, dtype="float64")
+    found = model_after(made, made.graph, 1, begun(made))
+    near(found, model_after(plan, plan.graph, len(plan.typed.steps)), 1e-15)
+    assert made.typed.target.config == plan.typed.target.config
 
 
 @pytest.mark.parametrize("name", ["gpt2 lemon", "bert bert2bert", "llama-gqa fpi", "vit fpi"])
