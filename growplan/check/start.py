@@ -29,7 +29,7 @@ FIRST = ("fpi", "lemon", "bert2bert", "aki")  # in a list of ways
 def starts(name: str) -> Method | None:
     """The method of that name, where an operator could begin as what it makes."""
     method = get_method(name)
-    if method is None or method.learned or method.on_data or method.grids or method.predictor({}):
+    if method is None or method.learned or method.on_data or method.grids:
         return None
     if method.predictor({}) is not None:
         return None

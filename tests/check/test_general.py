@@ -146,7 +146,7 @@ def test_heads_stay_whole_where_they_are_rotary() -> None:
 def test_the_static_methods_that_start_one() -> None:
     names = start_names()
     assert {"fpi", "lemon", "aki", "net2net", "msg", "staged", "stackbert", "identity"} <= set(names)
-    for name in ("ligo", "gradmax"):
+    for name in ("ligo", "gradmax", "lesa", "resample"):
         assert name not in names
     for name in names:
         method = get_method(name)
@@ -198,7 +198,7 @@ def test_copies_that_begin_equal_are_told() -> None:
 # what is refused -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["fpx", "ligo", "gradmax", "lesa", "resample-x"])
+@pytest.mark.parametrize("name", ["fpx", "ligo", "gradmax", "lesa", "resample", "upcycle"])
 def test_no_such_start(name: str) -> None:
     code, message = refused("gpt2", f"grow ffn 256→300 via ligo on c.txt, init {name}", **TOY)
     assert code == "GP540" and f"`{name}`" in message and "fpi" in message
