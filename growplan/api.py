@@ -16,7 +16,9 @@ from growplan.language.plan import Plan
 if TYPE_CHECKING:
     from growplan.apply import ApplyResult
     from growplan.check.typed import TypedPlan
+    from growplan.checkpoint.training import OptimizerMode
     from growplan.ir.graph import Graph
+    from growplan.ir.moment_rules import MomentRules
     from growplan.publish import Event
     from growplan.toy import ToyResult
 
@@ -63,6 +65,12 @@ class LoadedPlan:
         assert graph is not None
         return graph
 
+    def moments(self) -> MomentRules:
+        """Where AdamW's moments of the target come from, for `growplan.runtime.grow_optimizer`."""
+        from growplan.pipeline import rules_of_moments
+
+        return rules_of_moments(self.plan, model_dir=self.model, family=self.family)
+
     def apply(
         self,
         out: PathLike | None = None,
@@ -73,6 +81,7 @@ class LoadedPlan:
         dry_run: bool = False,
         memory: int | None = None,
         stock: bool | None = None,
+        optimizer: OptimizerMode | None = None,
         progress: Callable[[Event], None] | None = None,
     ) -> ApplyResult:
         """Grow the source and write a Hugging Face directory (needs `growplan[torch]`).
@@ -80,7 +89,8 @@ class LoadedPlan:
         `out` takes the place of the plan's `target`. Every step is asserted against the step
         before it; the target appears whole or not at all. `resume`: go on with the fits of an
         interrupted run. `stock`: compare source and result by
-        their transformers class too (None: where both fit in memory).
+        their transformers class too (None: where both fit in memory). `optimizer`: `grow`, `reset` or
+        `drop` the state of a Trainer's checkpoint (None: drop).
         """
         from growplan.apply import apply
 
@@ -95,6 +105,7 @@ class LoadedPlan:
             dry_run=dry_run,
             memory=memory,
             stock=stock,
+            optimizer=optimizer,
             progress=progress,
         )
 

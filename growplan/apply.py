@@ -12,6 +12,7 @@ from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.output import Target, check_target
 from growplan.checkpoint.reader import Reader, open_reader
 from growplan.checkpoint.sidecars import Leave
+from growplan.checkpoint.training import OptimizerMode
 from growplan.diagnostics import Diagnostic, DiagnosticError, Span, fail
 from growplan.language import plan_hash
 from growplan.language.plan import Plan
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from growplan.learn.operators import Fitted, Work
     from growplan.learn.predicted import Predicted
     from growplan.learn.ranks import Ranks
+    from growplan.runtime.trainer_files import OptimizerRecord
 
 Claimed = TypeVar("Claimed")
 WITHOUT = "run without `--resume`"
@@ -47,6 +49,7 @@ class ApplyResult:
     findings: tuple[Diagnostic, ...] = ()  # warnings of what was measured
     fitted: tuple[Fitted, ...] = ()  # operators that were fitted on it
     predicted: tuple[Predicted, ...] = ()  # layers that were predicted from the source's own
+    optimizer: OptimizerRecord | None = None  # what became of a Trainer's state
 
 
 def apply(
@@ -61,6 +64,7 @@ def apply(
     dry_run: bool = False,
     memory: int | None = None,
     stock: bool | None = None,
+    optimizer: OptimizerMode | None = None,
     progress: Tell | None = None,
 ) -> ApplyResult:
     """Grow the plan's source and write the result as a Hugging Face directory.
@@ -69,6 +73,8 @@ def apply(
     `stock`: load source and result by their transformers class too, and compare (None: where
     transformers is installed and both fit in memory).
     `resume`: go on with fits that an interrupted run of the same plan left beside the target.
+    `optimizer`: carry the state of a Trainer's checkpoint, with AdamW's moments grown by the plan (`grow`)
+    or empty (`reset`); `drop`, or None, leaves it out.
     Every step is asserted against the step before it, before anything is written; the target
     appears whole or not at all. Raises DiagnosticError.
 
@@ -81,7 +87,7 @@ def apply(
     with joined(device) as ranks, ExitStack() as held:
         tell = progress if progress is not None and ranks.first else _silent
         with ranks.together():
-            job = _compile(plan, out, model_dir, family, force)
+            job = _compile(plan, out, model_dir, family, force, optimizer)
             if dry_run:
                 return _dry_run(job, _claim(plan, out, job, force, check_target))
             where = _resolved(device)
@@ -108,6 +114,7 @@ def apply(
             findings=(*_idle(ranks, values), *written.findings),
             fitted=values.fitted,
             predicted=values.predicted,
+            optimizer=written.optimizer,
         )
 
 
@@ -117,12 +124,13 @@ def _compile(
     model_dir: str | Path | None,
     family: str | Path | None,
     force: bool,
+    optimizer: OptimizerMode | None,
 ) -> Job:
     """The plan ready to run; mistakes of the plan and of its target are raised together."""
     try:
         compiled = compile_plan(plan, model_dir=model_dir, family=family)
         with placed(plan.place("source") if model_dir is None else None):
-            job = prepare(compiled)
+            job = prepare(compiled, optimizer)
     except DiagnosticError as error:
         problems = list(error.diagnostics)
         with placed(_place_of_target(plan, out), problems):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
     from growplan.learn.leaves import Found
+    from growplan.runtime.trainer_files import OptimizerRecord
 
 RESIZED = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "depth")
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
@@ -40,11 +41,13 @@ def write_certificate(
     tensors: Mapping[str, str],
     files: Sequence[str],
     values: Found | None = None,
+    optimizer: OptimizerRecord | None = None,
 ) -> Growth:
     """Write growth.json and README.md into `out`.
 
     `stock` is what the transformers class gave, where it was loaded; `tensors` maps each tensor
-    written to its sha256, `files` names the other files in `out`, `values` what came from data.
+    written to its sha256, `files` names the other files in `out`, `values` what came from data,
+    `optimizer` what became of an optimizer's state.
     """
     plan, directory = typed.plan, source.directory
     growth = Growth(
@@ -61,15 +64,17 @@ def write_certificate(
         versions=_versions(),
         hint=_hint(typed),
         parent=parent_of(directory),
-        extra=_extra(stock, values),
+        extra=_extra(stock, values, optimizer),
     )
     write_growth(out, growth)
     write_card(out, card_text(growth, directory, title=f"{growth.source}, grown"))
     return growth
 
 
-def _extra(stock: Sequence[StockDifference] | None, values: Found | None) -> dict[str, object]:
-    """What only some runs have: a comparison by transformers, values measured, fitted or predicted."""
+def _extra(
+    stock: Sequence[StockDifference] | None, values: Found | None, optimizer: OptimizerRecord | None
+) -> dict[str, object]:
+    """What only some runs have: a comparison by transformers, values from data, an optimizer's state."""
     out: dict[str, object] = {}
     if stock is not None:
         out["stock"] = [asdict(difference) for difference in stock]
@@ -79,6 +84,8 @@ def _extra(stock: Sequence[StockDifference] | None, values: Found | None) -> dic
         out["fitted"] = [asdict(record) for record in values.fitted]
     if values is not None and values.predicted:
         out["predicted"] = [asdict(record) for record in values.predicted]
+    if optimizer is not None:
+        out["optimizer"] = asdict(optimizer)
     return out
 
 

@@ -23,6 +23,8 @@ from growplan.language.plan import Plan
 
 if TYPE_CHECKING:
     from growplan.ir.graph import Graph, TensorType
+    from growplan.ir.moment_report import StepMoments
+    from growplan.ir.moment_rules import MomentRules
 
 Stage = Literal["bind", "check", "lower", "passes"]
 
@@ -82,6 +84,28 @@ def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path
     typed = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check").typed
     assert typed is not None
     return typed
+
+
+def check_moments(
+    plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None
+) -> tuple[TypedPlan, tuple[StepMoments, ...]]:
+    """`check`, and what each step does to the moments of AdamW; of the source it needs no more."""
+    from growplan.ir.moment_report import moment_report
+
+    compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower")
+    assert compiled.typed is not None and compiled.graph is not None
+    return compiled.typed, moment_report(compiled.graph, compiled.typed)
+
+
+def rules_of_moments(
+    plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None
+) -> MomentRules:
+    """Where the moments of the target's AdamW come from, tensor by tensor."""
+    from growplan.ir.moment_rules import moment_rules
+
+    compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower")
+    assert compiled.typed is not None and compiled.graph is not None
+    return moment_rules(compiled.graph, compiled.typed)
 
 
 def read_for(

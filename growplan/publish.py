@@ -24,6 +24,7 @@ from growplan.checkpoint.sidecars import (
     carry_sidecars,
     plan_sidecars,
 )
+from growplan.checkpoint.training import OptimizerMode, left_behind
 from growplan.checkpoint.writer import Writer
 from growplan.diagnostics import Diagnostic
 from growplan.pipeline import Compiled
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from growplan.backend.segments import SegmentError
     from growplan.backend.stock import StockDifference
     from growplan.learn.leaves import Found
+    from growplan.runtime.trainer_files import OptimizerRecord, TrainerFiles
 
 Measured = tuple[tuple[TypedStep, "Measurement"], ...]
 STOCK_BYTES = 4 << 30  # larger models are loaded by transformers only when asked
@@ -76,17 +78,21 @@ class Job:
     source: Path
     layout: Layout
     sidecars: tuple[SidecarAction, ...]
+    optimizer: OptimizerMode | None = None
+    trainer: TrainerFiles | None = None  # the optimizer's state, where it goes on
 
     @property
     def left(self) -> tuple[Leave, ...]:
         """Files of the source that are not carried."""
-        return tuple(a for a in self.sidecars if isinstance(a, Leave))
+        behind = (a for a in self.sidecars if isinstance(a, Leave))
+        return left_behind(behind, () if self.trainer is None else self.trainer.files, self.optimizer)
 
     @property
     def needed_bytes(self) -> int:
         """Of the target, and of operators: theirs lie in it once, and beside it with their moments, twice."""
         operators = sum(prod(leaf.shape) for step in self.typed.steps for leaf in step.leaves)
         extra = FIT_COPIES * FLOAT_BYTES * operators
+        extra += 0 if self.trainer is None else self.trainer.bytes
         return self.layout.disk_bytes + carried_bytes(self.sidecars) + RECORD_BYTES + extra
 
 
@@ -100,6 +106,7 @@ class Written:
     segments: tuple[SegmentError, ...]
     stock: tuple[StockDifference, ...] | None  # None: not loaded by transformers
     findings: tuple[Diagnostic, ...]  # warnings of what was measured
+    optimizer: OptimizerRecord | None  # what became of a Trainer's state
 
 
 def publish(
@@ -129,10 +136,14 @@ def publish(
     write_config(place.partial, job.typed.target.config)
     files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
     files += _write_operators(place.partial, values)
+    carried = None if job.trainer is None else job.trainer.write(place.partial)
+    files += () if carried is None else carried.files
     tell(Event("segments"))
     found = _measure_segments(job, read, device, measured)
     loaded = _load_stock(job, place.partial, stock, tell)
-    write_certificate(place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, values)
+    write_certificate(
+        place.partial, job.typed, job.headers, measured, found, loaded, hashes, files, values, carried
+    )
     reader.check_unchanged()
     tell(Event("publish"))
     published = place.publish()
@@ -143,11 +154,12 @@ def publish(
         tuple(found),
         loaded,
         (*visible_rounding(found, job.typed), *values.warnings),
+        carried,
     )
 
 
-def prepare(compiled: Compiled) -> Job:
-    """A compiled plan with what its target will hold."""
+def prepare(compiled: Compiled, optimizer: OptimizerMode | None = None) -> Job:
+    """A compiled plan with what its target will hold; an optimizer's state is read, and found to fit."""
     assert compiled.typed is not None and compiled.final is not None
     headers = compiled.headers or read_headers(compiled.config.directory)
     typed = compiled.typed
@@ -160,7 +172,20 @@ def prepare(compiled: Compiled) -> Job:
     image = (old["image"], new["image"]) if typed.source.inputs == "image" else None
     resize = Resize((old["hidden"], new["hidden"]), (old["depth"], new["depth"]), image)
     source = compiled.config.directory
-    return Job(compiled, typed, headers, source, plan_shards(specs), plan_sidecars(source, resize))
+    layout, sidecars = plan_shards(specs), plan_sidecars(source, resize)
+    trainer = _trainer_files(compiled, source, optimizer)
+    return Job(compiled, typed, headers, source, layout, sidecars, optimizer, trainer)
+
+
+def _trainer_files(compiled: Compiled, source: Path, mode: OptimizerMode | None) -> TrainerFiles | None:
+    """The state of a Trainer beside the source; None where it is left out."""
+    if mode is None or mode == "drop":
+        return None
+    from growplan.ir.moment_rules import moment_rules
+    from growplan.runtime.trainer_files import read_trainer_files
+
+    assert compiled.graph is not None and compiled.typed is not None
+    return read_trainer_files(source, moment_rules(compiled.graph, compiled.typed), mode)
 
 
 def _write_operators(out: Path, values: Found) -> tuple[str, ...]:

@@ -123,6 +123,11 @@ def kind_of_file(name: str) -> Kind:
     return "hidden" if name.startswith(".") else "unknown"
 
 
+def is_average(name: str) -> bool:
+    """Whether a file of weights is a running average of them, by its name: `model_ema.pt`."""
+    return "ema" in re.split(r"[._-]", name.lower())
+
+
 def kind_of_folder(name: str) -> Kind:
     """What a folder is, by its name; folders of modules.json are the caller's matter."""
     if name in CARRIED_FOLDERS:

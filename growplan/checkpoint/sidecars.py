@@ -23,7 +23,7 @@ from growplan.checkpoint.files import (
 )
 from growplan.checkpoint.modules import Resize, folder_rewrites, module_folders
 from growplan.checkpoint.preprocessor import PREPROCESSOR, follow_image
-from growplan.checkpoint.sidecar_rules import SMALL, Kind, kind_of_file, kind_of_folder
+from growplan.checkpoint.sidecar_rules import SMALL, Kind, is_average, kind_of_file, kind_of_folder
 
 __all__ = [
     "Carry",
@@ -42,6 +42,7 @@ _WHY_NOT: dict[Kind, str] = {
     "training": "state of the old model's training",
     "hidden": "a hidden folder or file",
 }
+AVERAGE = "a running average (EMA) of the old weights; grow it by the same plan, as a source of its own"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def _file(source: Path, name: str) -> Iterator[SidecarAction]:
     kind = kind_of_file(name)
     if kind == "written":
         return
-    if kind in _WHY_NOT:
+    if kind == "weights" and is_average(name):
+        yield Leave(name, AVERAGE)
+    elif kind in _WHY_NOT:
         yield Leave(name, _WHY_NOT[kind])
     elif kind == "unknown" and _size(source / name) > SMALL:
         yield Leave(name, f"an unknown file of {human_bytes(_size(source / name))}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from growplan.learn.leaves import Learned
     from growplan.learn.operators import Fitted
     from growplan.learn.predicted import Predicted
+    from growplan.runtime.trainer_files import OptimizerRecord
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class ApplyReport:
             blocks.append([line for segment in r.segments for line in _segment(r.typed, segment)])
         if r.stock is not None:
             blocks.append(labelled(stock_facts(r.stock, r.typed.source.dtype), indent=0, label_width=7))
+        if r.optimizer is not None:
+            blocks.append(labelled(optimizer_facts(r.optimizer), indent=0, label_width=7))
         blocks.append(verdict(r.typed, style, measured=True, loaded=r.stock is not None))
         return "\n\n".join("\n".join(lines) for lines in [*blocks, self._written(style)])
 
@@ -77,6 +80,7 @@ class ApplyReport:
             "learned": [asdict(each) for each in r.learned],
             "fitted": [asdict(each) for each in r.fitted],
             "predicted": [asdict(each) for each in r.predicted],
+            "optimizer": None if r.optimizer is None else asdict(r.optimizer),
             "not_carried": [{"path": left.path, "why": left.why} for left in r.left],
             "leftover": None if r.leftover is None else str(r.leftover),
         }
@@ -91,6 +95,19 @@ def measured_output(measured: Measurement) -> str:
     """`off by 2.1e-07 of its spread, KL 3e-13`."""
     kl = "" if measured.kl is None else f", KL {measured.kl:.2g}"
     return f"off by {measured.relative:.2g} of its spread{kl}"
+
+
+def optimizer_facts(record: OptimizerRecord) -> Iterator[tuple[str, str]]:
+    """What became of AdamW's moments, and which files of the Trainer go on."""
+    if record.mode == "grow":
+        counts = f"{record.exact} exact, {record.estimate} estimated, {record.reset} begin anew"
+        yield "adam", f"moments of {record.exact + record.estimate + record.reset} tensors: {counts}"
+    else:
+        yield "adam", "moments begin anew, at the rates that the optimizer had"
+    if record.frozen:
+        yield "frozen", f"{numbers.plural(len(record.frozen), 'parameter')}, as in the source"
+    step = "" if record.from_step is None else f"; training goes on from step {record.from_step:,}"
+    yield "state", printable(", ".join(record.files) + step)
 
 
 def _step(step: TypedStep, measured: Measurement, found: list[tuple[str, str]], style: Style) -> list[str]:

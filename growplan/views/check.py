@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic
@@ -25,6 +25,9 @@ from growplan.views.names import (
 from growplan.views.operator import operator_data, operator_facts, predictor_data, predictor_facts
 from growplan.views.style import Style, printable
 
+if TYPE_CHECKING:
+    from growplan.ir.moment_report import StepMoments
+
 _MEANING = {
     "exact": "{exact}: the grown model computes the same function as the source{domain}{where}, over the "
     "reals and in eval mode (dropout off); {rounding}.",
@@ -37,11 +40,15 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class CheckReport:
-    """A checked plan. `reasons` shows every reason of a proof, not only the first few."""
+    """A checked plan. `reasons` shows every reason of a proof, not only the first few.
+
+    `moments`: what each step does to an optimizer's state, where that was asked.
+    """
 
     typed: TypedPlan
     name: str = "plan"
     reasons: bool = False
+    moments: tuple[StepMoments, ...] = ()
     kind: ClassVar[str] = "check"
 
     def human(self, style: Style) -> str:
@@ -93,6 +100,10 @@ class CheckReport:
             yield "why", f"… {len(found) - len(shown)} more with -v"
         for violation in step.violations:
             yield "but", f"{violation.module}: {violation.reason}; {violation.bound}"
+        if self.moments:
+            from growplan.views.moments import moment_facts
+
+            yield from moment_facts(self.moments[step.index - 1], rules=self.reasons)
 
     def _cost(self, style: Style) -> list[str]:
         old, new = self.typed.cost_before, self.typed.cost_after
@@ -110,7 +121,12 @@ class CheckReport:
         return [style.dim(lines[0]), *lines[1:]]
 
     def data(self) -> dict[str, Any]:
-        return {"plan": self.name, **typed_data(self.typed)}
+        data = {"plan": self.name, **typed_data(self.typed)}
+        if self.moments:
+            from growplan.views.moments import moment_data
+
+            data["optimizer"] = [moment_data(step) for step in self.moments]
+        return data
 
 
 def verdict(typed: TypedPlan, style: Style, *, measured: bool = False, loaded: bool = False) -> list[str]:

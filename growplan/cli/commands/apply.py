@@ -7,6 +7,7 @@ from time import perf_counter
 
 import click
 
+from growplan.checkpoint.training import MODES, OptimizerMode
 from growplan.cli import options
 from growplan.cli.console import Console
 from growplan.cli.plans import display_name, read_plan
@@ -23,6 +24,11 @@ from growplan.cli.sizes import byte_size
     default=None,
     help="Load source and result by transformers too, and compare [default: where both fit in memory].",
 )
+@click.option(
+    "--optimizer",
+    type=click.Choice(MODES),
+    help="Carry a Trainer's state, with AdamW's moments grown or reset [default: drop].",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything that can be checked; write nothing.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
 @click.option("--resume", is_flag=True, help="Go on with the fit of an interrupted run (learned steps).")
@@ -35,6 +41,7 @@ def command(
     device: str,
     memory: int | None,
     stock: bool | None,
+    optimizer: OptimizerMode | None,
     dry_run: bool,
     force: bool,
     resume: bool,
@@ -68,6 +75,7 @@ def command(
             dry_run=dry_run,
             memory=memory,
             stock=stock,
+            optimizer=optimizer,
             progress=progress,
         )
     console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 @options.command()
 @click.argument("plans", metavar="[PLAN]...", nargs=-1)
 @click.option("-e", "expression", metavar="STEPS", help='Check a line: -e "widen hidden 384→768 via fpi".')
+@click.option("--optimizer", is_flag=True, help="Say what becomes of AdamW's moments in every step.")
 @options.plan_options
 def command(
     console: Console,
     plans: Sequence[str],
     expression: str | None,
+    optimizer: bool,
     model_dir: str | None,
     family: str | None,
     overrides: Sequence[str],
@@ -39,10 +41,13 @@ def command(
         raise click.UsageError("give PLAN or -e STEPS" + (", not both" if plans else ""))
 
     def check(name: str, read: Callable[[], Plan]) -> CheckReport:
-        from growplan.pipeline import check, read_for
+        from growplan.pipeline import check, check_moments, read_for
         from growplan.views.check import CheckReport
 
         plan = read_for(read, model_dir=model_dir, family=family)
+        if optimizer:
+            typed, moments = check_moments(plan, model_dir=model_dir, family=family)
+            return CheckReport(typed, name, console.verbose, moments)
         return CheckReport(check(plan, model_dir=model_dir, family=family), name, console.verbose)
 
     if expression is not None:
