@@ -41,8 +41,8 @@ def _twins(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
     found = [(step, axes) for step in every if (axes := twin_axes(step))]
     if not found:
         return
-    begun = {start.id for step in steps for start in step.start}
-    ways = [_other_start(step) if step.id in begun else _split(step) for step, _ in found]
+    begun = {start.id: step for step in steps for start in step.start}
+    ways = [_other_start(begun[s.id], s) if s.id in begun else _split(s) for s, _ in found]
     yield Diagnostic(
         "GP901",
         f"copies of {_named(axis for _, axes in found for axis in axes)} "
@@ -117,11 +117,13 @@ def _split(step: TypedStep) -> str:
     return "`via bert2bert, split uneven`, whose copies get shares of their own"
 
 
-def _other_start(step: TypedStep) -> str:
-    """A method whose copies an operator can tell apart from the beginning."""
-    grow = {axis: (old, new) for axis, old, new in step.axes}
-    able = [name for name in ("fpi", "lemon") if widens(name, grow, step.before)]
-    return f"`init {able[0]}`, whose copies differ" if able else "leave `init` out: LiGO's own inits differ"
+def _other_start(step: TypedStep, start: TypedStep) -> str:
+    """A start of a learned step whose copies differ."""
+    grow = {axis: (old, new) for axis, old, new in start.axes}
+    if not widens("fpi", grow, start.before):
+        return "leave `init` out: LiGO's own inits differ"
+    plain = step.operator is not None and not step.operator.residual
+    return "`init fpi`" + " without `residual none`" * plain + ", whose copies differ"
 
 
 def _dead(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:

@@ -139,7 +139,8 @@ METHOD = Ligo(
         Option(
             "tying",
             "auto",
-            "q, k, v and ffn operators of each layer or for all; auto: shared past half the target's size",
+            "operators of each layer or for all (of q, k, v and ffn; with `init METHOD` of all ends); auto: "
+            "shared past half the target's size",
             ("auto", "layer", "shared"),
         ),
         Option(

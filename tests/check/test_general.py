@@ -192,6 +192,8 @@ def test_copies_that_begin_equal_are_told() -> None:
     """They get equal gradients from the operator too."""
     found = lints("grow ffn 256→512 via ligo on c.txt, init net2net", **TOY)
     assert found["GP901"] == ("`init fpi`, whose copies differ",)
+    plain = lints("grow ffn 256→512 via ligo on c.txt, init net2net, residual none", **TOY)
+    assert plain["GP901"] == ("`init fpi` without `residual none`, whose copies differ",)
     assert "GP901" not in lints("grow ffn 256→512 via ligo on c.txt, init fpi", **TOY)
 
 
