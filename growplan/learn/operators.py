@@ -17,6 +17,7 @@ from growplan.backend.evaluate import Read
 from growplan.check.typed import TypedStep
 from growplan.checkpoint.files import file_sha256, write_bytes
 from growplan.checkpoint.headers import read_headers
+from growplan.checkpoint.preprocessor import PREPROCESSOR
 from growplan.diagnostics import Diagnostic
 from growplan.families.model import Model
 from growplan.families.positions import longest_input
@@ -31,6 +32,7 @@ from growplan.learn.model import Target
 from growplan.learn.ranks import ALONE, Ranks
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import Kept
+from growplan.learn.tokenizer import TOKENIZER
 from growplan.methods.operator import Recipe
 
 OPERATOR = "operator.safetensors"
@@ -117,7 +119,8 @@ def run_facts(
     plan_hash: str, source: Path, device: torch.device | str, ranks: Ranks = ALONE
 ) -> dict[str, str]:
     """What the numbers of a fit depend on, beside its data. GP550 where ranks differ in it."""
-    files = ("config.json", *read_headers(source).files)
+    beside = [name for name in (*TOKENIZER, PREPROCESSOR) if (source / name).is_file()]
+    files = ("config.json", *read_headers(source).files, *beside)
     hashes = " ".join(file_sha256(source / name) for name in files)
     shared = {
         "plan": plan_hash,

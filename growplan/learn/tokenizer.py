@@ -12,6 +12,8 @@ from growplan.diagnostics import fail
 
 WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+SAID = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
+TOKENIZER = (WHOLE, *PARTS, *SAID)  # what a tokenizer is read from
 PIECE = 1 << 20  # characters that are tokenised at once
 LONG = 1 << 20  # tokens: no text is cut
 

@@ -160,6 +160,9 @@ def test_what_is_no_continuation_is_refused(tmp_path: Path) -> None:
     other = plan_of(tmp_path, LINE, steps=31)
     with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: plan changed"):
         apply(other, resume=True)
+    (tmp_path / "m" / "special_tokens_map.json").write_text("{}")
+    with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: source changed"):
+        apply(plan_of(tmp_path, LINE, steps=30), resume=True)
     apply(other)  # anew
     static = parse_text(f"source {tmp_path / 'm'}\ntarget {tmp_path / 'h'}\nstack depth x2", "p.grow", "dsl")
     with pytest.raises(DiagnosticError, match=r"GP535.*fits nothing"):
