@@ -18,6 +18,7 @@ from torch import Tensor
 from growplan.backend.inputs import resized
 from growplan.diagnostics import fail
 from growplan.learn.draws import below, chosen, shuffled
+from growplan.learn.overlap import SEARCHED, rows_repeated, windows_repeated
 
 IGNORED = -100  # a target that the loss leaves out
 MASKED = 0.15  # of the tokens of a masked model, each replaced by the mask token (BERT keeps some)
@@ -70,7 +71,13 @@ class Corpus(Protocol):
         """The batches that no step draws: the same in every run."""
 
     def facts(self) -> dict[str, int]:
-        """Counts that a record should name."""
+        """Counts that a record should name; `repeated`: of what is held out, as much as is drawn too."""
+
+
+def counts(unit: str, total: int, held_out: int, repeated: int) -> dict[str, int]:
+    """What a corpus says of itself; `repeated` is left out where nothing is."""
+    found = {unit: total, "held_out": held_out}
+    return found | {"repeated": repeated} if repeated else found
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,11 @@ class Tokens:
         held = len(self.ids) // HELD_SHARE
         return len(self.ids) - max(self._inner, min(held, HELD_BATCHES * self.rows * self._inner))
 
+    @property
+    def _held_starts(self) -> Sequence[int]:
+        starts = range(self._drawn, len(self.ids) - self._inner + 1, self._inner)
+        return starts[: HELD_BATCHES * self.rows]
+
     def batch(self, step: int) -> Batch:
         """Windows that begin anywhere in the part that is drawn from."""
         starts = below(self._drawn - self._inner + 1, f"{self.key}/windows", step, self.rows)
@@ -115,13 +127,14 @@ class Tokens:
 
     def held_out(self) -> Sequence[Batch]:
         """The windows of the last part, one after the other."""
-        starts = range(self._drawn, len(self.ids) - self._inner + 1, self._inner)
-        groups = [starts[at : at + self.rows] for at in range(0, len(starts), self.rows)][:HELD_BATCHES]
+        starts = self._held_starts
+        groups = [starts[at : at + self.rows] for at in range(0, len(starts), self.rows)]
         return [self._windows(group, f"{self.key}/held mask", at) for at, group in enumerate(groups)]
 
     def facts(self) -> dict[str, int]:
-        """Tokens in all, and those held out."""
-        return {"tokens": len(self.ids), "held_out": len(self.ids) - self._drawn}
+        """Tokens in all, those held out, and those of these that stand among the others too."""
+        repeated = windows_repeated(self.ids, self._drawn, self._held_starts, self._inner) * self._inner
+        return counts("tokens", len(self.ids), len(self.ids) - self._drawn, repeated)
 
     def _windows(self, starts: Sequence[int], key: str, step: int) -> Batch:
         rows = [torch.as_tensor(self.ids[at : at + self._inner].astype("int64")) for at in starts]
@@ -186,8 +199,12 @@ class Images:
         ]
 
     def facts(self) -> dict[str, int]:
-        """Images in all, and those held out."""
-        return {"images": len(self.labels), "held_out": self._held}
+        """Images in all, those held out, and those of these that are there twice (of arrays)."""
+        repeated = 0
+        if 0 < getattr(self.pixels, "nbytes", 0) <= SEARCHED:
+            held, drawn = self._order[: self._held], self._order[self._held :]
+            repeated = rows_repeated(*((self.pixels[i].tobytes() for i in part) for part in (held, drawn)))
+        return counts("images", len(self.labels), self._held, repeated)
 
     def _read(self, which: Tensor) -> Batch:
         index = which.numpy()

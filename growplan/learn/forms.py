@@ -22,8 +22,9 @@ from growplan.check.task import Task, finds_its_end, task_of
 from growplan.checkpoint.files import file_sha256, guard, is_directory, is_regular, path_exists
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.families.positions import padding_token
+from growplan.families.positions import longest_input, padding_token
 from growplan.learn.tokenizer import has_tokenizer, mask_id
+from growplan.methods.operator import Recipe
 
 Form = Literal["text", "lines", "json", "ids", "arrays", "folder", "dataset"]
 SUFFIXES: Mapping[str, Form] = {
@@ -41,6 +42,7 @@ READ: Mapping[Task, tuple[Form, ...]] = {
     "answer": ("lines", "dataset"),
     "image": ("arrays", "folder", "dataset"),
 }
+IMAGES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 SPLITS = {"train", "test", "val", "valid", "validation", "dev"}
 BYTES = 256  # a vocab of this size needs no tokenizer
 HASHED = 1 << 32  # bytes of a folder that are read for its hash; of a larger one, the names and sizes
@@ -55,7 +57,7 @@ NO_TEXT: Mapping[str, str] = {
 }
 
 
-def look_at(path: Path, source: Path, model: Model, mask: int | None, *, weights: bool) -> Task:
+def look_at(path: Path, source: Path, model: Model, recipe: Recipe, *, weights: bool) -> Task:
     """The task that a model is fitted on with the data in `path`, of which only the start is read.
 
     `weights`: the source has weights, so that its tokenizer lies beside them. Raises GP521 (no data), GP522
@@ -73,8 +75,22 @@ def look_at(path: Path, source: Path, model: Model, mask: int | None, *, weights
         if _is_text(path, form) and not has_tokenizer(source) and model.sizes["vocab"] != BYTES:
             no_tokenizer(path, source)
         if task == "masked":
-            mask_of(source, mask, model.sizes["vocab"])
+            mask_of(source, recipe.mask, model.sizes["vocab"])
     return task
+
+
+def check_size(path: Path, model: Model, recipe: Recipe) -> None:
+    """GP531 where a file is too short for two windows, whatever is in it: a token takes a byte at least."""
+    task, form, size = task_of(model), form_of(path), path.stat().st_size
+    if task not in ("causal", "masked") or form == "dataset":
+        return
+    length = min(recipe.tokens, longest_input(model) or recipe.tokens)
+    tokens = size // 2 if path.suffix.lower() == ".bin" else size
+    least = 2 * (length - (2 if task == "masked" and form in ("text", "lines") else 0))
+    if tokens < least:
+        found = f"{path} has {size:,} bytes, too few for windows of {length} tokens: {least} tokens at least"
+        shorter = max(2, tokens // 2)
+        fail("GP531", found, help=("give a longer text", f"or shorter windows: `tokens {shorter}`"))
 
 
 def form_of(path: Path) -> Form:
@@ -108,6 +124,9 @@ def _form_of_folder(path: Path) -> Form:
         ways = [f"give one: `{path / name}`" for name in sorted(folders)[:3]]
         fail("GP522", f"{path} holds {', '.join(sorted(folders))}, which are no classes", help=ways)
     if not folders:
+        if any(each.suffix.lower() in IMAGES for each in path.iterdir()):
+            way = f"give the folder above, with one for each class: `{path.parent}`"
+            fail("GP522", f"{path} holds images, and no folder for each class", help=way)
         what = f"{path} holds neither folders of images nor a dataset that `datasets` saved"
         fail(
             "GP522",

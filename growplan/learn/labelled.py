@@ -14,9 +14,10 @@ from torch import Tensor
 from growplan.check.task import Task
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.learn.corpus import HELD_BATCHES, IGNORED, Batch
+from growplan.learn.corpus import HELD_BATCHES, IGNORED, Batch, counts
 from growplan.learn.draws import below, shuffled
 from growplan.learn.forms import LABELLED
+from growplan.learn.overlap import rows_repeated
 from growplan.learn.records import END, LABELS, START, Record, first_of
 
 Target = int | list[int]
@@ -63,8 +64,10 @@ class Labelled:
         return [self._read(self._order[at : min(at + self.rows, self._held)]) for at in groups]
 
     def facts(self) -> dict[str, int]:
-        """Sequences in all, and those held out."""
-        return {"sequences": len(self.sequences), "held_out": self._held}
+        """Sequences in all, those held out, and those of these that are there twice."""
+        rows = [torch.tensor(self.sequences[i]).numpy().tobytes() for i in self._order]
+        repeated = rows_repeated(rows[: self._held], rows[self._held :])
+        return counts("sequences", len(self.sequences), self._held, repeated)
 
     def _read(self, which: Sequence[int]) -> Batch:
         rows = [torch.tensor(self.sequences[i]) for i in which]

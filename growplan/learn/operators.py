@@ -62,8 +62,8 @@ class Fitted:
 
     @property
     def little(self) -> Diagnostic | None:
-        """GP560 where the data was read many times over, or the loss measured on little of it."""
-        unit = next(name for name in self.counts if name != "held_out")
+        """GP560 where the data was read many times over, or the loss measured on little that is new."""
+        unit = next(iter(self.counts))
         length = self.recipe.tokens if unit == "tokens" else 1
         held = self.counts["held_out"]
         drawn = self.counts[unit] - held
@@ -73,6 +73,9 @@ class Fitted:
             notes.append(("read", f"{drawn:,} {unit}, each about {times:.0f} times"))
         if held < FEW * length:
             notes.append(("held out", f"{held:,} {unit}, over which the loss is a mean"))
+        repeated = self.counts.get("repeated", 0)
+        if repeated > held / 10:
+            notes.append(("repeated", f"{repeated:,} of the {held:,} {unit} held out are drawn too"))
         if not notes:
             return None
         message = f"`{self.step}` is fitted on little data"
@@ -153,7 +156,7 @@ def fit_step(
     assert operator is not None
     recipe = _of_model(operator.recipe, step.after)
     with ranks.together():
-        corpus = read_corpus(file, source, step.after, recipe, step.key, recipe.mask)
+        corpus = read_corpus(file, source, step.after, recipe, step.key)
     ranks.same({"data": corpus.sha256})
     with ranks.together():
         materialise = Materialiser(graph, step.index, read, device)

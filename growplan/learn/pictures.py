@@ -9,11 +9,10 @@ from typing import Any
 
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.learn.forms import Form
+from growplan.learn.forms import IMAGES, Form
 from growplan.learn.labelled import labels_by_name
 from growplan.learn.records import load_dataset, missing
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
 MODES = {1: "L", 3: "RGB"}
 BILINEAR, FILTERS = 2, range(6)  # pillow's numbers
 
@@ -129,7 +128,7 @@ def _of_folder(path: Path, model: Model) -> Found:
     numbers = _numbers_of(names, model, path)
     files, labels = list[Path](), list[int]()
     for name in names:
-        found = sorted(f for f in (path / name).rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+        found = sorted(f for f in (path / name).rglob("*") if f.suffix.lower() in IMAGES and f.is_file())
         if not found:
             fail("GP522", f"{path / name} holds no image", help="take the folder out, or fill it")
         files += found

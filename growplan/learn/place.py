@@ -11,7 +11,7 @@ from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic, DiagnosticError, Span
 from growplan.language.plan import Plan
 from growplan.learn.data import inspect, mask_token
-from growplan.learn.forms import look_at
+from growplan.learn.forms import check_size, look_at
 
 
 def data_folder(plan: Plan) -> Path:
@@ -42,7 +42,8 @@ def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[
                 _look_at_batch(step, step.fit, source, data_folder(typed.plan), weights)
             elif step.operator is not None:
                 path = data_path(step.data, data_folder(typed.plan))
-                look_at(path, source, step.after, step.operator.recipe.mask, weights=weights)
+                look_at(path, source, step.after, step.operator.recipe, weights=weights)
+                check_size(path, step.after, step.operator.recipe)
         except DiagnosticError as error:
             yield from (d.at(data_place(typed.plan, step)) for d in error.diagnostics)
 

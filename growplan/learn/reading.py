@@ -24,15 +24,13 @@ CHECKED = 1 << 24  # ids whose range is looked at in one piece
 WHOLE: tuple[Form, ...] = ("ids", "json")  # ids as a user gives them, nothing put around them
 
 
-def read_corpus(
-    path: Path, source: Path, model: Model, recipe: Recipe, key: str, mask: int | None = None
-) -> Corpus:
+def read_corpus(path: Path, source: Path, model: Model, recipe: Recipe, key: str) -> Corpus:
     """The corpus in `path` for `model`, whose tokenizer and image settings lie in `source`.
 
-    `mask`: the id that hides a token, where the source's files do not say it. Raises GP521 (no data),
-    GP522 (not what the model reads), GP523 (no task), GP531 (too little), GP557 to GP559 and GP562.
+    Raises GP521 (no data), GP522 (not what the model reads), GP523 (no task), GP531 (too little), GP557 to
+    GP559 and GP562.
     """
-    task = look_at(path, source, model, mask, weights=True)
+    task = look_at(path, source, model, recipe, weights=True)
     form = form_of(path)
     if task == "image":
         return read_images(path, form, source, model, recipe, key)
@@ -41,7 +39,7 @@ def read_corpus(
         found = f"windows of {recipe.tokens} tokens, and the model has {longest} positions"
         fail("GP531", found, help=f"`tokens {longest}` at most")
     if task in ("causal", "masked"):
-        return _tokens(path, form, source, model, recipe, key, task, mask)
+        return _tokens(path, form, source, model, recipe, key, task)
     return _labelled(path, form, source, model, recipe, key, task)
 
 
@@ -69,14 +67,13 @@ def _tokens(
     recipe: Recipe,
     key: str,
     task: Task,
-    mask: int | None,
 ) -> Tokens:
     vocab = model.sizes["vocab"]
     ids = _ids(path, form, source, model, vocab)
     _check_ids(ids, path, vocab)
-    around = None
+    around = mask = None
     if task == "masked":
-        mask = mask_of(source, mask, vocab)
+        mask = mask_of(source, recipe.mask, vocab)
         around = edges(source) if form not in WHOLE else None
     asked = cast(Literal["causal", "masked"], task)
     return Tokens(ids, fingerprint(path), asked, recipe.batch, recipe.tokens, key, mask, around)

@@ -37,7 +37,11 @@ def read_records(path: Path, form: Form) -> Iterator[Placed]:
             yield from _from_json(path)
         case "dataset":
             rows = load_dataset(path)
-            rows = rows.select_columns([name for name in rows.column_names if name in READ])
+            known = [name for name in rows.column_names if name in READ]
+            if not set(known) & {*TEXT, *IDS}:
+                found = f"{path} has the columns {', '.join(rows.column_names)}"
+                fail("GP522", found, help="name one `text`, or `ids`: `dataset.rename_column(…)`")
+            rows = rows.select_columns(known)
             yield from ((f"row {number}", row) for number, row in enumerate(rows))
         case _:
             yield from _lines(path)

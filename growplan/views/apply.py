@@ -131,9 +131,10 @@ def _found(learned: Learned) -> Iterator[tuple[str, str]]:
 def _fitted(fitted: Fitted) -> Iterator[tuple[str, str]]:
     """What an operator was fitted on, and the loss of the target before and after, on data held out."""
     counts = dict(fitted.counts)
-    held = counts.pop("held_out", 0)
+    held, repeated = counts.pop("held_out", 0), counts.pop("repeated", 0)
     sizes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    yield "data", printable(f"{fitted.data}: {sizes}, {held:,} of them held out")
+    twice = f", of which {repeated:,} stand among the others too" if repeated else ""
+    yield "data", printable(f"{fitted.data}: {sizes}, {held:,} of them held out{twice}")
     recipe = fitted.recipe
     steps = f"{numbers.plural(recipe.steps, 'step')} of {recipe.batch}"
     yield "fitted", f"{fitted.parameters:,} numbers in {steps}, dropout off"

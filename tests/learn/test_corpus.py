@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from growplan.diagnostics import DiagnosticError
 from growplan.learn.corpus import IGNORED, Batch, Images, Tokens
+from growplan.learn.overlap import windows_repeated
 from growplan.learn.reading import read_corpus
 from growplan.methods.operator import Recipe
 from tests.learn.handmade import bound
@@ -106,6 +108,21 @@ def test_too_little_is_told() -> None:
         images(1)
 
 
+def test_what_is_held_out_and_drawn_too_is_counted() -> None:
+    """Windows that stand in the rest, at a token's place; rows that are there twice."""
+    ids = np.tile(np.arange(300, dtype=np.uint16), 20)
+    twice = Tokens(ids, "sha", "causal", 4, 32, "k")
+    assert twice.facts() == {"tokens": 6000, "held_out": 300, "repeated": 9 * 32}
+    assert text(6000, length=32).facts() == {"tokens": 6000, "held_out": 300}
+    shifted = np.frombuffer(b"\0" + ids.tobytes()[:-1], np.uint16)  # the same bytes, inside of tokens
+    assert windows_repeated(np.concatenate([shifted, ids]), 6000, [6000], 32) == 0
+    assert windows_repeated(ids, 300, [600], 8) == 0  # short windows are the same by chance
+    assert images().facts() == {"images": 200, "held_out": 20}
+    pixels = np.zeros((200, 1, 4, 4), np.float32)
+    same = Images(pixels, np.zeros(200, int), "sha", 8, 4, "k")
+    assert same.facts() == {"images": 200, "held_out": 20, "repeated": 20}
+
+
 def test_images_are_normalised_and_resized() -> None:
     batch = images(scale=2.0, mean=(1.0,), std=(4.0,)).batch(0)
     plain = images().batch(0)
@@ -143,7 +160,7 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path, source: Path, recipe: Recipe = RECIPE, mask: int | None = None) -> Any:
-    return read_corpus(path, source, bound(source), recipe, "k", mask)
+    return read_corpus(path, source, bound(source), replace(recipe, mask=mask), "k")
 
 
 def test_bytes_of_a_text(tmp_path: Path, gpt2: Path) -> None:

@@ -21,6 +21,7 @@ from growplan.language import parse_text
 from growplan.learn.operators import OPERATOR
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import folder_of
+from growplan.pipeline import check
 from growplan.publish import Event
 from growplan.views.apply import ApplyReport
 from growplan.views.style import Style
@@ -174,6 +175,30 @@ def test_a_rising_loss_is_told_and_written(tmp_path: Path) -> None:
     result = apply(plan_of(tmp_path, LINE, options=", lr 0.5, warmup 0, batch 2", steps=3))
     assert [d.code for d in result.findings] == ["GP536"] and result.findings[0].severity == "warning"
     assert (tmp_path / "g").exists()
+
+
+def test_little_data_is_told(tmp_path: Path) -> None:
+    """Read many times over; held out, but drawn too. The checkpoint is written."""
+    gpt2(tmp_path / "m")
+    (tmp_path / "d.txt").write_text("It is a truth universally acknowledged, that a single man.\n" * 40)
+    line = LINE.replace("austen.txt", "d.txt")
+    result = apply(plan_of(tmp_path, line, options=", lr 0.01, batch 64", steps=32))
+    (told,) = result.findings
+    assert told.code == "GP560" and told.severity == "warning" and told.help
+    assert [label for label, _ in told.notes] == ["read", "repeated"]
+    assert (
+        "each about 22 times" in told.notes[0][1]
+        and "96 of the 118 tokens held out are drawn too" in told.notes[1][1]
+    )
+    assert "of which 96 stand among the others too" in ApplyReport(result, "p.grow").human(Style())
+
+
+def test_check_says_that_a_file_is_too_short(tmp_path: Path) -> None:
+    gpt2(tmp_path / "m")
+    plan = plan_of(tmp_path, LINE.replace("austen.txt", "d.txt"))
+    (tmp_path / "d.txt").write_text("short")
+    with pytest.raises(DiagnosticError, match=r"GP531: .*d.txt has 5 bytes, too few for windows of 24"):
+        check(plan)
 
 
 @pytest.mark.parametrize(
