@@ -15,11 +15,11 @@ from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
 from growplan.checkpoint.headers import Headers, find_headers
-from growplan.checkpoint.reader import open_reader
 from growplan.diagnostics import Diagnostic, DiagnosticError, Span, fail
-from growplan.families import bind, detect, load_family
-from growplan.families.model import Family, Model
+from growplan.families import bind_stored, detect, load_family
+from growplan.families.model import Model
 from growplan.language.plan import Plan
+from growplan.runtime.state import refuse_half_grown
 
 if TYPE_CHECKING:
     from growplan.ir.graph import Graph, TensorType
@@ -39,6 +39,7 @@ class Compiled:
     model: Model
     typed: TypedPlan | None = None
     graph: Graph | None = None  # as lowered: every step can be asserted
+    stored: Graph | None = None  # the same, but for masks where only attached ones are exact
     final: Graph | None = None  # after the passes: what is executed
 
 
@@ -75,8 +76,10 @@ def compile_plan(
         return Compiled(plan, config, headers, model, typed, graph)
 
     from growplan.ir.passes import run_passes
+    from growplan.ir.unmasked import unmasked
 
-    return Compiled(plan, config, headers, model, typed, graph, run_passes(graph))
+    stored = unmasked(graph) if typed.claim.where == "attached" else graph
+    return Compiled(plan, config, headers, model, typed, graph, stored, run_passes(stored))
 
 
 def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None) -> TypedPlan:
@@ -152,20 +155,10 @@ def bind_source(
     with placed(None if model_dir is not None else plan.place("source"), found):
         config = read_config(source_directory(plan, model_dir), plan.source if model_dir is None else None)
         headers = find_headers(config.directory)
+        refuse_half_grown(config.directory)
         if not found:
-            return config, headers, _bound(described or detect(config), config, headers)
+            return config, headers, bind_stored(described or detect(config), config, headers)
     raise DiagnosticError(*found, *(finding for step in plan.steps for finding in words(step)))
-
-
-def _bound(family: Family, config: Config, headers: Headers | None) -> Model:
-    if headers is None:
-        return bind(family, config)
-
-    def same(a: str, b: str) -> bool:
-        with open_reader(headers) as reader:
-            return reader.bytes_of(a) == reader.bytes_of(b)
-
-    return bind(family, config, headers.tensors, same)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growplan.certificate import write_certificate
+from growplan.check.masks import attachable, growth_masks
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.config import write_config
 from growplan.checkpoint.headers import Headers, read_headers
@@ -138,6 +139,7 @@ def publish(
     files += _write_operators(place.partial, values)
     carried = None if job.trainer is None else job.trainer.write(place.partial)
     files += () if carried is None else carried.files
+    files += _write_masks(job, reader, place.partial, device, memory, values)
     tell(Event("segments"))
     found = _measure_segments(job, read, device, measured)
     loaded = _load_stock(job, place.partial, stock, tell)
@@ -197,6 +199,18 @@ def _write_operators(out: Path, values: Found) -> tuple[str, ...]:
     return (write_operator(out, values.trained),)
 
 
+def _write_masks(
+    job: Job, reader: Reader, out: Path, device: str, memory: int | None, values: Found
+) -> tuple[str, ...]:
+    """The files of growth masks; none where nothing is masked."""
+    if not growth_masks(job.typed):
+        return ()
+    from growplan.runtime.writing import write_growth_state
+
+    assert job.compiled.graph is not None
+    return write_growth_state(job.typed, job.compiled.graph, reader, out, device, memory, values.leaves)
+
+
 def _assert_steps(job: Job, read: Read, device: str, tell: Tell) -> Measured:
     from growplan.backend.assertions import assert_step
 
@@ -239,11 +253,11 @@ def _write_tensors(
 
 
 def _compare_written(job: Job, read: Read, out: Path, device: str) -> None:
-    """What lies on disk is the last model of the graph that was asserted."""
+    """What lies on disk is the last model of the graph that was asserted, attached masks at 1."""
     from growplan.backend.executor import reader_rows
     from growplan.backend.written import written_equals
 
-    graph = job.compiled.graph
+    graph = job.compiled.stored
     assert graph is not None
     with open_reader(read_headers(out)) as written:
         written_equals(graph, read, reader_rows(written), device=device)
@@ -281,9 +295,22 @@ def _load_stock(job: Job, out: Path, wanted: bool | None, tell: Tell) -> tuple[S
     tell(Event("stock"))
     models = [job.typed.source, *(step.after for step in job.typed.steps)]
     maps = output_maps_of(graph, 0, len(graph.steps), models) if graph.steps else {}
-    found = compare_with_transformers(job.source, out, maps, job.typed.plan.seed)
-    if job.typed.claim.strength == "exact":
-        hold_to_exact(found, job.typed.source.dtype, routed="experts" in job.typed.target.sizes)
+
+    def behind_masks(model: object) -> None:
+        from growplan.runtime import attach
+
+        attach(model, out, family=job.typed.target.family)
+
+    def compare(prepare: Callable[[object], None] | None) -> tuple[StockDifference, ...]:
+        found = compare_with_transformers(job.source, out, maps, job.typed.plan.seed, prepare)
+        if job.typed.claim.strength == "exact":
+            hold_to_exact(found, job.typed.source.dtype, routed="experts" in job.typed.target.sizes)
+        return found
+
+    attached = job.typed.claim.where == "attached"
+    found = compare(behind_masks if attached else None)
+    if attachable(job.typed) and not attached:
+        compare(behind_masks)
     return found
 
 

@@ -116,7 +116,7 @@ def assert_step(
         ModelView(graph, k, read, device),
         torch.Generator().manual_seed(seed + k),
     )
-    exact = step.claim.startswith("exact") and "attached" not in step.claim
+    exact = step.claim.startswith("exact")
     laws: list[LawError] = []
 
     def enter(layer: int | None) -> None:

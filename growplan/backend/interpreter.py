@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from growplan.families.axes import STREAM
 from growplan.families.model import Assign, Model, Module, Param
 from growplan.families.rope import read_rope
 from growplan.families.walk import run
@@ -101,7 +102,9 @@ class Interpreter:
 
     @_in_mode
     def block(self, layer: int, x: Tensor) -> Tensor:
-        """The stream after one block."""
+        """The stream after one block; a bypassed one returns its input."""
+        if layer in self.model.bypassed:
+            return x
         return self._run(self.model.block, {"x": x}, layer, None)["x"]
 
     @_in_mode
@@ -190,7 +193,15 @@ class _Ops:
                 return self._norm(module, x, weight, bias)
 
     def _norm(self, module: Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """A norm over the last dimension of x."""
+        """A norm over the last dimension of x; behind a growth mask of 0, over its first units alone."""
+        units = self.model.read_units
+        if units is not None and module.outs == STREAM:
+            first = None if bias is None else bias[:units]
+            old = self._plain_norm(module, x[..., :units], weight[:units], first)
+            return F.pad(old, (0, x.shape[-1] - units))
+        return self._plain_norm(module, x, weight, bias)
+
+    def _plain_norm(self, module: Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if module.kind == "layernorm":
             return F.layer_norm(x, weight.shape, weight, bias, self.model.eps(module))
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.model.eps(module)) * weight

@@ -251,10 +251,11 @@ assert set(KERNELS) == set(PRIMITIVES), "every primitive has a kernel"
 
 
 def scale_of(init: str, x: Operand) -> Moments:
-    """What `like` or `normal(std)` draws from."""
+    """What `like`, `normal(std)` or `constant(c)` draws from."""
     if init == "like":
         return x.moments()
-    match = re.fullmatch(r"normal\(([^)]+)\)", init)
+    match = re.fullmatch(r"(normal|constant)\(([^)]+)\)", init)
     if match is None:
-        raise ValueError(f"init is like or normal(std), not {init}")
-    return Moments(0.0, float(match[1]))
+        raise ValueError(f"init is like, normal(std) or constant(c), not {init}")
+    number = float(match[2])
+    return Moments(0.0, number) if match[1] == "normal" else Moments(number, 0.0)

@@ -24,6 +24,7 @@ from growplan.algebra import Expansion
 from growplan.backend.dtypes import UNIT_ROUNDOFF
 from growplan.backend.evaluate import ModelView
 from growplan.backend.maps import apply, determined, magnitude
+from growplan.families.axes import STREAM
 from growplan.families.model import Model, Module, Param
 from growplan.ir.graph import ModuleLaw, Step, TensorLaw
 
@@ -149,7 +150,9 @@ def _norm(law: ModuleLaw, module: Module, sides: Sides) -> Iterator[LawError]:
     worst, keep = 0.0, determined(law.e_out).to(gamma.device)
     for std in (1.0, eps**0.5):
         x = (sides.normal(PROBES, law.e_in.old) + 0.5) * (std or 1.0)
-        unit, unit_new = normed(x, eps), normed(apply(law.e_in, x), eps_new)
+        wide = apply(law.e_in, x, free=_any(law.e_in, sides))
+        unit = _first(normed, x, eps, _units(module, sides.before))
+        unit_new = _first(normed, wide, eps_new, _units(module, sides.after))
         error = unit_new * gamma_new - apply(law.e_out, unit * gamma)
         scale = (unit_new.abs() + 1) * gamma_new.abs()
         scale = scale + apply(magnitude(law.e_out), (unit.abs() + 1) * gamma.abs())
@@ -277,6 +280,23 @@ def _pair(param: Param, law: ModuleLaw, sides: Sides) -> tuple[str, Tensor, Tens
 
 def _leaf(module: Module, leaf: str) -> Param:
     return next(p for p in module.params if p.leaf == leaf)
+
+
+def _any(e: Expansion, sides: Sides) -> Tensor | None:
+    """Values for the free rows of a map, where it has some."""
+    return sides.normal(PROBES, e.size) if "free" in e.kinds else None
+
+
+def _units(norm: Module, model: Model) -> int | None:
+    """How many units a norm weighs, where a growth mask hides the rest."""
+    return model.read_units if norm.outs == STREAM else None
+
+
+def _first(normed: Callable[[Tensor, float], Tensor], x: Tensor, eps: float, units: int | None) -> Tensor:
+    """A norm of the first `units` of x; the others come out as 0."""
+    if units is None:
+        return normed(x, eps)
+    return torch.nn.functional.pad(normed(x[..., :units], eps), (0, x.shape[-1] - units))
 
 
 def _layer_norm(x: Tensor, eps: float) -> Tensor:

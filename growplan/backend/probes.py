@@ -75,17 +75,17 @@ def probe(step: Step, sides: Sides, *, blocks: bool, enter: Callable[[int | None
     e = step.stream or Expansion.identity(sides.before.sizes["hidden"])
     enter(None)
     x_old, x_new = old.embed(given), new.embed(resized)
-    found = [_block_error("embed", apply(e, x_old), x_new)] if blocks else []
+    found = [_block_error("embed", e, x_old, x_new)] if blocks else []
     sampled, at = _sampled(sides.after), 0  # old blocks run so far
     for layer, (source, silent) in enumerate(layers_of(step, sides.after)):
         enter(layer)
         compared = blocks and layer in sampled and (silent or source == at)
-        x_in = apply(e, x_old) if compared else x_new[:0]
+        x_in = apply(e, x_old, free=x_new) if compared else x_new[:0]
         if not silent and source == at and at < sides.before.depth:
             x_old, at = old.block(at, x_old), at + 1
         x_new, got = torch.split(new.block(layer, torch.cat([x_new, x_in])), [len(x_old), len(x_in)])
         if compared:
-            found.append(_block_error(f"block {layer}", apply(e, x_old), got))
+            found.append(_block_error(f"block {layer}", e, x_old, got))
     while at < sides.before.depth:
         x_old, at = old.block(at, x_old), at + 1
     maps = output_maps(step, sides.before)
@@ -115,8 +115,10 @@ def _sampled(model: Model) -> frozenset[int]:
     return frozenset({0, model.depth // 2, model.depth - 1})
 
 
-def _block_error(where: str, expected: Tensor, got: Tensor) -> BlockError:
-    error = (got - expected).abs().amax(-1) / expected.std(-1).clamp(min=1e-290)
+def _block_error(where: str, e: Expansion, old: Tensor, got: Tensor) -> BlockError:
+    """`got` against E of the old stream, on the units that E determines."""
+    expected, keep = apply(e, old), determined(e).to(got.device)
+    error = (got - expected).abs()[..., keep].amax(-1) / expected.std(-1).clamp(min=1e-290)
     return BlockError(where, float(error.nan_to_num(nan=float("inf")).max()))
 
 

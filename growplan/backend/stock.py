@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,11 @@ def refuse_problems(directory: Path | str, found: Problems, source: Problems) ->
 
 
 def compare_with_transformers(
-    source: Path | str, target: Path | str, maps: Mapping[str, Expansion] | None = None, seed: int = 0
+    source: Path | str,
+    target: Path | str,
+    maps: Mapping[str, Expansion] | None = None,
+    seed: int = 0,
+    prepare: Callable[[Any], object] | None = None,
 ) -> tuple[StockDifference, ...]:
     """Load both directories with their stock classes and compare outputs on random inputs.
 
@@ -76,11 +80,14 @@ def compare_with_transformers(
     for every patch the first is then compared, which is the class token's.
 
     `maps`: output -> E from source to target (`growplan.backend.outputs.output_maps`), for
-    outputs whose width changed; others are compared as they are. Raises GP507.
+    outputs whose width changed; others are compared as they are. `prepare` is called with the loaded
+    result first. Raises GP507.
     """
     old, problems = load_stock(source)
     new, found = load_stock(target)
     refuse_problems(target, found, problems)
+    if prepare is not None:
+        prepare(new)
     inputs = _random_inputs(old.config, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         a, b = old(inputs), new(_fitted(inputs, new.config))

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from growplan.families.model import AxisExpr, Model, Module
+from growplan.families.axes import STREAM
+from growplan.families.model import Model, Module
 from growplan.families.walk import run
 
 BRANCH = "hidden/branch"
-STREAM = AxisExpr((("hidden",),))
 
 
 def branches(model: Model) -> frozenset[str]:

@@ -19,6 +19,7 @@ from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.learned import learned_proof
 from growplan.check.lints import lint
+from growplan.check.masks import refuse_behind_masks
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.steps import assembled
@@ -203,6 +204,7 @@ def _typed(
         part = depth_proof(request, method, before, promised, earlier)
     else:
         part = prove_width(request, method, before, promised, key)
+    refuse_behind_masks(request, part, earlier)
     return assembled(request, method, before, part, len(earlier) + 1, promised, key, fit, notes)
 
 

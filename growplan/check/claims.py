@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import reduce
+from typing import Any
 
 from growplan.algebra import Expansion
 from growplan.check.acts import Typing
@@ -38,6 +39,7 @@ from growplan.methods.base import (
     Method,
     Operator,
     Predictor,
+    Where,
     WidthRequest,
     domain_of,
 )
@@ -66,6 +68,7 @@ class StepProof:
     predictor_cost: PredictorCost | None = None
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
+    behind: Mapping[str, Any] = field(default_factory=dict)  # of the model after: what stands behind masks
 
 
 def weakest(claims: Sequence[Claim]) -> Claim:
@@ -134,10 +137,14 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
         reasons.append(
             f"the best {wider} of {new} scores are the {new // old} copies of the best {k} of {old}"
         )
-    if candidate.masked:
+    where: Where = "stock"
+    if candidate.masked == "hidden":
+        reasons.append("norms of the stream weigh new units by a mask of 0, while masks are attached")
+        where = "attached"
+    elif candidate.masked:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     read = tuple(axis for axis, (old, new) in request.grow.items() if new > old and axis in typing.inputs)
-    return Proof(Claim("exact", domain_of(read)), tuple(reasons))
+    return Proof(Claim("exact", domain_of(read), where), tuple(reasons))
 
 
 def _grafted(candidate: Candidate, grafted: Sequence[ParamRewrite]) -> Proof:
@@ -166,6 +173,9 @@ def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof
         typings=(*typing.typings.values(), *typing.tied),
         violations=() if typing.grafted else tuple(typing.violations),
         config=(*_eps_config(model, typing), *_rope_config(model, typing)),
+        behind={"read_units": model.read_units or model.sizes["hidden"]}
+        if candidate.masked == "hidden"
+        else {},
     )
 
 

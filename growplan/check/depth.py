@@ -117,6 +117,8 @@ def _proved(model: Model, layers: Layers, old: int) -> StepProof:
     if len(layers) == old:
         return _part(label, Claim("exact"), ("no layer is added",), layers)
     norms = in_line_norms(model)
+    if any(s.writers == "masked" for s in layers):
+        return _masked(model, label, layers, norms == ())
     if norms is None:
         reason = "a block with zero projections still changes its input, so it is no identity"
         return _part(label, Claim("none"), (reason,), layers)
@@ -132,6 +134,20 @@ def _proved(model: Model, layers: Layers, old: int) -> StepProof:
     reasons = (reason, _after(layers), moved)
     violations = _violations(model, norms)
     return _part(label, Claim("approximate"), reasons, _moved(norms, layers), violations)
+
+
+def _masked(model: Model, label: str, layers: Layers, pre_norm: bool) -> StepProof:
+    """New blocks behind a mask of 0: what they write, or, where norms stand in line, the whole of them."""
+    count = len(layers) - sum(not s.silent for s in layers)
+    if pre_norm:
+        names = ", ".join(name.partition(".")[2] or name for name in writers(model))
+        reason = f"{_blocks(count)} zero to the residual stream ({names} behind a mask of 0)"
+        return _part(label, Claim("exact"), (reason, _after(layers)), layers)
+    reason = f"h -> m f(h) + (1 - m) h for {_counted(count)}, m = 0, while masks are attached"
+    behind = tuple(replace(s, writers="bypassed") if s.silent else s for s in layers)
+    part = _part(label, Claim("exact", where="attached"), (reason, _after(layers)), behind)
+    hidden = frozenset(i for i, s in enumerate(layers) if s.silent)
+    return replace(part, behind={"bypassed": model.bypassed | hidden})
 
 
 def _part(
@@ -212,6 +228,8 @@ def _ways_out(model: Model, old: int, new: int, promised: Claim) -> list[str]:
 def _label(layers: Sequence[LayerSource], old: int) -> str:
     if any(s.predicted is not None for s in layers):
         return "layers predicted"
+    if any(s.writers == "masked" for s in layers):
+        return "masked blocks"
     if any(s.silent for s in layers):
         return "identity blocks"
     order = [s.layer for s in layers]
@@ -244,7 +262,11 @@ def _shown(layers: Sequence[LayerSource]) -> str:
 
 
 def _blocks(count: int) -> str:
-    return "1 new block adds" if count == 1 else f"{count} new blocks add"
+    return f"{_counted(count)} {'adds' if count == 1 else 'add'}"
+
+
+def _counted(count: int) -> str:
+    return "1 new block" if count == 1 else f"{count} new blocks"
 
 
 def _after(layers: Sequence[LayerSource]) -> str:

@@ -65,6 +65,23 @@ def layer_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
     return _norm_result(e.map_kind("mean", "zero"), factor, target)
 
 
+def masked_norm(e: Expansion, target: Expansion | None = None) -> NormResult:
+    """A norm behind a growth mask: old units weigh 1, new ones m (MSG, arXiv 2305.02869).
+
+        mu = sum(w x) / sum(w)                  var = sum(w (x - mu)^2) / sum(w)
+        y = w (gain (x - mu) / sqrt(var + eps) + bias)
+
+    At m = 0 it is the old norm on the old units, and 0 elsewhere: exact, whatever the new units hold.
+    New gains are any (1, as the authors have it), new biases 0, epsilon stays.
+    """
+    if e != Expansion.appended(e.old, e.size, "free"):
+        raise Refusal("the old units, then units of any value", brief(e))
+    out = e.map_kind("free", "zero")
+    if target is not None and target != out:
+        raise Refusal("an output that is the old units, then zero", brief(target))
+    return NormResult(out, e, out, Fraction(1))
+
+
 def indexed_norm(e: Expansion) -> NormResult:
     """A norm copied along the map with scale and epsilon unchanged, as bert2BERT publishes it.
 

@@ -10,6 +10,8 @@ from growplan.families.model import Model
 from growplan.language.plan import Step
 from growplan.methods.base import Method, Option, OptionValue
 
+DEPTHS = ("depth", "num_hidden_layers", "n_layer", "num_layers")  # words for the number of layers
+
 
 def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
     """Options that the method does not know, or values that it does not take."""
@@ -72,6 +74,8 @@ def check_rows(step: Step, model: Model, grow: Mapping[str, tuple[int, int]]) ->
 
 def _reads(step: Step, method: Method, option: Option) -> bool:
     """Whether an option says something of widths where the step widens, of layers where it adds some."""
+    if step.verb == "mask-in":
+        return not option.layers or any(growth.axis in DEPTHS for growth in step.growths)
     return not method.axes or method.learned or option.layers == (step.verb in ("stack", "deepen"))
 
 

@@ -31,11 +31,17 @@ class Request:
     span: Span | None
     implied: str | None = None
     inherited: Mapping[str, OptionValue] = field(default_factory=dict)  # options of the step that implies it
+    inherited_over: int | None = None  # and its ramp
 
     @property
     def options(self) -> Mapping[str, OptionValue]:
         """Options of the method: those of the line, or of the step that implies this one."""
         return self.step.options if self.step is not None else self.inherited
+
+    @property
+    def over(self) -> int | None:
+        """Steps of a mask's ramp: those of the line, or of the step that implies this one."""
+        return self.step.over if self.step is not None else self.inherited_over
 
     def where(self, part: str) -> Span | None:
         """The place of an option or a size of the step; of an implied one, of what implies it."""

@@ -25,7 +25,7 @@ def param_rewrite(
         rows,
         cols,
         candidate.shares,
-        candidate.init,
+        "constant(1)" if candidate.masked and module.is_norm else candidate.init,
         candidate.masked,
         None if noise is None or module.outs.axes & set(noise.spared) else noise,
         _graft(model, candidate, module, rows, cols),

@@ -40,6 +40,17 @@ def add(left: Expansion, right: Expansion) -> Expansion:
     return left
 
 
+def loose_add(left: Expansion, right: Expansion) -> Expansion:
+    """Residual sum behind a growth mask: what is added to a unit of any value may be any value too."""
+    if left.size != right.size:
+        return add(left, right)
+    runs = (a if a == b else Run("free", a.count) for a, b in aligned(left, right))
+    pairs = [(a, b) for a, b in aligned(left, right) if a != b]
+    if any("free" not in (a.kind, b.kind) for a, b in pairs):
+        return add(left, right)
+    return Expansion(left.old, tuple(runs))
+
+
 def activation(e: Expansion, name: str) -> Expansion:
     """GELU, SiLU, tanh: f(0) = 0, so plain copies, zero and free rows pass.
 

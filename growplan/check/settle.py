@@ -173,7 +173,8 @@ def _check_verb(
 ) -> Iterator[Diagnostic]:
     """At most one of: a verb that does not go with its axis, or a method with either."""
     depth_verb = step.verb in ("stack", "deepen")
-    if axes and not (method.learned and step.verb in method.verbs) and depth_verb != (axes == ("depth",)):
+    either = step.verb in ("grow", "mask-in") and step.verb in method.verbs  # widths or layers
+    if axes and not either and depth_verb != (axes == ("depth",)):
         own = " as a step of its own" if len(axes) > 1 else ""
         verb = f"`stack depth` or `deepen depth`{own}" if "depth" in axes else "`widen`"
         named = " and ".join(f"`{a}`" for a in axes)
@@ -243,6 +244,8 @@ def implied(
     for axis in _closing_axes(model, relation):
         if axis in named or axis not in method.axes or method.learned:
             continue
+        if method.claim(Ask((axis,))).where == "attached":  # no plan needs the runtime without a word of it
+            continue
         value = solve(relation, axis, model.sizes)
         assert value is not None
         try:
@@ -254,7 +257,8 @@ def implied(
             grow = with_followers({axis: (model.sizes[axis], new)}, model)
             reason = f"{left} = {right}"
             id = f"{opener.id}/{axis}"
-            return Request(None, id, "widen", opener.via, grow, opener.span, reason, opener.options)
+            verb = "mask-in" if opener.verb == "mask-in" else "widen"
+            return Request(None, id, verb, opener.via, grow, opener.span, reason, opener.options, opener.over)
     if broken is not None:
         raise broken
     fail(

@@ -31,7 +31,7 @@ def assembled(
     `notes`: what else is to be said of it, after the reasons of its proof.
     """
     grown = part.after or _resized(before, request, dict(part.config))
-    after = grown if part.after else replace(grown, twins=_twins(before, part))
+    after = grown if part.after else replace(grown, twins=_twins(before, part), **part.behind)
     axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
     if part.upcycling is not None:  # a dense ffn is one expert of one
         moved = {a: (before.sizes.get(a, 1), n) for a, n in after.sizes.items()}
@@ -67,7 +67,7 @@ def assembled(
         predictor_cost=part.predictor_cost,
         start=part.start,
         data=(request.step.on or "") if request.step is not None and method.learned else "",
-        over=(request.step.over or 0) if request.step is not None else 0,
+        ramp=method.ramp(request.options, request.over),
         span=request.span,
     )
 
@@ -96,8 +96,10 @@ def step_text(request: Request) -> str:
 
 
 def _fitted(request: Request) -> str:
-    """` on corpus.txt for 100 steps`, as far as the plan says it."""
+    """` on corpus.txt for 100 steps`, or ` over 100 steps`, as far as the plan says it."""
     step = request.step
+    if request.over is not None:
+        return f" over {request.over} steps"
     if step is None or step.on is None:
         return ""
     path = step.on if bare(step.on) else quote(step.on)

@@ -11,7 +11,17 @@ from growplan.check.fitted import Fit
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model, Module
 from growplan.language.plan import Plan
-from growplan.methods.base import Claim, Grid, LayerSource, LeafSpec, Mixture, Noise, Operator, Predictor
+from growplan.methods.base import (
+    Claim,
+    Grid,
+    LayerSource,
+    LeafSpec,
+    Mixture,
+    Noise,
+    Operator,
+    Predictor,
+    Ramp,
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,7 @@ class TypedStep:
     fit: Fit | None = None  # what the step measures on data
     key: str = ""  # seeds every random draw of the step
     upcycling: Upcycling | None = None  # the model after is of another family
-    over: int = 0  # mask-in: steps of the ramp, 0 when none is stored
+    ramp: Ramp | None = None  # mask-in: how its mask rises
     operator: Operator | None = None  # learned steps: what is fitted
     leaves: tuple[LeafSpec, ...] = ()  # of the operator
     fit_cost: OperatorCost | None = None
@@ -145,6 +155,11 @@ class TypedStep:
     predictor_cost: PredictorCost | None = None
     data: str = ""  # what it is fitted on, as the plan names it
     span: Span | None = None
+
+    @property
+    def over(self) -> int:
+        """Steps of the mask's ramp, 0 where none is stored."""
+        return (self.ramp.steps or 0) if self.ramp is not None else 0
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,8 @@ class TypeOps:
         return own.map_kind("free", "zero") if role in self.roles.normed else own
 
     def _norm_rule(self, module: Module, e_in: Expansion, target: Expansion | None) -> norms.NormResult:
+        if self.candidate.masked == "hidden" and "free" in e_in.kinds:
+            return norms.masked_norm(e_in, target)
         rule = norms.layer_norm if module.kind == "layernorm" else norms.rms_norm
         try:
             return rule(e_in, target)
@@ -195,7 +197,8 @@ class TypeOps:
 
     def add(self, a: Act, b: Act) -> Act:
         try:
-            return Act(rules.add(a.map, b.map), a.axis)
+            add = rules.loose_add if self.candidate.masked == "hidden" else rules.add
+            return Act(add(a.map, b.map), a.axis)
         except Refusal as refusal:
             raise _placed(refusal, b.producer or a.producer or "") from None
 

@@ -139,6 +139,8 @@ def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[
 def _meaning(claim: str) -> str:
     """A claim such as `exact (old vocab)` in words."""
     strength, _, limits = claim.partition(" (")
+    if "attached" in limits and strength == "exact":
+        return "it computes what its source computes with its growth masks attached; a stock load does not"
     inside = f" inside the {limits.rstrip(')').replace(', ', ' and the ')}" if limits else ""
     return _MEANING.get(strength, "see the certificate").format(domain=inside)
 

@@ -93,6 +93,13 @@ def plan_shards(
     return Layout(tuple(shards), slots, total, count if total_parameters is None else total_parameters)
 
 
+def plan_file(file: str, tensors: Mapping[str, TensorSpec]) -> Layout:
+    """One file of that name for all `tensors`. ValueError as `plan_shards`."""
+    shard, slots = _place(file, tensors)
+    total = sum(slot.nbytes for slot in slots.values())
+    return Layout((shard,), slots, total, sum(numel(shape) for _, shape in tensors.values()))
+
+
 def _size(name: str, spec: TensorSpec) -> int:
     size = nbytes(*spec)
     if size is None:

@@ -13,7 +13,15 @@ Kind = Literal["carry", "written", "weights", "training", "hidden", "unknown"]
 SMALL = 10_000_000  # bytes; a file nobody knows is carried below this
 
 # What growplan writes itself, or whose meaning ends with the old weights.
-_WRITTEN = ("config.json", "growth.json", "operator.safetensors", SINGLE, INDEX)
+_WRITTEN = (
+    "config.json",
+    "growth.json",
+    "operator.safetensors",
+    "growth-state.json",
+    "growth-state.safetensors",
+    SINGLE,
+    INDEX,
+)
 
 _CARRY = (
     "tokenizer*",

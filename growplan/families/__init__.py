@@ -5,6 +5,7 @@ from growplan.families.expr import ExpressionError, evaluate_size
 from growplan.families.load import load_family, parse_family
 from growplan.families.model import Family, Model
 from growplan.families.sizes import explicit_config, kept_equations, open_equations, resolve_sizes
+from growplan.families.stored import bind_stored
 from growplan.families.text import builtin_families
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Family",
     "Model",
     "bind",
+    "bind_stored",
     "builtin_families",
     "detect",
     "evaluate_size",

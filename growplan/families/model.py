@@ -102,6 +102,10 @@ class Model:
     `twins` is what a plan's growth so far makes sure of: for every input of the model, the
     activations over an axis are T z for some z, T the axis' entry (units that copy one row of it
     are equal; an axis without an entry may hold anything). Training ends it.
+
+    `read_units` and `bypassed` are what growth masks of 0 hide while the runtime's hooks are attached:
+    norms over the stream weigh its first `read_units` units alone, and give 0 for the others; a
+    bypassed layer returns its input.
     """
 
     family: Family
@@ -119,6 +123,8 @@ class Model:
     extra_tensors: tuple[str, ...] = ()  # buffers on disk, carried as they are
     dropped: tuple[str, ...] = ()  # stored copies of a tied tensor, not written again
     twins: Mapping[str, Expansion] = field(default_factory=dict)  # axis -> which units are equal: see below
+    read_units: int | None = None  # units of the stream before the masked ones; None: none is masked
+    bypassed: frozenset[int] = frozenset()  # layers behind a mask
 
     @property
     def depth(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from growplan.algebra import ONE, Expansion, Run
 from growplan.check.blocks import writers
@@ -18,6 +18,7 @@ from growplan.ir.primitives import (
     Fresh,
     FromLeaf,
     Leaf,
+    Mask,
     Primitive,
     ZeroOut,
     leaf_name,
@@ -63,6 +64,8 @@ class _Depth:
         ops: list[Primitive] = [CopyLayer(at, layer)] if at != layer else []
         twins = twins_of(self.step.before, param) if made.kind == "cancel" else None
         ops += _ops(made, param, shape, f"{self.step.key}/{name}/layer", twins)
+        if made.masked:
+            ops.append(Mask(param.row_dim, ((0, shape[param.row_dim]),), "depth", self.step.over))
         base = second = value
         if made.kind == "predicted":
             second = self._leaf(name, self.graph.nodes[base].type)
@@ -70,7 +73,7 @@ class _Depth:
             inputs = (value, second)[: op.arity]
             type_, k = self.graph.nodes[base].type, self.step.index
             value = self.graph.add(Node(f"{name}@{k}.{count}", op, inputs, type_, k))
-        if made.kind == "copy":
+        if made.kind == "copy" and not made.masked:
             self.provenance.append(Provenance(name, old_name))
         self.laws.append(_law(made, name, old_name, param, shape, twins))
         return value
@@ -85,12 +88,13 @@ class _Depth:
 class _Made:
     """What becomes of a tensor: copy, zero, cancel, one, predicted, or a draw by `init`.
 
-    `layer`: that of another old layer.
+    `layer`: that of another old layer. `masked`: read through a mask of 0.
     """
 
     kind: str
     init: str = ""
     layer: int | None = None
+    masked: bool = False
 
 
 def _made(param: Param, source: LayerSource, silenced: frozenset[str], model: Model) -> _Made:
@@ -101,8 +105,10 @@ def _made(param: Param, source: LayerSource, silenced: frozenset[str], model: Mo
         return neutral if layer is None else _Made("copy", layer=layer)
     if source.predicted is not None and predicted(model, param):
         return _Made("predicted")
-    if source.silent and param.module in silenced:
+    if source.writers in ("zero", "cancel") and param.module in silenced:
         return _Made("cancel" if source.writers == "cancel" and param.leaf == "weight" else "zero")
+    if source.writers == "masked" and param.module in silenced:
+        return replace(_made(param, replace(source, writers="kept"), silenced, model), masked=True)
     if not source.fresh:
         return _Made("copy")
     if module.is_norm or param.leaf == "bias":
@@ -148,7 +154,7 @@ def _law(
 ) -> TensorLaw:
     rows = shape[param.row_dim]
     e_out = Expansion.identity(rows)
-    if made.kind in ("zero", "cancel"):
+    if made.kind in ("zero", "cancel") or made.masked:
         e_out = Expansion(rows, (Run("zero", rows),))
     elif made.kind in ("fresh", "predicted"):
         e_out = Expansion(rows, (Run("free", rows),))

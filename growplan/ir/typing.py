@@ -50,7 +50,7 @@ from growplan.ir.primitives import (
 )
 
 NUMBER = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
-INIT = re.compile(rf"like|normal\({NUMBER}\)")
+INIT = re.compile(rf"like|(normal|constant)\({NUMBER}\)")
 NULL_SCALE = re.compile(rf"like(\({NUMBER}\))?|normal\({NUMBER}\)|snr\(-?{NUMBER}\)")
 
 
@@ -133,7 +133,7 @@ def _fresh(op: Fresh, inputs: Types) -> TensorType:
     if len(x.shape) != len(y.shape) or x.dtype != y.dtype:
         raise Mistype(f"{y} cannot take its scale from {x}")
     if not INIT.fullmatch(op.init):
-        raise Mistype(f"init is `like` or `normal(std)`, not `{op.init}`")
+        raise Mistype(f"init is `like`, `normal(std)` or `constant(c)`, not `{op.init}`")
     if not op.key:
         raise Mistype("a draw needs a key")
     return y

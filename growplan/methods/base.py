@@ -167,11 +167,24 @@ class Mixture:
 
 
 @dataclass(frozen=True)
+class Ramp:
+    """How a growth mask goes from 0 to 1 in training: over `steps` optimiser steps, `delay` of them later.
+
+    `steps` None: the plan stores no ramp, and whoever trains chooses one.
+    """
+
+    steps: int | None = None
+    shape: Literal["linear", "cosine"] = "linear"
+    delay: int = 0
+
+
+@dataclass(frozen=True)
 class LayerSource:
     """Where a layer of a deeper model comes from: an old layer, maybe silenced, maybe drawn anew.
 
     `writers`: what becomes of the modules that write the residual stream: kept; zero, so that the
-    block adds nothing; or `cancel`, noise that cancels over copies of the units that they read.
+    block adds nothing; `cancel`, noise that cancels over copies of the units that they read; `masked`,
+    kept behind a growth mask of 0; or `bypassed`, kept, and the whole block stands behind the mask.
     `fresh`: how everything else is drawn, as a new layer's (`config`: normal with the config's
     initializer_range; `like`; `normal(STD)`); empty where it is copied.
     `predicted`: it stands between this old layer and the next, and a fitted `Predictor` makes its
@@ -181,7 +194,7 @@ class LayerSource:
     """
 
     layer: int
-    writers: Literal["kept", "zero", "cancel"] = "kept"
+    writers: Literal["kept", "zero", "cancel", "masked", "bypassed"] = "kept"
     fresh: str = ""
     norms: tuple[tuple[str, int | None], ...] = ()
     predicted: int | None = None
@@ -244,6 +257,10 @@ class Method:
 
     def predictor(self, options: Mapping[str, OptionValue]) -> Predictor | None:
         """How the layers that it predicts are fitted; None where it predicts none."""
+        return None
+
+    def ramp(self, options: Mapping[str, OptionValue], over: int | None) -> Ramp | None:
+        """How the step's growth mask rises, from its options and the plan's `over N steps`; None: no mask."""
         return None
 
     def operator(self, options: Mapping[str, OptionValue], steps: int | None) -> Operator:

@@ -1,14 +1,49 @@
-"""What lives in a training loop: the optimizer's state carried through a growth.
+"""What lives in a training loop: growth masks that rise, and the optimizer's state carried through a growth.
+
+`attach(model, directory)` puts the masks of a grown checkpoint into the model that `from_pretrained`
+gave, as hooks: parameters and their names stay as they are. Everything that changes in training is a
+function of the growth state beside the checkpoint and of the number of optimiser steps done.
 
     rules = growplan.load("plan.grow.yaml").moments()
     growplan.runtime.grow_optimizer(rules, old_model, old_optimizer, new_model, new_optimizer)
-
-Importing this package imports torch, and transformers only where a function needs it.
 """
 
-from __future__ import annotations
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from growplan.runtime.adam import Moments, grow_moments
-from growplan.runtime.optimizer import grow_optimizer
+if TYPE_CHECKING:
+    from growplan.runtime.adam import Moments, grow_moments
+    from growplan.runtime.attached import Attached, attach
+    from growplan.runtime.callback import MaskCallback
+    from growplan.runtime.optimizer import grow_optimizer
+    from growplan.runtime.ramps import value_at
+    from growplan.runtime.state import GrowthState, read_state
 
-__all__ = ["Moments", "grow_moments", "grow_optimizer"]
+_NAMES = {  # imported when first used: reading a state needs no torch, attaching no Trainer
+    "Attached": "attached",
+    "GrowthState": "state",
+    "MaskCallback": "callback",
+    "Moments": "adam",
+    "attach": "attached",
+    "grow_moments": "adam",
+    "grow_optimizer": "optimizer",
+    "read_state": "state",
+    "value_at": "ramps",
+}
+__all__ = [
+    "Attached",
+    "GrowthState",
+    "MaskCallback",
+    "Moments",
+    "attach",
+    "grow_moments",
+    "grow_optimizer",
+    "read_state",
+    "value_at",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)

@@ -12,6 +12,7 @@ from growplan.methods.base import Claim, LayerSource
 from growplan.views import numbers
 from growplan.views.diagnostics import in_order, summary, to_data
 from growplan.views.layout import columns, labelled, wrapped
+from growplan.views.masks import mask_data, mask_facts
 from growplan.views.names import (
     claim_data,
     cost_data,
@@ -90,6 +91,7 @@ class CheckReport:
             yield "claim", f"{proved}" + (", proved" if proved.strength != "none" else "")
         else:
             yield "claim", f"{step.promised}; proved {proved}"
+        yield from mask_facts(step, self.typed.claim)
         yield from operator_facts(step)
         yield from predictor_facts(step)
         found = reasons(step)
@@ -202,6 +204,7 @@ def step_data(step: TypedStep) -> dict[str, Any]:
         "layers": [_layer_data(source) for source in step.layers],
         "config": dict(step.config),
         "operator": operator_data(step),
+        "mask": mask_data(step),
         "predictor": predictor_data(step),
     }
 

@@ -124,7 +124,7 @@ MISTAKES = [
     ("smollm", "widen heads 9→10", "GP210", None),
     ("smollm", "widen head_dim 64→128 via net2net", "GP114", None),
     ("smollm", "widen head_dim 64→127", "GP201", None),
-    ("bert", "mask-in hidden 384→512", "GP114", None),
+    ("bert", "mask-in vocab x2", "GP114", None),
     ("gpt2", "grow hidden to 1024, depth to 24 via fpi", "GP114", None),
     ("smollm", "widen vocab x2, expect exact", "GP204", None),
     ("smollm", "widen hidden 576→600; widen head_dim 64→64", "GP203", None),
@@ -173,18 +173,16 @@ WAYS_OUT = [
     ),
     (
         "bert",
-        "mask-in hidden 384→512",
-        {"`widen hidden … via bert2bert`": "widen hidden 384→512 via bert2bert"},
-    ),
-    (
-        "bert",
-        "mask-in hidden 384→768",
-        {"`widen hidden … via fpi`": "widen hidden 384→768 via fpi, expect exact"},
+        "mask-in hidden 384→512, expect exact",
+        {
+            "`via bert2bert`": "widen hidden 384→512 via bert2bert",
+            "leave `expect` out": "mask-in hidden to 512",
+        },
     ),
     (
         "gpt2",
-        "mask-in hidden 768→1024",
-        {"`widen hidden … via fpi`": "widen hidden 768→1024 via fpi, expect exact"},
+        "mask-in vocab 50257→50304",
+        {"`widen vocab … via fpi`": "widen vocab 50257→50304 via fpi"},
     ),
 ]
 

@@ -136,7 +136,7 @@ def test_accepts(op: Primitive, inputs: tuple[TensorType, ...], result: TensorTy
         (
             Fresh(0, AT, "normal(-1)", "k"),
             (f32(6), f32(4)),
-            "init is `like` or `normal(std)`",
+            "init is `like`, `normal(std)` or `constant(c)`",
         ),
         (
             Fresh(0, AT, "like", "k"),

@@ -46,8 +46,10 @@ def proposed(method: Method, options: Mapping[str, OptionValue]) -> object:
     axes = [next(a for a in ("ffn", "heads") if a in method.axes), *({"vocab"} & set(method.axes))]
     short = method.name != "hypercloning"  # which knows multiples alone
     grow = {axis: (SIZES[axis], 2 * SIZES[axis] - short) for axis in axes}
-    layers = method.deepen(4, 6, options) if "deepen" in method.verbs else ()
-    return method.widen(WidthRequest(grow, SIZES, "key", options)), layers, method.unties(options)
+    adds = "deepen" in method.verbs or "depth" in method.axes
+    layers = method.deepen(4, 6, options) if adds else ()
+    widths = method.widen(WidthRequest(grow, SIZES, "key", options))
+    return widths, layers, method.unties(options), method.ramp(options, None)
 
 
 @pytest.mark.parametrize(("method", "option"), OPTIONS, ids=[f"{m.name}-{o.name}" for m, o in OPTIONS])

@@ -54,7 +54,7 @@ class Fresh(Primitive):
     rewrite:   y, x   ->   y     y[at] ~ init along dim
     inputs:    y the tensor with holes, x the old tensor (its scale, for `like`)
 
-    `init`: `like` (normal with the mean and standard deviation of x) or `normal(std)`.
+    `init`: `like` (normal with the mean and standard deviation of x), `normal(std)` or `constant(c)`.
     """
 
     name: ClassVar[str] = "fresh"

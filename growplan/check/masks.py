@@ -1,0 +1,132 @@
+"""Where the growth masks of a plan stand in the model it makes: what the runtime hooks into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from growplan.algebra import Expansion
+from growplan.check.blocks import writers
+from growplan.check.claims import StepProof
+from growplan.check.resolve import Request
+from growplan.check.typed import TypedPlan, TypedStep
+from growplan.diagnostics import fail
+from growplan.families.axes import STREAM
+from growplan.families.model import Model
+from growplan.methods.base import Ramp
+
+Kind = Literal["input", "output", "norm", "block"]
+TOGETHER = {"heads": ("heads", "kv_heads", "head_dim")}  # axes that place the units of another
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place of a mask, in some layers (None: outside of them).
+
+    `input`: units `at` of what `module` reads are multiplied by m; `output`: what it puts out, whole;
+    `norm`: it weighs units `at` by m; `block`: h -> m f(h) + (1 - m) h, and `module` is empty.
+    """
+
+    kind: Kind
+    module: str
+    layers: tuple[int, ...] | None
+    at: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class GrowthMask:
+    """The mask of one step. `stock`: a stock load of what `apply` writes is exact at m = 0."""
+
+    step: str
+    axis: str
+    old: int
+    new: int
+    ramp: Ramp
+    stock: bool
+    sites: tuple[Site, ...]
+
+
+def growth_masks(typed: TypedPlan) -> tuple[GrowthMask, ...]:
+    """The masks of a plan, in the order of its steps; of steps that grow nothing there are none."""
+    return tuple(
+        GrowthMask(
+            step=step.id,
+            axis=axis,
+            old=old,
+            new=new,
+            ramp=step.ramp,
+            stock=step.proof.claim.where == "stock",
+            sites=tuple(_sites(step, axis, (old, new), typed.target)),
+        )
+        for step in typed.steps
+        for axis, old, new in step.axes[:1]
+        if step.ramp is not None and old != new
+    )
+
+
+def attachable(typed: TypedPlan) -> bool:
+    """Whether there are masks, and none inside experts of a mixture, which have no module of their own."""
+    modules, masks = typed.target.modules, growth_masks(typed)
+    inside = (s.module for mask in masks for s in mask.sites if s.module and modules[s.module].in_expert)
+    return bool(masks) and not any(inside)
+
+
+def _sites(step: TypedStep, axis: str, sizes: tuple[int, int], target: Model) -> Iterator[Site]:
+    if axis == "depth":
+        yield from _blocks(step, target)
+        return
+    if axis == "hidden":
+        for module in target.modules.values():
+            if module.is_norm and module.outs == STREAM:
+                yield Site("norm", module.name, _layers(module.in_layer, target), (sizes,))
+    for rewrite in step.rewrites:
+        free = rewrite.cols.positions("free") if rewrite.masked and rewrite.cols is not None else ()
+        if free:
+            in_layer = target.modules[rewrite.module].in_layer
+            yield Site("input", rewrite.module, _layers(in_layer, target), free)
+
+
+def _blocks(step: TypedStep, target: Model) -> Iterator[Site]:
+    new = tuple(i for i, source in enumerate(step.layers) if source.silent)
+    if any(source.writers == "bypassed" for source in step.layers):
+        yield Site("block", "", new)
+        return
+    for name in writers(target):
+        yield Site("output", name, new)
+
+
+def _layers(in_layer: bool, target: Model) -> tuple[int, ...] | None:
+    return tuple(range(target.depth)) if in_layer else None
+
+
+def refuse_behind_masks(request: Request, part: StepProof, earlier: Sequence[TypedStep]) -> None:
+    """GP580 for a step that moves or copies units or layers which an earlier step of the plan masks.
+
+    Behind units of a mask others may come, behind a mask of their own.
+    """
+    for step in earlier:
+        masked = next((axis for axis, old, new in step.axes[:1] if old != new), None)
+        if step.ramp is None or masked is None:
+            continue
+        growing = {axis for axis, (old, new) in request.grow.items() if old != new}
+        touched = set(TOGETHER.get(masked, (masked,))) & growing
+        moved = {axis for axis in touched if not _appends(axis, part)}
+        if moved or request.verb in ("upcycle", "grow"):
+            what = f"`{min(moved)}`" if moved else f"`{request.verb}`"
+            fail(
+                "GP580",
+                f"{what} meets units that `{step.id}` keeps behind a mask",
+                request.span,
+                notes=[("masked by", step.text)],
+                help="let the mask rise first: grow this in a plan of its own, from the finished model",
+            )
+
+
+def _appends(axis: str, part: StepProof) -> bool:
+    """Whether old units and layers stay where they are, and only masked ones follow."""
+    if axis == "depth":
+        kept = [s.layer for s in part.layers if not s.silent]
+        return kept == [s.layer for s in part.layers[: len(kept)]] == list(range(len(kept)))
+    e = part.maps.get(axis)
+    return axis != "head_dim" and (e is None or e == Expansion.appended(e.old, e.size, "free"))

@@ -1,0 +1,102 @@
+"""A checkpoint in the middle of a ramp as a plain one: what masks multiply, multiplied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from growplan.checkpoint.config import read_config
+from growplan.checkpoint.files import guard, is_regular
+from growplan.checkpoint.headers import Headers, read_headers
+from growplan.checkpoint.output import Target
+from growplan.diagnostics import fail
+from growplan.families import bind_stored, detect, load_family
+from growplan.families.model import Model
+from growplan.runtime.ramps import value_at
+from growplan.runtime.state import RAW, STATE, GrowthState, MaskSite, read_state
+
+OWN = (STATE, RAW, "growth.json", "README.md")  # what speaks of the checkpoint before
+TRAINING = ("optimizer.pt", "scheduler.pt", "trainer_state.json", "training_args.bin", "scaler.pt")
+
+
+def export(directory: Path | str, out: Path | str, *, family: str | None = None, force: bool = False) -> Path:
+    """Write the checkpoint in `directory` with its masks in the weights, so that a stock load is the model.
+
+    Masks on what modules read or put out are linear in the weights: W[:, at] m. Those on norms and
+    blocks are not. Raises GP581 to GP583 for the state, GP587 where a mask cannot be in the weights.
+    """
+    directory = Path(directory)
+    state = read_state(directory)
+    if state.stock:
+        fail("GP587", f"{directory} is exact in a stock load already", help="copy it as it is")
+    config, headers = read_config(directory), read_headers(directory)
+    model = bind_stored(load_family(family) if family is not None else detect(config), config, headers)
+    factors = _factors(state, model)
+    with Target.open(out, sources=[directory], force=force) as target:
+        for file in headers.files:
+            _write(directory, target.partial, file, headers, factors)
+        for path in sorted(directory.iterdir()):
+            if is_regular(path) and path.name not in (*OWN, *TRAINING, *headers.files):
+                with guard(path, "copy"):
+                    shutil.copyfile(path, target.partial / path.name)
+        return target.publish().path
+
+
+Factor = tuple[int, list[list[int]], float]  # dimension, units, m
+
+
+def _factors(state: GrowthState, model: Model) -> dict[str, list[Factor]]:
+    """Tensor on disk -> what masks multiply of it. Raises GP587."""
+    found: dict[str, list[Factor]] = {}
+    for mask in state.masks:
+        m = value_at(mask.ramp, state.step)
+        for site in mask.sites if m < 1 else []:
+            if site.kind in ("norm", "block"):
+                fail(
+                    "GP587",
+                    f"the mask of `{mask.step}` is {m:.3g}, and stands where no weight can hold it",
+                    notes=[("place", site.module or f"layers {site.layers}")],
+                    help="train until it is 1; or load the checkpoint and attach its masks",
+                )
+            for name, factor in _of_site(site, model, m):
+                found.setdefault(name, []).append(factor)
+    return found
+
+
+def _of_site(site: MaskSite, model: Model, m: float) -> Iterator[tuple[str, Factor]]:
+    module = model.modules.get(site.module)
+    if module is None:
+        fail("GP582", f"the model has no module `{site.module}`", help="take the checkpoint beside the state")
+    for param in module.params:
+        for layer in site.layers if site.layers is not None else (None,):
+            name = model.tensor_name(param, layer)
+            if site.kind == "output":
+                yield name, (param.row_dim, [[0, model.shape(param)[param.row_dim]]], m)
+            elif param.cols is not None:
+                yield name, (param.col_dim, site.at, m)
+
+
+def _write(
+    directory: Path, out: Path, file: str, headers: Headers, factors: Mapping[str, list[Factor]]
+) -> None:
+    """One file of weights; the index beside it, if there is one, is copied with the other files."""
+    from safetensors.torch import load_file, save_file
+
+    with guard(directory / file, "read"):
+        tensors = load_file(directory / file)
+    made = {name: _times(tensor, factors.get(name, ())) for name, tensor in tensors.items()}
+    with guard(out / file, "write"):
+        save_file(made, out / file, {"format": "pt"})
+
+
+def _times(tensor: Tensor, factors: list[Factor] | tuple[()]) -> Tensor:
+    for dim, at, m in factors:
+        index = torch.cat([torch.arange(start, stop) for start, stop in at])
+        wide = torch.promote_types(tensor.dtype, torch.float32)
+        scaled = (tensor.index_select(dim, index).to(wide) * m).to(tensor.dtype)
+        tensor = tensor.index_copy(dim, index, scaled)
+    return tensor

@@ -1,0 +1,51 @@
+"""The growth state of a checkpoint that `apply` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from growplan.backend.executor import execute
+from growplan.check.masks import growth_masks
+from growplan.check.typed import TypedPlan
+from growplan.checkpoint.layout import plan_file
+from growplan.checkpoint.reader import Reader
+from growplan.checkpoint.writer import Writer
+from growplan.ir.graph import Graph
+from growplan.ir.passes import run_passes
+from growplan.ir.unmasked import masked_tensors, only, unmasked
+from growplan.runtime.state import RAW, state_of, write_state
+
+
+def write_growth_state(
+    typed: TypedPlan,
+    graph: Graph,
+    reader: Reader,
+    out: Path,
+    device: torch.device | str = "cpu",
+    memory: int | None = None,
+    leaves: Mapping[str, Tensor] | None = None,
+) -> tuple[str, ...]:
+    """Write the state of masked steps into `out`; the names of its files, none where nothing is masked.
+
+    `graph` is the graph as lowered, masks and all. Raw values are written where the checkpoint itself
+    holds masks of 0.
+    """
+    if not growth_masks(typed):
+        return ()
+    attached = typed.claim.where == "attached"  # then the checkpoint itself is raw
+    raw = () if attached else masked_tensors(graph)
+    state = state_of(typed, list(raw))
+    assert state is not None
+    files: tuple[str, ...] = (write_state(out, state),)
+    if raw:
+        plain = only(unmasked(graph), raw)
+        types = {tensor: plain.nodes[value].type for tensor, value in plain.stores.items()}
+        layout = plan_file(RAW, {tensor: (type_.dtype, type_.shape) for tensor, type_ in types.items()})
+        with Writer(out, layout) as writer:
+            execute(run_passes(plain), reader, writer, device, None, memory, leaves)
+        files = (*files, RAW)
+    return files
