@@ -87,7 +87,14 @@ def test_no_file_holds_two_ideas() -> None:
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST} == {}
 
 
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/cli.md", "docs/python-api.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/cli.md",
+    "docs/python-api.md",
+    "docs/learned-growth.md",
+)
 FILE = re.compile(r"`((?:growplan|tests|docs|plans|examples)/[\w./-]+\.\w+)`")
 
 

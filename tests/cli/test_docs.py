@@ -6,6 +6,7 @@ import doctest
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,10 @@ MINILM = {
 }
 PLAN = "growplan: 1\nsource: ./minilm\ntarget: ./minilm-768\nsteps:\n  - widen hidden 384→768 via fpi\n"
 DEEPER = "growplan: 1\nsource: ./minilm\ntarget: ./minilm-12l\nsteps:\n  - stack depth x2\n"
+LIGO = (
+    "growplan: 1\nsource: ./bert-small\nsteps:\n"
+    "  - grow hidden 512→768, heads 8→12, ffn 2048→3072, depth 6→12 via ligo on corpus.txt for 100 steps\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +40,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "minilm" / "config.json").write_text(json.dumps(MINILM))
     (tmp_path / "minilm-768.grow.yaml").write_text(PLAN, encoding="utf-8")
     (tmp_path / "deeper.grow.yaml").write_text(DEEPER, encoding="utf-8")
+    small = REPOSITORY / "plans" / "configs" / "bert-l6-h512"
+    shutil.copytree(small, tmp_path / "bert-small")
+    (tmp_path / "corpus.txt").write_text("It is a truth universally acknowledged.\n" * 99)
+    (tmp_path / "ligo.grow.yaml").write_text(LIGO, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,7 +54,8 @@ def consoles(text: str) -> Iterator[tuple[str, str]]:
         yield command.removeprefix("$ growplan "), output
 
 
-CONSOLES = list(consoles((REPOSITORY / "docs" / "cli.md").read_text(encoding="utf-8")))
+PAGES = [(REPOSITORY / "docs" / name).read_text(encoding="utf-8") for name in ("cli.md", "learned-growth.md")]
+CONSOLES = [each for page in PAGES for each in consoles(page)]
 
 
 @pytest.mark.parametrize(("command", "expected"), CONSOLES, ids=[command for command, _ in CONSOLES])
@@ -62,3 +72,29 @@ def test_the_python_api() -> None:
     failed, tried = doctest.testfile(str(path), module_relative=False, encoding="utf-8")
     assert tried > 10
     assert failed == 0
+
+
+HEADS = {
+    "causal": "GPT2LMHeadModel",
+    "sequence": "GPT2ForSequenceClassification",
+    "token": "LlamaForTokenClassification",
+    "answer": "LlamaForQuestionAnswering",
+}
+LINES = [found for page in PAGES for found in re.findall(r"```jsonl (\w+)\n(.*?)```", page, re.DOTALL)]
+
+
+@pytest.mark.parametrize(("task", "lines"), LINES, ids=[task for task, _ in LINES])
+def test_lines_of_data(task: str, lines: str) -> None:
+    """Every line of the page is read for the head that it is written for."""
+    from growplan.learn.reading import read_corpus
+    from growplan.methods.operator import Recipe
+    from tests.learn.handmade import bound
+
+    family = HEADS[task].partition("For")[0].lower() if task in ("token", "answer") else "gpt2"
+    source = tiny_checkpoint(family, Path("m"), architecture=HEADS[task], vocab_size=256, pad_token_id=0)
+    Path("d.jsonl").write_text(lines * 2, encoding="utf-8")
+    facts = read_corpus(Path("d.jsonl"), source, bound(source), Recipe(tokens=8), "k").facts()
+    if task == "causal":
+        assert facts["tokens"] == 2 * (len("It is a truth universally acknowledged.") + 1 + 5)
+    else:
+        assert facts["sequences"] == 2 * len(lines.splitlines())
