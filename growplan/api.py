@@ -82,6 +82,7 @@ class LoadedPlan:
         memory: int | None = None,
         stock: bool | None = None,
         optimizer: OptimizerMode | None = None,
+        shard: bool = False,
         progress: Callable[[Event], None] | None = None,
     ) -> ApplyResult:
         """Grow the source and write a Hugging Face directory (needs `growplan[torch]`).
@@ -90,7 +91,8 @@ class LoadedPlan:
         before it; the target appears whole or not at all. `resume`: go on with the fits of an
         interrupted run. `stock`: compare source and result by
         their transformers class too (None: where both fit in memory). `optimizer`: `grow`, `reset` or
-        `drop` the state of a Trainer's checkpoint (None: drop).
+        `drop` the state of a Trainer's checkpoint (None: drop). `shard`: under torchrun, cut a fit over
+        the processes.
         """
         from growplan.apply import apply
 
@@ -106,6 +108,7 @@ class LoadedPlan:
             memory=memory,
             stock=stock,
             optimizer=optimizer,
+            shard=shard,
             progress=progress,
         )
 

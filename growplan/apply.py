@@ -65,6 +65,7 @@ def apply(
     memory: int | None = None,
     stock: bool | None = None,
     optimizer: OptimizerMode | None = None,
+    shard: bool = False,
     progress: Tell | None = None,
 ) -> ApplyResult:
     """Grow the plan's source and write the result as a Hugging Face directory.
@@ -79,12 +80,13 @@ def apply(
     appears whole or not at all. Raises DiagnosticError.
 
     Under torchrun every process calls this. They fit together; the first one does all else, and the
-    others return when it is done, without what it measured.
+    others return when it is done, without what it measured. `shard`: while they fit, each has a piece
+    of the operator and of the source, and one block of the target at a time.
     """
     from growplan.learn.ranks import joined, own_device
 
     device = own_device(device)
-    with joined(device) as ranks, ExitStack() as held:
+    with joined(device, shard=shard) as ranks, ExitStack() as held:
         tell = progress if progress is not None and ranks.first else _silent
         with ranks.together():
             job = _compile(plan, out, model_dir, family, force, optimizer)

@@ -30,17 +30,17 @@ class Blocks:
     """A target whose blocks make their own tensors.
 
     `inside` has the names on disk of the tensors of each block, `outside` those of all others.
-    `within` runs each block, for a caller that has something to do before and after it.
+    `within`, where it is set, runs each block, for a caller that has something to do before and after it.
     Raises GP545 where the class does not hold its blocks in one list.
     """
 
-    def __init__(self, target: Target, within: Sequence[Within] | None = None) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
         self.inside: list[list[str]] = [[] for _ in range(target.model.depth)]
         self.outside: list[str] = []
         for name, _, layer in target.model.tensors():
             (self.outside if layer is None else self.inside[layer]).append(name)
-        self._within = within
+        self.within: Sequence[Within] | None = None
         self._path = container(target)
         self._make: Make | None = None
         for layer, block in enumerate(target.module.get_submodule(self._path)):
@@ -65,7 +65,7 @@ class Blocks:
             return torch.func.functional_call(block, own, args, kwargs)
 
         whole = partial(checkpoint, run, use_reentrant=False) if torch.is_grad_enabled() else run
-        return whole(*args, **kwargs) if self._within is None else self._within[layer](whole, *args, **kwargs)
+        return whole(*args, **kwargs) if self.within is None else self.within[layer](whole, *args, **kwargs)
 
 
 def container(target: Target) -> str:
@@ -75,7 +75,9 @@ def container(target: Target) -> str:
     path = paths.pop() if len(paths) == 1 else None
     if not path or len(target.module.get_submodule(path)) != target.model.depth:
         message = f"{target.model.architecture} does not hold its layers in one list"
-        fail("GP545", message, help="take `checkpoint blocks` out; `accumulate N` spares memory too")
+        fail(
+            "GP545", message, help="leave `checkpoint blocks` or `--shard` out; `accumulate N` spares memory"
+        )
     return path
 
 

@@ -3,15 +3,16 @@
 In every step the target's tensors are made once from the leaves; the batch goes through the model in
 parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Or block by
 block (`growplan.learn.blocks`), where each part makes the tensors anew. Of several ranks each reads its
-rows of the batch, and the gradients of the leaves are added up. Dropout is off, as in eval mode.
+rows of the batch, and has all leaves or a piece of each (`spread`, `shards`). Dropout is off, as in eval
+mode.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
 
@@ -24,7 +25,7 @@ from growplan.learn.corpus import Batch, Corpus
 from growplan.learn.loss import summed
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Named, Target
-from growplan.learn.ranks import ALONE, Ranks
+from growplan.learn.spread import Copies, Spread
 from growplan.methods.operator import Recipe
 
 Leaves = dict[str, Tensor]
@@ -34,7 +35,7 @@ AVERAGED = 10  # training losses whose mean is shown
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss of the target as a function of the leaves, over the rows of all `ranks`.
+    """The loss of the target as a function of the leaves, over the rows of all ranks.
 
     `blocks`: computed block by block.
     """
@@ -42,24 +43,23 @@ class Objective:
     materialise: Materialiser
     target: Target
     blocks: Blocks | None = None
-    ranks: Ranks = ALONE
+    spread: Spread = field(default_factory=Copies)
 
     def measure(self, leaves: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
         """The mean loss over everything that some batches ask, without gradients."""
-        with self.ranks.together(), torch.no_grad():
+        with self.spread.apart(), torch.no_grad():
             made = {} if self.blocks is not None else self.materialise(leaves)
             model = self._model(leaves, made)
-            shares = (batch.share(self.ranks.rank, self.ranks.world) for batch in batches)
+            shares = (self.spread.share(batch) for batch in batches)
             total = sum(float(self._summed(model, share)) for share in shares if len(share.inputs))
-        return self.ranks.total(total) / sum(batch.asked() for batch in batches)
+        return self.spread.ranks.total(total) / sum(batch.asked() for batch in batches)
 
     def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1) -> float:
         """The mean loss of a batch; its gradient is added to that of the leaves."""
-        with self.ranks.together():
-            share = batch.share(self.ranks.rank, self.ranks.world)
-            total = self._backward(leaves, share, parts, batch.asked())
-        _add_gradients(leaves.values(), self.ranks)
-        return self.ranks.total(total)
+        with self.spread.apart():
+            total = self._backward(leaves, self.spread.share(batch), parts, batch.asked())
+        self.spread.add_up(leaves.values())
+        return self.spread.ranks.total(total)
 
     def _backward(self, leaves: Mapping[str, Tensor], share: Batch, parts: int, asked: int) -> float:
         """What this rank's rows add to the mean loss over `asked` targets, and to the gradient."""
@@ -78,10 +78,14 @@ class Objective:
     def _model(self, leaves: Mapping[str, Tensor], made: Named) -> Logits:
         """(inputs, mask) -> logits: of the tensors made, or of those that each block makes for itself."""
         if self.blocks is not None:
-            return partial(self.blocks, partial(self.materialise, leaves))
+            return partial(self.blocks, partial(self.materialise, self.spread.view(leaves)))
         return partial(self.target, made)
 
     def _summed(self, model: Logits, batch: Batch) -> Tensor:
+        """The loss summed over what the rows of a rank ask."""
+        return self.spread.run(partial(self._loss, model, batch))
+
+    def _loss(self, model: Logits, batch: Batch) -> Tensor:
         device, inputs = self.materialise.device, batch.inputs
         if inputs.is_floating_point():
             inputs = inputs.to(self.materialise.dtype)
@@ -95,18 +99,6 @@ class Objective:
         if self.materialise.device.type == "cuda" and self.materialise.dtype == torch.float32:
             return torch.autocast("cuda", torch.bfloat16)
         return nullcontext()
-
-
-def _add_gradients(leaves: Iterable[Tensor], ranks: Ranks) -> None:
-    """Sum the gradients over the ranks; a leaf that no rank's rows reach has none, as on one rank."""
-    if ranks.world == 1:
-        return
-    moved = list(leaves)
-    grads = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in moved]
-    reached = torch.stack([grads[0].new_tensor(leaf.grad is not None) for leaf in moved])
-    ranks.add([reached, *grads])
-    for leaf, grad, count in zip(moved, grads, reached.tolist(), strict=True):
-        leaf.grad = grad if count else None
 
 
 @dataclass
@@ -129,6 +121,15 @@ class State:
         first, second = ({name: torch.zeros_like(leaf) for name, leaf in leaves.items()} for _ in range(2))
         return cls(dict(leaves), first, second)
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> State:
+        """The same state with other tensors."""
+
+        def changed(tensors: Leaves) -> Leaves:
+            return {name: change(tensor) for name, tensor in tensors.items()}
+
+        first, second = changed(self.first), changed(self.second)
+        return replace(self, leaves=changed(self.leaves), first=first, second=second)
+
 
 Keep = Callable[[State], None]
 Show = Callable[[int, float], None]
@@ -140,13 +141,14 @@ def fit(
 ) -> tuple[float, float]:
     """Run the steps that `state` has not done; (held-out loss at step 0, at the end).
 
-    `keep` is called on the first rank after every step, and may store the state; what happens afterwards
-    depends on the state alone. Raises GP534 where a loss or a gradient is not finite.
+    `keep` is called on every rank after every step, and may store the state (of which a rank may have its
+    part); what happens afterwards depends on the state alone. Raises GP534 where a loss or a gradient is
+    not finite.
     """
     held = corpus.held_out()
     device, dtype = objective.materialise.device, objective.materialise.dtype
-    leaves = _own(state.leaves, device, dtype)
-    optimizer = _optimizer(recipe, leaves, state)
+    leaves = objective.spread.leaves(state.leaves, device, dtype)
+    optimizer = _optimizer(recipe, leaves, state, objective.spread)
     if not state.done:
         state.before = objective.measure(leaves, held)
         if not math.isfinite(state.before):
@@ -157,22 +159,12 @@ def fit(
         state.losses.append(loss)
         state.done += 1
         _take(state, leaves, optimizer)
-        with objective.ranks.together():
-            if objective.ranks.first:
-                keep(state)
+        keep(state)
         show(state.done, shown(state.losses))
     after = objective.measure(leaves, held)
     if not math.isfinite(after):
         _not_finite("after the last step", after, ON_THE_WAY)
     return state.before, after
-
-
-def _own(leaves: Leaves, device: torch.device, dtype: torch.dtype) -> Leaves:
-    """The leaves by name, in memory of their own.
-
-    How a product rounds can depend on where in memory a matrix begins, and one of a file begins anywhere.
-    """
-    return {name: leaves[name].to(device, dtype, copy=True).requires_grad_() for name in sorted(leaves)}
 
 
 def shown(losses: Sequence[float]) -> float:
@@ -207,7 +199,7 @@ def _one_step(
     optimizer.zero_grad()
     loss = objective.backward(leaves, corpus.batch(step), recipe.accumulate)
     limit = recipe.clip if recipe.clip > 0 else math.inf
-    norm = float(torch.nn.utils.clip_grad_norm_(list(leaves.values()), limit))
+    norm = float(objective.spread.whole(torch.nn.utils.clip_grad_norm_(list(leaves.values()), limit)))
     if not math.isfinite(loss) or not math.isfinite(norm):
         where = f"in step {step + 1} of {recipe.steps}"
         _not_finite(where, loss, ON_THE_WAY if math.isfinite(loss) else (*ON_THE_WAY, *AT_START[:1]))
@@ -230,7 +222,7 @@ def _not_finite(where: str, loss: float, ways: Sequence[str]) -> NoReturn:
 # AdamW ---------------------------------------------------------------------------------------------
 
 
-def _optimizer(recipe: Recipe, leaves: Leaves, state: State) -> torch.optim.AdamW:
+def _optimizer(recipe: Recipe, leaves: Leaves, state: State, spread: Spread) -> torch.optim.AdamW:
     """AdamW as it stood when the state was taken."""
     optimizer = torch.optim.AdamW(
         list(leaves.values()),
@@ -244,8 +236,8 @@ def _optimizer(recipe: Recipe, leaves: Leaves, state: State) -> torch.optim.Adam
         for name, leaf in leaves.items():
             optimizer.state[leaf] = {
                 "step": torch.tensor(float(state.done)),
-                "exp_avg": state.first[name].to(leaf.device, leaf.dtype).clone(),
-                "exp_avg_sq": state.second[name].to(leaf.device, leaf.dtype).clone(),
+                "exp_avg": spread.like(leaf, state.first[name]),
+                "exp_avg_sq": spread.like(leaf, state.second[name]),
             }
     return optimizer
 

@@ -31,7 +31,8 @@ from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Target
 from growplan.learn.ranks import ALONE, Ranks
 from growplan.learn.reading import read_corpus
-from growplan.learn.resume import Kept
+from growplan.learn.resume import Kept, due
+from growplan.learn.spread import Copies
 from growplan.learn.tokenizer import TOKENIZER
 from growplan.methods.operator import Recipe
 
@@ -132,7 +133,11 @@ def run_facts(
         "torch": torch.__version__,
     }
     ranks.same(shared)
-    return {**shared, "device": f"{device} of {platform.node()}", "processes": str(ranks.world)}
+    return {
+        **shared,
+        "device": f"{device} of {platform.node()}",
+        "processes": f"{ranks.world} with a piece each" if ranks.shard else str(ranks.world),
+    }
 
 
 def fit_step(
@@ -159,23 +164,24 @@ def fit_step(
         corpus = read_corpus(file, source, step.after, recipe, step.key)
     ranks.same({"data": corpus.sha256})
     with ranks.together():
-        materialise = Materialiser(graph, step.index, read, device)
-        target = Target(step.after, device)
-        blocks = Blocks(target) if recipe.checkpoint == "blocks" else None
-        objective = Objective(materialise, target, blocks, ranks)
+        objective = objective_of(graph, step, read, device, ranks)
     kept = None if work is None else work.of(step, corpus.sha256)
 
     def begin() -> State:
         found = kept.load() if kept is not None and work is not None and work.resume else None
-        return found or State.begin(first_leaves(graph, step, read, materialise.dtype))
+        return found or State.begin(first_leaves(graph, step, read, objective.materialise.dtype))
 
     def keep(state: State) -> None:
-        if kept is not None:
-            kept.store(state, recipe.steps)
+        if due(state.done, recipe.steps):
+            all_of_it = state.map(objective.spread.whole)
+            with ranks.together():
+                if kept is not None:
+                    kept.store(all_of_it, recipe.steps)
 
     state = ranks.by_first(begin)
     before, after = fit(objective, corpus, recipe, state, keep, lambda done, loss: tell(step, done, loss))
-    leaves = _as_stored(graph, step, state.leaves)
+    fitted = {name: objective.spread.whole(leaf) for name, leaf in state.leaves.items()}
+    leaves = _as_stored(graph, step, fitted)
     hashes = {name: hashlib.sha256(raw_bytes(values)).hexdigest() for name, values in sorted(leaves.items())}
     count = sum(leaf.numel() for leaf in leaves.values())
     record = Fitted(
@@ -191,6 +197,23 @@ def fit_step(
         leaves=hashes,
     )
     return leaves, record
+
+
+def objective_of(
+    graph: Graph, step: TypedStep, read: Read, device: torch.device | str, ranks: Ranks
+) -> Objective:
+    """The loss of a step's target, spread over the ranks as the run is."""
+    assert step.operator is not None
+    target = Target(step.after, device)
+    if ranks.shard:
+        from growplan.learn.shards import Pieces, Shards, mesh_of
+
+        mesh = mesh_of(ranks, device)
+        materialise = Materialiser(graph, step.index, read, device, constants=Pieces(mesh))
+        blocks = Blocks(target)
+        return Objective(materialise, target, blocks, Shards(ranks, mesh, materialise, blocks))
+    by_block = Blocks(target) if step.operator.recipe.checkpoint == "blocks" else None
+    return Objective(Materialiser(graph, step.index, read, device), target, by_block, Copies(ranks))
 
 
 def write_operator(directory: Path, leaves: Mapping[str, Tensor]) -> str:

@@ -46,6 +46,8 @@ def place() -> tuple[int, int]:
 class Ranks:
     """This process among those of the run. `control` is their gloo group; alone there is none.
 
+    `shard`: fits are cut into pieces, one for each rank.
+
     Every method but `first` is called by all ranks, in the same order. Each raises GP551 where another
     rank is gone.
     """
@@ -53,6 +55,7 @@ class Ranks:
     rank: int = 0
     world: int = 1
     control: Any = None
+    shard: bool = False
 
     @property
     def first(self) -> bool:
@@ -158,13 +161,20 @@ ALONE = Ranks()
 
 
 @contextmanager
-def joined(device: str = "cpu") -> Iterator[Ranks]:
+def joined(device: str = "cpu", *, shard: bool = False) -> Iterator[Ranks]:
     """The ranks of this run, connected; `device` (of `own_device`) says how tensors travel.
 
-    A process group that is there already is used and left as it is.
+    A process group that is there already is used and left as it is. Raises GP546 where one process
+    alone is to `shard`.
     """
     rank, world = place()
     if world == 1:
+        if shard:
+            ways = (
+                "`torchrun --nproc-per-node 2 -m growplan apply … --shard`",
+                "or the option `checkpoint blocks` of the step: one block's weights at a time",
+            )
+            fail("GP546", "one process has nobody to share an operator with", help=ways)
         yield ALONE
         return
     import torch.distributed as dist
@@ -175,7 +185,7 @@ def joined(device: str = "cpu") -> Iterator[Ranks]:
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
         control = dist.new_group(backend="gloo", timeout=WAIT)
     try:
-        yield Ranks(rank, world, control)
+        yield Ranks(rank, world, control, shard)
     finally:
         if begun:
             dist.destroy_process_group()

@@ -24,6 +24,11 @@ def folder_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.growplan-fit")
 
 
+def due(done: int, steps: int, every: int = EVERY) -> bool:
+    """Whether the state is to be kept after so many of all steps."""
+    return done % every == 0 or done == steps
+
+
 @dataclass(frozen=True)
 class Kept:
     """The state of one step's fit in `path`. `belongs`: everything that its numbers depend on."""
@@ -33,8 +38,8 @@ class Kept:
     every: int = EVERY
 
     def store(self, state: State, steps: int) -> None:
-        """Write the state, every so many steps and at the last."""
-        if state.done % self.every and state.done != steps:
+        """Write the state, if it is due: every so many steps, and at the last."""
+        if not due(state.done, steps, self.every):
             return
         from safetensors.torch import save
 

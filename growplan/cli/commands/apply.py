@@ -32,6 +32,7 @@ from growplan.cli.sizes import byte_size
 @click.option("--dry-run", is_flag=True, help="Check everything that can be checked; write nothing.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
 @click.option("--resume", is_flag=True, help="Go on with the fit of an interrupted run (learned steps).")
+@click.option("--shard", is_flag=True, help="Under torchrun: cut the fit over the processes (FSDP).")
 @click.option("--stage", metavar="NAME", help="Apply one stage (not in this version).")
 @options.plan_options
 def command(
@@ -45,6 +46,7 @@ def command(
     dry_run: bool,
     force: bool,
     resume: bool,
+    shard: bool,
     stage: str | None,
     model_dir: str | None,
     family: str | None,
@@ -76,6 +78,7 @@ def command(
             memory=memory,
             stock=stock,
             optimizer=optimizer,
+            shard=shard,
             progress=progress,
         )
     console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))

@@ -94,9 +94,20 @@ CODES = {
     "GP545": Code(
         what="The blocks of this model cannot be run one by one.",
         why=(
-            "`checkpoint blocks` makes the weights of a block when it runs and makes them again for its "
-            "gradient. For that the transformers class must hold its layers in one list, in order."
+            "`checkpoint blocks` and `--shard` make the weights of a block when it runs and make them again "
+            "for its gradient. For that the transformers class must hold its layers in one list, in order."
         ),
         fix="Fit it without; `accumulate N` spares the memory of activations.",
+    ),
+    "GP546": Code(
+        what="An operator is to be cut over processes, and there is one.",
+        why=(
+            "`--shard` keeps a piece of the operator and of the source on each process of torchrun, for "
+            "models that are too large for one."
+        ),
+        fix=(
+            "Start it by `torchrun --nproc-per-node N -m growplan apply … --shard`; on one device, "
+            "`checkpoint blocks` spares memory."
+        ),
     ),
 }
