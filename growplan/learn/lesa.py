@@ -26,7 +26,7 @@ from growplan.diagnostics import fail
 from growplan.learn.draws import shuffled
 from growplan.methods.operator import Predictor
 
-SMALLEST = 1e-7  # of the largest singular value
+SMALLEST = 1e-6  # of the largest singular value; squares keep half of the digits of float64
 
 Weights = Callable[[int], Tensor]
 """`weights(layer)`: the matrix of an old layer, [outs, ins]."""
