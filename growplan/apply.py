@@ -209,7 +209,8 @@ def _work(job: Job, place: Target | None, device: str, resume: bool, ranks: Rank
     from growplan.learn.operators import Work, run_facts
     from growplan.learn.resume import folder_of
 
-    facts = run_facts(plan_hash(job.typed.plan), job.source, device, ranks)
+    family = Path(job.typed.source.family.path)
+    facts = run_facts(plan_hash(job.typed.plan), job.source, family, device, ranks)
     if place is None:
         return None
     work = Work(folder_of(place.path), resume, facts)

@@ -15,8 +15,9 @@ from growplan.diagnostics import fail
 from growplan.families import explicit_config
 from growplan.families.layer_lists import grown_lists
 from growplan.families.model import Model
+from growplan.families.positions import longest_input
 from growplan.families.window import deeper
-from growplan.methods.base import Claim, Method, Operator
+from growplan.methods.base import Claim, Method, Operator, Recipe
 
 FLOAT = 4  # bytes: a fit computes in float32
 TRAINED = 4  # floats of a leaf's number: itself, its gradient, two moments
@@ -104,7 +105,7 @@ def operator_cost(of: Layout) -> OperatorCost:
     An image has as many tokens as the model has positions. With `checkpoint blocks` a step goes forward
     once more, each part of a batch makes the weights anew, and of the layers one is in memory.
     """
-    recipe, target = of.operator.recipe, cost(of.after)
+    recipe, target = as_read(of.operator.recipe, of.after), cost(of.after)
     tokens = of.after.sizes["positions"] if of.after.inputs == "image" else recipe.tokens
     by_block = recipe.checkpoint == "blocks"
     passes, times = (4, recipe.accumulate) if by_block else (3, 1)
@@ -120,6 +121,14 @@ def operator_cost(of: Layout) -> OperatorCost:
         materialise=passes * made / step,
         memory=FLOAT * floats,
     )
+
+
+def as_read(recipe: Recipe, model: Model) -> Recipe:
+    """The recipe with sequences no longer than the model reads."""
+    longest = longest_input(model)
+    if model.inputs == "image" or longest is None or longest >= recipe.tokens:
+        return recipe
+    return replace(recipe, tokens=longest)
 
 
 def one_layer(model: Model) -> int:

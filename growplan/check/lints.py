@@ -5,10 +5,11 @@ One finding per kind and plan, with everything it holds of: a lint must not drow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from growplan.algebra import Root
 from growplan.check.learned_lints import learned_lints
+from growplan.check.recipe_lints import dropout_keys
 from growplan.check.roles import attention_roles
 from growplan.check.size_lints import size_lints
 from growplan.check.trial import widens
@@ -214,16 +215,6 @@ def _dropout(target: Model, claim: Claim) -> Iterator[Diagnostic]:
             help=("set these to 0 in the config to see the first training loss unchanged",),
             severity="note",
         )
-
-
-def dropout_keys(config: Mapping[str, object]) -> dict[str, float]:
-    """The config's rates of dropout inside the model that are above 0."""
-    found = {}
-    for key, value in config.items():
-        named = "dropout" in key or key.endswith("pdrop")
-        if named and not key.startswith("summary_") and isinstance(value, float | int) and value > 0:
-            found[key] = float(value)
-    return found
 
 
 def _named(axes: Iterable[str]) -> str:

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from growplan.backend.inputs import resized
 from growplan.diagnostics import fail
-from growplan.learn.draws import below, chosen, shuffled
+from growplan.learn.draws import below, chosen, shuffled, uniform
 from growplan.learn.overlap import SEARCHED, rows_repeated, windows_repeated
 
 IGNORED = -100  # a target that the loss leaves out
-MASKED = 0.15  # of the tokens of a masked model, each replaced by the mask token (BERT keeps some)
+MASKED = 0.15  # of the tokens of a masked model are asked for
+HIDDEN, OTHER = 0.8, 0.1  # of these: replaced by the mask token, by any token; the rest stand as they are
 HELD_SHARE = 20  # one part in so many is held out
 HELD_BATCHES = 8  # and no more than this
 
@@ -85,6 +86,7 @@ class Tokens:
     """One long row of ids, read through windows of `length` tokens that begin anywhere.
 
     `edges`: ids that stand before and after every window (BERT's [CLS] and [SEP]), counted in `length`.
+    `vocab`: ids lie below it.
     """
 
     ids: Any  # a numpy array or a torch tensor of whole numbers, [N]; may lie on disk
@@ -93,6 +95,7 @@ class Tokens:
     rows: int
     length: int
     key: str
+    vocab: int
     mask: int | None = None
     edges: tuple[int, int] | None = None
 
@@ -141,9 +144,8 @@ class Tokens:
         ids = torch.stack(rows)
         if self.task == "causal":
             return Batch(ids, torch.nn.functional.pad(ids[:, 1:], (0, 1), value=IGNORED))
-        assert self.mask is not None
-        hidden = chosen(MASKED, key, step, (len(starts), self._inner))
-        inputs, targets = ids.masked_fill(hidden, self.mask), ids.masked_fill(~hidden, IGNORED)
+        asked = chosen(MASKED, key, step, (len(starts), self._inner))
+        inputs, targets = self._corrupted(ids, asked, key, step), ids.masked_fill(~asked, IGNORED)
         if self.edges is None:
             return Batch(inputs, targets)
         first, last = (torch.full((len(starts), 1), edge) for edge in self.edges)
@@ -152,6 +154,14 @@ class Tokens:
             torch.cat([first, inputs, last], 1),
             torch.cat([ignored, targets, ignored], 1),
         )
+
+    def _corrupted(self, ids: Tensor, asked: Tensor, key: str, step: int) -> Tensor:
+        """What a masked model reads: most tokens asked for are hidden, some are others, some stand."""
+        assert self.mask is not None
+        kind = uniform(f"{key}/kind", step, ids.shape)
+        others = torch.tensor(below(self.vocab, f"{key}/other", step, ids.numel())).view(ids.shape)
+        other = asked & (kind >= HIDDEN) & (kind < HIDDEN + OTHER)
+        return torch.where(other, others, ids).masked_fill(asked & (kind < HIDDEN), self.mask)
 
 
 @dataclass(frozen=True)

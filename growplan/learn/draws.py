@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -25,6 +28,12 @@ def chosen(share: float, key: str, step: int, shape: tuple[int, int]) -> Tensor:
     picked = drawn < int(share * _ALL)
     picked[torch.arange(rows), drawn.argmin(1)] = True
     return picked
+
+
+def uniform(key: str, step: int, shape: Sequence[int]) -> Tensor:
+    """Numbers of U[0, 1) for one step, float64."""
+    count = prod(shape)
+    return words(key_of(key), step * count, count).view(*shape).to(torch.float64) / _ALL
 
 
 def shuffled(count: int, key: str) -> Tensor:

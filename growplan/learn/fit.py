@@ -3,15 +3,15 @@
 In every step the target's tensors are made once from the leaves; the batch goes through the model in
 parts, whose gradients add up at the tensors; one backward pass takes them on to the leaves. Or block by
 block (`growplan.learn.blocks`), where each part makes the tensors anew. Of several ranks each reads its
-rows of the batch, and has all leaves or a piece of each (`spread`, `shards`). Dropout is off, as in eval
-mode.
+rows of the batch, and has all leaves or a piece of each (`spread`, `shards`). Dropout is off, unless the
+recipe says otherwise; what it draws then is a function of the step, the part and the rank.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NoReturn
@@ -19,6 +19,7 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from growplan.backend.philox import key_of
 from growplan.diagnostics import fail
 from growplan.learn.blocks import Blocks
 from growplan.learn.corpus import Batch, Corpus
@@ -37,16 +38,20 @@ AVERAGED = 10  # training losses whose mean is shown
 class Objective:
     """The loss of the target as a function of the leaves, over the rows of all ranks.
 
-    `blocks`: computed block by block.
+    `blocks`: computed block by block. `dropout`: the key of what it draws in training steps, None where
+    it is off. `products`: the dtype that autocast computes the model's products in.
     """
 
     materialise: Materialiser
     target: Target
     blocks: Blocks | None = None
     spread: Spread = field(default_factory=Copies)
+    dropout: str | None = None
+    products: torch.dtype | None = None
 
     def measure(self, leaves: Mapping[str, Tensor], batches: Sequence[Batch]) -> float:
-        """The mean loss over everything that some batches ask, without gradients."""
+        """The mean loss over everything that some batches ask, without gradients and without dropout."""
+        self.target.train(False)
         with self.spread.apart(), torch.no_grad():
             made = {} if self.blocks is not None else self.materialise(leaves)
             model = self._model(leaves, made)
@@ -54,20 +59,24 @@ class Objective:
             total = sum(float(self._summed(model, share)) for share in shares if len(share.inputs))
         return self.spread.ranks.total(total) / sum(batch.asked() for batch in batches)
 
-    def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1) -> float:
-        """The mean loss of a batch; its gradient is added to that of the leaves."""
+    def backward(self, leaves: Mapping[str, Tensor], batch: Batch, parts: int = 1, step: int = 0) -> float:
+        """The mean loss of a batch; its gradient is added to that of the leaves. `step` seeds dropout."""
+        self.target.train(self.dropout is not None)
         with self.spread.apart():
-            total = self._backward(leaves, self.spread.share(batch), parts, batch.asked())
+            total = self._backward(leaves, self.spread.share(batch), parts, batch.asked(), step)
         self.spread.add_up(leaves.values())
         return self.spread.ranks.total(total)
 
-    def _backward(self, leaves: Mapping[str, Tensor], share: Batch, parts: int, asked: int) -> float:
+    def _backward(
+        self, leaves: Mapping[str, Tensor], share: Batch, parts: int, asked: int, step: int = 0
+    ) -> float:
         """What this rank's rows add to the mean loss over `asked` targets, and to the gradient."""
         made = {} if self.blocks is not None else self.materialise(leaves)
         cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in made.items()}
         model, total = self._model(leaves, cut), 0.0
-        for part in share.parts(parts):
-            loss = self._summed(model, part) / asked
+        for number, part in enumerate(share.parts(parts)):
+            with self._drawing(f"{step}/{number}/{self.spread.ranks.rank}"):
+                loss = self._summed(model, part) / asked
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         reached = [name for name, tensor in cut.items() if tensor.grad is not None]
@@ -95,10 +104,27 @@ class Objective:
         return summed(logits, batch.targets.to(device))
 
     def _precision(self) -> AbstractContextManager[object]:
-        """bfloat16 products on CUDA, where the tensors are float32."""
-        if self.materialise.device.type == "cuda" and self.materialise.dtype == torch.float32:
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+        if self.products is None:
+            return nullcontext()
+        return torch.autocast(self.materialise.device.type, self.products)
+
+    @contextmanager
+    def _drawing(self, what: str) -> Iterator[None]:
+        """Dropout's draws by a name; the generators of torch are left as they were."""
+        if self.dropout is None:
+            yield
+            return
+        device = self.materialise.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            low, high = key_of(f"{self.dropout}/dropout/{what}")
+            torch.manual_seed(high << 32 | low)
+            yield
+
+
+def products_of(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> torch.dtype | None:
+    """What autocast computes products in: bfloat16, where the recipe or CUDA wants it, for float32."""
+    wanted = recipe.precision == "bfloat16" or (recipe.precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if wanted and dtype == torch.float32 else None
 
 
 @dataclass
@@ -197,7 +223,7 @@ def _one_step(
 ) -> float:
     optimizer.param_groups[0]["lr"] = rate(recipe, step)
     optimizer.zero_grad()
-    loss = objective.backward(leaves, corpus.batch(step), recipe.accumulate)
+    loss = objective.backward(leaves, corpus.batch(step), recipe.accumulate, step)
     limit = recipe.clip if recipe.clip > 0 else math.inf
     norm = float(objective.spread.whole(torch.nn.utils.clip_grad_norm_(list(leaves.values()), limit)))
     if not math.isfinite(loss) or not math.isfinite(norm):

@@ -68,10 +68,11 @@ class Materialiser:
     def __call__(self, leaves: Leaves, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Name on disk -> tensor, with gradients to `leaves`; all of the model, or `names` and no others.
 
-        KeyError for a leaf that is not given.
+        Weights are made in their own dtype, under autocast too. KeyError for a leaf that is not given.
         """
         memo = _Memo(self, leaves, every=names is None)
-        return {name: memo.value(self.values[name]) for name in (self.values if names is None else names)}
+        with torch.autocast(self.device.type, enabled=False):
+            return {name: memo.value(self.values[name]) for name in (self.values if names is None else names)}
 
     def _arithmetic(self) -> torch.dtype:
         kinds = {arithmetic(self.graph.nodes[value].type.dtype) for value in self.values.values()}

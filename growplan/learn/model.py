@@ -32,18 +32,22 @@ class Target:
 
     `names` maps each name on disk to the parameter that it is in memory; a parameter tied to another
     is named once. `packed` are the parameters that hold several tensors: the experts of a mixture, which
-    run one after the other. `dropout` runs the class in training mode; otherwise it is off, as in eval mode.
+    run one after the other. Dropout is off, as in eval mode, until `train` says otherwise.
     Raises GP532 where the class cannot be built, or is another model than the one described.
     """
 
-    def __init__(self, model: Model, device: torch.device | str = "cpu", *, dropout: bool = False) -> None:
+    def __init__(self, model: Model, device: torch.device | str = "cpu") -> None:
         self.model = model
         self.module: Any = build(model)
         self.names, self.packed = names_in_memory(model, self.module)
         _check_shapes(model, self.module, self.names, self.packed)
         _empty(self.module)
         _move_buffers(self.module, device)
-        self.module.train(dropout)
+        self.module.eval()
+
+    def train(self, on: bool) -> None:
+        """Run the class in training mode, its dropout on, or in eval mode."""
+        self.module.train(on)
 
     def __call__(self, tensors: Named, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         """The logits of the class' own head; of answers [rows, 2, tokens]: none begins or ends at a filler.

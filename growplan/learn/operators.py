@@ -12,19 +12,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import growplan
 from growplan.backend.dtypes import raw_bytes, torch_dtype
 from growplan.backend.evaluate import Read
+from growplan.check.learned import as_read
 from growplan.check.typed import TypedStep
 from growplan.checkpoint.files import file_sha256, write_bytes
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.preprocessor import PREPROCESSOR
 from growplan.diagnostics import Diagnostic
-from growplan.families.model import Model
-from growplan.families.positions import longest_input
 from growplan.ir.graph import Graph
 from growplan.ir.primitives import Leaf
 from growplan.learn.blocks import Blocks
-from growplan.learn.fit import Objective, State, fit
+from growplan.learn.fit import Objective, State, fit, products_of
 from growplan.learn.general import begun
 from growplan.learn.init import initial
 from growplan.learn.materialise import Materialiser
@@ -105,10 +105,10 @@ class Work:
     resume: bool
     run: Mapping[str, str]
 
-    def of(self, step: TypedStep, data_sha256: str) -> Kept:
-        """The state of one step."""
+    def of(self, step: TypedStep, data_sha256: str, every: int) -> Kept:
+        """The state of one step, stored every so many steps."""
         belongs = {**self.run, "data": data_sha256, "step": step.id}
-        return Kept(self.folder / f"{step.index}.safetensors", belongs)
+        return Kept(self.folder / f"{step.index}.safetensors", belongs, every)
 
     def remove(self) -> None:
         """Take every state away; a folder that stays for some reason does no harm."""
@@ -120,17 +120,22 @@ Show = Callable[[TypedStep, int, float], None]
 
 
 def run_facts(
-    plan_hash: str, source: Path, device: torch.device | str, ranks: Ranks = ALONE
+    plan_hash: str, source: Path, family: Path, device: torch.device | str, ranks: Ranks = ALONE
 ) -> dict[str, str]:
-    """What the numbers of a fit depend on, beside its data. GP550 where ranks differ in it."""
+    """What the numbers of a fit depend on, beside its data. GP550 where ranks differ in it.
+
+    `family` is the file that describes the source.
+    """
     beside = [name for name in (*TOKENIZER, PREPROCESSOR) if (source / name).is_file()]
     files = ("config.json", *read_headers(source).files, *beside)
     hashes = " ".join(file_sha256(source / name) for name in files)
     shared = {
         "plan": plan_hash,
         "source": hashlib.sha256(hashes.encode()).hexdigest(),
+        "family": file_sha256(family),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
+        "growplan": growplan.__version__,
     }
     ranks.same(shared)
     return {
@@ -159,20 +164,20 @@ def fit_step(
     """
     operator, tell = step.operator, show or (lambda step, done, loss: None)
     assert operator is not None
-    recipe = _of_model(operator.recipe, step.after)
+    recipe = as_read(operator.recipe, step.after)
     with ranks.together():
         corpus = read_corpus(file, source, step.after, recipe, step.key)
     ranks.same({"data": corpus.sha256})
     with ranks.together():
         objective = objective_of(graph, step, read, device, ranks)
-    kept = None if work is None else work.of(step, corpus.sha256)
+    kept = None if work is None else work.of(step, corpus.sha256, recipe.every)
 
     def begin() -> State:
         found = kept.load() if kept is not None and work is not None and work.resume else None
         return found or State.begin(first_leaves(graph, step, read, objective.materialise.dtype))
 
     def keep(state: State) -> None:
-        if due(state.done, recipe.steps):
+        if due(state.done, recipe.steps, recipe.every):
             all_of_it = state.map(objective.spread.whole)
             with ranks.together():
                 if kept is not None:
@@ -204,16 +209,19 @@ def objective_of(
 ) -> Objective:
     """The loss of a step's target, spread over the ranks as the run is."""
     assert step.operator is not None
-    target = Target(step.after, device)
+    target, recipe = Target(step.after, device), step.operator.recipe
     if ranks.shard:
         from growplan.learn.shards import Pieces, Shards, mesh_of
 
         mesh = mesh_of(ranks, device)
         materialise = Materialiser(graph, step.index, read, device, constants=Pieces(mesh))
         blocks = Blocks(target)
-        return Objective(materialise, target, blocks, Shards(ranks, mesh, materialise, blocks))
-    by_block = Blocks(target) if step.operator.recipe.checkpoint == "blocks" else None
-    return Objective(Materialiser(graph, step.index, read, device), target, by_block, Copies(ranks))
+        made = Objective(materialise, target, blocks, Shards(ranks, mesh, materialise, blocks))
+    else:
+        by_block = Blocks(target) if recipe.checkpoint == "blocks" else None
+        made = Objective(Materialiser(graph, step.index, read, device), target, by_block, Copies(ranks))
+    products = products_of(recipe, made.materialise.device, made.materialise.dtype)
+    return replace(made, dropout=step.key if recipe.dropout else None, products=products)
 
 
 def write_operator(directory: Path, leaves: Mapping[str, Tensor]) -> str:
@@ -222,14 +230,6 @@ def write_operator(directory: Path, leaves: Mapping[str, Tensor]) -> str:
 
     write_bytes(directory / OPERATOR, save(dict(sorted(leaves.items())), {"format": "pt"}))
     return OPERATOR
-
-
-def _of_model(recipe: Recipe, model: Model) -> Recipe:
-    """The recipe with sequences no longer than the model reads."""
-    longest = longest_input(model)
-    if model.inputs == "image" or longest is None or longest >= recipe.tokens:
-        return recipe
-    return replace(recipe, tokens=longest)
 
 
 def first_leaves(graph: Graph, step: TypedStep, read: Read, dtype: torch.dtype) -> dict[str, Tensor]:

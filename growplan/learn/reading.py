@@ -76,7 +76,7 @@ def _tokens(
         mask = mask_of(source, recipe.mask, vocab)
         around = edges(source) if form not in WHOLE else None
     asked = cast(Literal["causal", "masked"], task)
-    return Tokens(ids, fingerprint(path), asked, recipe.batch, recipe.tokens, key, mask, around)
+    return Tokens(ids, fingerprint(path), asked, recipe.batch, recipe.tokens, key, vocab, mask, around)
 
 
 def _ids(path: Path, form: Form, source: Path, model: Model, vocab: int) -> Any:

@@ -16,26 +16,27 @@ from growplan.checkpoint.files import fsync_directory, guard, path_exists, write
 from growplan.diagnostics import fail
 from growplan.learn.fit import State
 
-EVERY = 20  # steps
-
 
 def folder_of(target: Path) -> Path:
     """Where the fits of a run that writes `target` keep their state."""
     return target.with_name(f".{target.name}.growplan-fit")
 
 
-def due(done: int, steps: int, every: int = EVERY) -> bool:
+def due(done: int, steps: int, every: int) -> bool:
     """Whether the state is to be kept after so many of all steps."""
     return done % every == 0 or done == steps
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The state of one step's fit in `path`. `belongs`: everything that its numbers depend on."""
+    """The state of one step's fit in `path`, stored every so many steps.
+
+    `belongs`: everything that its numbers depend on.
+    """
 
     path: Path
     belongs: Mapping[str, str]
-    every: int = EVERY
+    every: int
 
     def store(self, state: State, steps: int) -> None:
         """Write the state, if it is due: every so many steps, and at the last."""

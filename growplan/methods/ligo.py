@@ -29,14 +29,11 @@ comes to 2e-6 and the operator stays what it began as; the default here moves it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal, cast
 
-from growplan.methods.base import Ask, Claim, Method, Operator, Option, OptionValue, Recipe
+from growplan.methods.base import Ask, Claim, Method, Operator, Option, OptionValue
+from growplan.methods.support.recipe import RECIPE, recipe_of
 
-PUBLISHED = Recipe(
-    lr=2e-4, warmup=10_000, weight_decay=0.1, eps=1e-6, clip=1.0, batch=64, tokens=126, schedule="linear"
-)
 NOISE = 0.03
 
 
@@ -65,53 +62,6 @@ class Ligo(Method):
             recipe=recipe_of(options, steps),
         )
 
-
-def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
-    """The recipe that `recipe` names, with what the step says otherwise."""
-    mask = options.get("mask", "tokenizer")
-    base = PUBLISHED if options.get("recipe") == "published" else Recipe()
-    return replace(
-        base,
-        steps=base.steps if steps is None else steps,
-        lr=float(options.get("lr", base.lr)),
-        warmup=int(options.get("warmup", base.warmup)),
-        batch=int(options.get("batch", base.batch)),
-        tokens=int(options.get("tokens", base.tokens)),
-        accumulate=int(options.get("accumulate", base.accumulate)),
-        clip=float(options.get("clip", base.clip)),
-        mask=None if mask == "tokenizer" else int(mask),
-        checkpoint=cast(Literal["none", "blocks"], options.get("checkpoint", base.checkpoint)),
-    )
-
-
-RECIPE = (
-    Option(
-        "recipe",
-        "growplan",
-        "how it is fitted: a rate that moves it, or the authors' command",
-        ("growplan", "published"),
-    ),
-    Option("lr", 1e-3, "the highest rate of AdamW", range=(0, 10)),
-    Option("warmup", 10, "steps in which the rate rises to it", range=(0, 1e7)),
-    Option("batch", 16, "sequences or images of one step", range=(1, 1e6)),
-    Option("tokens", 128, "tokens of a sequence", range=(1, 1e6)),
-    Option("clip", 1.0, "gradients are clipped to this norm; 0: they are not", range=(0, 1e9)),
-    Option(
-        "mask",
-        "tokenizer",
-        "id of a masked model's mask token: a number, or the `tokenizer`'s own",
-        ("tokenizer",),
-        range=(0, 1e9),
-        whole=True,
-    ),
-    Option("accumulate", 1, "parts that a batch is read in, to spare memory", range=(1, 1e6)),
-    Option(
-        "checkpoint",
-        "none",
-        "blocks: one block's weights at a time, each made and run twice, where memory is short",
-        ("none", "blocks"),
-    ),
-)
 
 METHOD = Ligo(
     name="ligo",

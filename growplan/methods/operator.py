@@ -13,9 +13,12 @@ class Recipe:
     `batch` sequences (or images) of `tokens` tokens are one step, read in `accumulate` parts. The rate
     rises over `warmup` steps to `lr` and falls to 0 by `schedule`. Gradients are clipped to the norm `clip`
     (0: they are not). `mask` is the id of the mask token of a masked model, None for its tokenizer's.
-    `checkpoint`: what is computed again in the backward pass, to spare memory.
+    `dropout`: the model's own is on in training steps. `precision` is that of the model's products, `auto`
+    bfloat16 on CUDA for float32. `checkpoint`: what is computed again in the backward pass, to spare memory.
+    `every` so many steps the state of the fit is stored. `name` is that of the recipe it began as.
     """
 
+    name: Literal["growplan", "published"] = "growplan"
     steps: int = 100
     lr: float = 1e-3
     warmup: int = 10
@@ -28,7 +31,10 @@ class Recipe:
     accumulate: int = 1
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     mask: int | None = None
+    dropout: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint: Literal["none", "blocks"] = "none"
+    every: int = 20
 
 
 @dataclass(frozen=True)

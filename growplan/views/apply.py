@@ -137,7 +137,7 @@ def _fitted(fitted: Fitted) -> Iterator[tuple[str, str]]:
     yield "data", printable(f"{fitted.data}: {sizes}, {held:,} of them held out{twice}")
     recipe = fitted.recipe
     steps = f"{numbers.plural(recipe.steps, 'step')} of {recipe.batch}"
-    yield "fitted", f"{fitted.parameters:,} numbers in {steps}, dropout off"
+    yield "fitted", f"{fitted.parameters:,} numbers in {steps}, dropout {'on' if recipe.dropout else 'off'}"
     yield "loss", f"{fitted.before:.4f} → {fitted.after:.4f} on what is held out"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from growplan.check.learned import as_read
 from growplan.check.typed import TypedStep
 from growplan.views import numbers
 
@@ -18,10 +19,11 @@ def operator_facts(step: TypedStep) -> Iterator[tuple[str, str]]:
     parts = ", ".join(f"{count:,} of {word}" for word, count in cost.parts)
     share = f"{cost.share:.1%} of the target's"
     yield "learn", f"{numbers.count(cost.parameters)} parameters ({parts}), {share}"
-    recipe = operator.recipe
+    recipe = as_read(operator.recipe, step.after)
     images = step.after.inputs == "image"
     batch = f"{recipe.batch} images" if images else f"{recipe.batch} × {recipe.tokens} tokens"
-    yield "fit", f"{recipe.steps} steps of {batch}, rate {recipe.lr:g} after {recipe.warmup} steps of warm-up"
+    rate = f"rate {recipe.lr:g} after {recipe.warmup} steps of warm-up"
+    yield "fit", f"{recipe.steps} steps of {batch}, {rate}" + ", dropout on" * recipe.dropout
     made = f"{cost.materialise:.0%} of them to make weights"
     memory = numbers.size(cost.memory) + ", block by block," * (recipe.checkpoint == "blocks")
     yield "", f"{numbers.flops(cost.flops)} FLOPs, {made}; {memory} and activations"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from growplan.check.cost import cost
-from growplan.check.learned_lints import rates
 from growplan.check.operators import LigoLayout
+from growplan.check.recipe_lints import rates
 from growplan.check.typed import OperatorCost, TypedStep
 from growplan.diagnostics import DiagnosticError
 from growplan.views.check import step_data
@@ -262,7 +262,8 @@ def test_lints() -> None:
     published = check("gpt2", "grow hidden 64→128 via ligo on c.txt, recipe published", **TOY)
     assert "GP921" in [d.code for d in published.lints]
     (step,) = published.steps
-    assert rates(step) == pytest.approx(2e-4 * 100 * 101 / 2 / 10_000)  # 1e-4 in all: learned nothing
+    assert step.operator is not None
+    assert rates(step.operator.recipe) == pytest.approx(2e-4 * 100 * 101 / 2 / 10_000)  # learned nothing
 
 
 def test_json_has_the_operator() -> None:

@@ -53,16 +53,13 @@ GROWN["mixtral"] = GROWN["llama"]
 def both(source: Path, *, dropout: bool = False) -> tuple[Objective, Objective]:
     """The loss of a grown model as a whole, and block by block; with `dropout`, in training mode."""
     sizes, config = GROWN.get(bound(source).family.name, (SIZES, CONFIGS["vit"]))
-    whole = objective(source, sizes, **config)
-    if dropout:
-        whole = replace(whole, target=Target(whole.target.model, dropout=True))
-    target = Target(whole.target.model, dropout=dropout)
-    return whole, Objective(whole.materialise, target, Blocks(target))
+    whole = replace(objective(source, sizes, **config), dropout="key" if dropout else None)
+    target = Target(whole.target.model)
+    return whole, replace(whole, target=target, blocks=Blocks(target))
 
 
 def gradients(made: Objective, parts: int = 1) -> tuple[float, dict[str, Tensor | None]]:
     leaves = {name: leaf.requires_grad_() for name, leaf in leaves_of(made).items()}
-    torch.manual_seed(5)  # of dropout
     loss = made.backward(leaves, corpus_of(made.target.model).batch(0), parts)
     return loss, {name: leaf.grad for name, leaf in leaves.items()}
 

@@ -24,7 +24,7 @@ RECIPE = Recipe(batch=4, tokens=6)
 
 
 def text(count: int = 1000, **changes: Any) -> Tokens:
-    given: dict[str, Any] = {"task": "causal", "rows": 4, "length": 6, "key": "k", **changes}
+    given: dict[str, Any] = {"task": "causal", "rows": 4, "length": 6, "key": "k", "vocab": 5000, **changes}
     return Tokens(np.arange(count, dtype=np.uint16), "sha", **given)
 
 
@@ -74,14 +74,20 @@ def test_what_is_held_out_is_never_drawn() -> None:
     assert len(out) == 20 and seen == set(map(float, range(200))) - out
 
 
-def test_masked_tokens_are_asked_and_hidden() -> None:
-    corpus = text(task="masked", mask=999, rows=200, length=40, edges=(1, 2))
+def test_masked_tokens_are_hidden_changed_or_left() -> None:
+    """15 % are asked for; of these 80 % are the mask, 10 % are any token, 10 % stand, as BERT has it."""
+    corpus = text(task="masked", mask=4999, rows=400, length=40, edges=(1, 2))
     batch = corpus.batch(0)
     assert (batch.inputs[:, 0] == 1).all() and (batch.inputs[:, -1] == 2).all()
     asked = batch.targets != IGNORED
-    assert torch.equal(asked, batch.inputs == 999) and not asked[:, 0].any() and not asked[:, -1].any()
-    assert asked.any(1).all()
+    assert not asked[:, 0].any() and not asked[:, -1].any() and asked.any(1).all()
     assert 0.13 < asked[:, 1:-1].float().mean() < 0.18
+    read, said = batch.inputs[asked], batch.targets[asked]
+    hidden, stands = read == 4999, read == said
+    others = read[~hidden & ~stands]
+    assert 0.77 < hidden.float().mean() < 0.83 and 0.08 < stands.float().mean() < 0.12
+    assert 0.08 < len(others) / len(read) < 0.12
+    assert len(others.unique()) > 0.8 * len(others) and others.max() > 4000 and others.min() < 1000
     whole = torch.where(asked, batch.targets, batch.inputs)[:, 1:-1]
     assert torch.equal(whole, whole[:, :1] + torch.arange(38))
 
@@ -111,7 +117,7 @@ def test_too_little_is_told() -> None:
 def test_what_is_held_out_and_drawn_too_is_counted() -> None:
     """Windows that stand in the rest, at a token's place; rows that are there twice."""
     ids = np.tile(np.arange(300, dtype=np.uint16), 20)
-    twice = Tokens(ids, "sha", "causal", 4, 32, "k")
+    twice = Tokens(ids, "sha", "causal", 4, 32, "k", vocab=5000)
     assert twice.facts() == {"tokens": 6000, "held_out": 300, "repeated": 9 * 32}
     assert text(6000, length=32).facts() == {"tokens": 6000, "held_out": 300}
     shifted = np.frombuffer(b"\0" + ids.tobytes()[:-1], np.uint16)  # the same bytes, inside of tokens

@@ -13,8 +13,9 @@ import torch
 
 from growplan.diagnostics import DiagnosticError
 from growplan.families.model import Model
+from growplan.learn.blocks import Blocks
 from growplan.learn.corpus import Corpus, Images, Tokens
-from growplan.learn.fit import Objective, State, fit, rate
+from growplan.learn.fit import Objective, State, fit, products_of, rate
 from growplan.learn.init import initial
 from growplan.learn.materialise import Materialiser
 from growplan.learn.model import Target
@@ -29,6 +30,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "vit": {"hidden_size": 60, "num_hidden_layers": 3, "intermediate_size": 224},
 }
 CONFIGS["bert"] = CONFIGS["vit"]
+CPU = (torch.device("cpu"), torch.float32)
 RECIPE = Recipe(steps=6, lr=1e-2, warmup=2, batch=6, tokens=8)
 
 
@@ -52,7 +54,8 @@ def corpus_of(model: Model, recipe: Recipe = RECIPE) -> Corpus:
         return Images(random.normal(size=shape), labels, "sha", recipe.batch, shape[-1], "k")
     ids = random.integers(0, model.sizes["vocab"], 400).cumsum() % model.sizes["vocab"]
     causal = model.architecture == "GPT2LMHeadModel"
-    return Tokens(ids, "sha", "causal" if causal else "masked", recipe.batch, recipe.tokens, "k", mask=4)
+    task: Any = "causal" if causal else "masked"
+    return Tokens(ids, "sha", task, recipe.batch, recipe.tokens, "k", model.sizes["vocab"], mask=4)
 
 
 def leaves_of(made: Objective) -> dict[str, torch.Tensor]:
@@ -170,6 +173,71 @@ def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     kept.path.write_bytes(b"torn")
     with pytest.raises(DiagnosticError, match=r"GP535.*cannot be read"):
         kept.load()
+
+
+DROPPED = {"resid_pdrop": 0.3, "attn_pdrop": 0.2, "embd_pdrop": 0.1}
+
+
+def test_dropout_is_a_function_of_step_and_part(tmp_path: Path) -> None:
+    """Whatever torch's generator holds, which is left as it was; what is held out is read without it."""
+    plain = objective(tiny_checkpoint("gpt2", tmp_path / "m", dtype="float64", **DROPPED))
+    made = replace(plain, dropout="key")
+    leaves = {name: leaf.requires_grad_() for name, leaf in leaves_of(made).items()}
+    batch = corpus_of(made.target.model).batch(0)
+    torch.manual_seed(1)
+    first = made.backward(leaves, batch, 3, step=5)
+    untouched = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(3), untouched)
+    assert made.backward(leaves, batch, 3, step=5) == first
+    others = {made.backward(leaves, batch, 3, step=6), made.backward(leaves, batch, 2, step=5)}
+    others |= {replace(made, dropout="other").backward(leaves, batch, 3, step=5)}
+    assert first not in others and len(others) == 3 and plain.backward(leaves, batch, 3, step=5) not in others
+    assert made.measure(leaves, [batch]) == plain.measure(leaves, [batch])
+
+
+def test_a_fit_with_dropout_that_stops_ends_the_same(tmp_path: Path) -> None:
+    made = replace(objective(tiny_checkpoint("gpt2", tmp_path / "m", **DROPPED)), dropout="key")
+    corpus, whole = corpus_of(made.target.model), State.begin(leaves_of(made))
+    kept = Kept(tmp_path / "fit" / "1.safetensors", {}, every=4)
+    expected = fit(made, corpus, RECIPE, whole, lambda s: None, lambda n, x: None)
+    fit(made, corpus, RECIPE, State.begin(leaves_of(made)), lambda s: kept.store(s, 99), lambda n, x: None)
+    state = kept.load()
+    assert state is not None and state.done == 4
+    torch.manual_seed(123)
+    assert fit(made, corpus, RECIPE, state, lambda s: None, lambda n, x: None) == expected
+    assert all(torch.equal(state.leaves[name], leaf) for name, leaf in whole.leaves.items())
+
+
+def test_products_in_bfloat16(tmp_path: Path) -> None:
+    """The model's products are rounded, the weights that leaves make are not; block by block the same."""
+    made = objective(tiny_checkpoint("gpt2", tmp_path / "m"))
+    half = replace(made, products=products_of(Recipe(precision="bfloat16"), *CPU))
+    assert half.products == torch.bfloat16
+    blocks = replace(half, target=Target(made.target.model))
+    blocks = replace(blocks, blocks=Blocks(blocks.target))
+    batch, found = corpus_of(made.target.model).batch(0), []
+    for each in (made, half, blocks):
+        leaves = {name: leaf.requires_grad_() for name, leaf in leaves_of(each).items()}
+        loss = each.backward(leaves, batch)
+        found.append(
+            (loss, torch.cat([leaf.grad.flatten() for leaf in leaves.values() if leaf.grad is not None]))
+        )
+    (loss, exact), (near, rounded), (again, by_block) = found
+    assert loss != near and near == pytest.approx(loss, rel=1e-2) and again == pytest.approx(near, rel=1e-3)
+    assert 0 < float((exact - rounded).norm() / exact.norm()) < 3e-2
+    assert float((by_block - rounded).norm() / exact.norm()) < 1e-2
+    with torch.autocast("cpu", torch.bfloat16):
+        tensors = half.materialise(leaves_of(half))
+    exact_tensors = made.materialise(leaves_of(made))
+    assert all(torch.equal(tensors[name], x) for name, x in exact_tensors.items())
+
+
+def test_where_products_are_in_bfloat16() -> None:
+    cuda = torch.device("cuda:0")
+    assert products_of(Recipe(), cuda, torch.float32) == torch.bfloat16
+    assert products_of(Recipe(), cuda, torch.float64) is products_of(Recipe(), *CPU) is None
+    assert products_of(Recipe(precision="float32"), cuda, torch.float32) is None
 
 
 def test_no_number_is_told(tmp_path: Path) -> None:

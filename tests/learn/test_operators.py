@@ -161,6 +161,10 @@ def test_what_is_no_continuation_is_refused(tmp_path: Path) -> None:
     other = plan_of(tmp_path, LINE, steps=31)
     with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: plan changed"):
         apply(other, resume=True)
+    own = tmp_path / "own.yaml"
+    own.write_text(Path(bound(tmp_path / "m").family.path).read_text() + "# mine\n")
+    with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: family changed"):
+        apply(plan_of(tmp_path, LINE, steps=30), resume=True, family=own)
     (tmp_path / "m" / "special_tokens_map.json").write_text("{}")
     with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: source changed"):
         apply(plan_of(tmp_path, LINE, steps=30), resume=True)

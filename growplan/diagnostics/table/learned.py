@@ -44,8 +44,8 @@ CODES = {
     "GP535": Code(
         what="An interrupted fit cannot be taken up.",
         why=(
-            "The state of a fit goes on to the same result only with the plan, source, data, device, number "
-            "of threads and of processes, and version of torch that it began with."
+            "The state of a fit goes on to the same result only with the plan, source, family file, data, "
+            "device, number of threads and of processes, and versions that it began with."
         ),
         fix="Restore what changed, or run without `--resume`: the fit starts anew.",
     ),
@@ -109,5 +109,18 @@ CODES = {
             "Start it by `torchrun --nproc-per-node N -m growplan apply … --shard`; on one device, "
             "`checkpoint blocks` spares memory."
         ),
+    ),
+    "GP554": Code(
+        what="The sequences of a fit are shorter than `tokens` says.",
+        why="A model with learned positions reads as many tokens as it has, and not one more.",
+        fix="Write the number that it reads, or grow `positions` in a step before.",
+    ),
+    "GP555": Code(
+        what="A fit has dropout on, and the model has none.",
+        why=(
+            "`recipe published` trains as LiGO's command does, with the dropout of the model's config. Where "
+            "every rate there is 0, it changes nothing."
+        ),
+        fix="Write `dropout none`, or set the rates in the source's config.json.",
     ),
 }
