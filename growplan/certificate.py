@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growplan.check.claims import weakest
+from growplan.check.new_layers import new_layers
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.card import base_model_name, card_text, write_card
 from growplan.checkpoint.files import file_sha256
@@ -64,7 +65,7 @@ def write_certificate(
         versions=_versions(),
         hint=_hint(typed),
         parent=parent_of(directory),
-        extra=_extra(stock, values, optimizer),
+        extra=_extra(typed, stock, values, optimizer),
     )
     write_growth(out, growth)
     write_card(out, card_text(growth, directory, title=f"{growth.source}, grown"))
@@ -72,10 +73,15 @@ def write_certificate(
 
 
 def _extra(
-    stock: Sequence[StockDifference] | None, values: Found | None, optimizer: OptimizerRecord | None
+    typed: TypedPlan,
+    stock: Sequence[StockDifference] | None,
+    values: Found | None,
+    optimizer: OptimizerRecord | None,
 ) -> dict[str, object]:
     """What only some runs have: a comparison by transformers, values from data, an optimizer's state."""
     out: dict[str, object] = {}
+    if layers := new_layers(typed):
+        out["new_layers"] = list(layers)
     if stock is not None:
         out["stock"] = [asdict(difference) for difference in stock]
     if values is not None and values.learned:

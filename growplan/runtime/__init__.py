@@ -14,31 +14,47 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from growplan.runtime.adam import Moments, grow_moments
     from growplan.runtime.attached import Attached, attach
-    from growplan.runtime.callback import MaskCallback
+    from growplan.runtime.callback import FreezeCallback, MaskCallback, SubModelCallback
+    from growplan.runtime.freezing import Frozen, freeze, selected, training_only
     from growplan.runtime.optimizer import grow_optimizer
     from growplan.runtime.ramps import value_at
     from growplan.runtime.state import GrowthState, read_state
+    from growplan.runtime.two_stage import SubModels
 
 _NAMES = {  # imported when first used: reading a state needs no torch, attaching no Trainer
     "Attached": "attached",
+    "FreezeCallback": "callback",
+    "Frozen": "freezing",
     "GrowthState": "state",
     "MaskCallback": "callback",
     "Moments": "adam",
+    "SubModelCallback": "callback",
+    "SubModels": "two_stage",
     "attach": "attached",
+    "freeze": "freezing",
     "grow_moments": "adam",
     "grow_optimizer": "optimizer",
     "read_state": "state",
+    "selected": "freezing",
+    "training_only": "freezing",
     "value_at": "ramps",
 }
 __all__ = [
     "Attached",
+    "FreezeCallback",
+    "Frozen",
     "GrowthState",
     "MaskCallback",
     "Moments",
+    "SubModelCallback",
+    "SubModels",
     "attach",
+    "freeze",
     "grow_moments",
     "grow_optimizer",
     "read_state",
+    "selected",
+    "training_only",
     "value_at",
 ]
 

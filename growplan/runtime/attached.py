@@ -12,13 +12,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from growplan.checkpoint.config import read_config
-from growplan.checkpoint.headers import find_headers
 from growplan.diagnostics import fail
-from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Family, Model, Module
-from growplan.learn.model import names_in_memory
 from growplan.runtime import hooks
+from growplan.runtime.parts import Parts
 from growplan.runtime.ramps import end_of, value_at
 from growplan.runtime.state import RAW, GrowthState, MaskSite, read_state, write_state
 
@@ -100,15 +97,12 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     if model in _ATTACHED:
         fail("GP584", "this model has its masks already", help="call `finish()` first, or load it again")
     state = read_state(directory)
-    config = read_config(directory)
-    described = load_family(family) if isinstance(family, str | Path) else family or detect(config)
-    bound = bind_stored(described, config, find_headers(directory))
-    _check_sizes(state, bound, directory)
-    _check_places(state, bound)
-    names, _ = names_in_memory(bound, model)
-    raw = _raw_values(model, state, directory, names)
+    parts = Parts.of(model, directory, family)
+    _check_sizes(state, parts.bound, directory)
+    _check_places(state, parts.bound)
+    raw = _raw_values(model, state, directory, parts.names)
     gates = {mask.step: hooks.Gate() for mask in state.masks}
-    places = _Places(model, bound, names)
+    places = _Places(parts)
     for mask in state.masks:
         for site in mask.sites:
             places.add(site, gates[mask.step])
@@ -198,8 +192,8 @@ Masks = list[tuple[hooks.Gate, list[list[int]]]]
 class _Places:
     """What puts masks into the modules of a model, found first and called when all are found."""
 
-    def __init__(self, model: Any, bound: Model, names: Mapping[str, str]) -> None:
-        self.model, self.bound, self.names = model, bound, names
+    def __init__(self, parts: Parts) -> None:
+        self.parts, self.bound = parts, parts.bound
         self.found: list[Place] = []
         self._norms: dict[tuple[str, int | None], Masks] = {}
 
@@ -234,17 +228,10 @@ class _Places:
         return self.bound.modules[name]
 
     def _module(self, name: str, layer: int | None) -> nn.Module:
-        weight = next(p for p in self._described(name).params if p.leaf == "weight")
-        path = self.names[self.bound.tensor_name(weight, layer)].rpartition(".")[0]
-        found: nn.Module = self.model.get_submodule(path)
-        return found
+        self._described(name)
+        return self.parts.module(name, layer)
 
     def _block(self, layer: int | None) -> nn.Module:
-        """The module of one layer: what holds all of its parameters."""
-        tensors = self.bound.tensors()
-        own = [self.names[name].split(".") for name, param, at in tensors if param.in_layer and at == layer]
-        shared = 0
-        while all(len(parts) > shared and parts[shared] == own[0][shared] for parts in own):
-            shared += 1
-        block: nn.Module = self.model.get_submodule(".".join(own[0][:shared]))
-        return block
+        if layer is None or layer >= self.bound.depth:
+            fail("GP582", f"the model has no layer {layer}", help="take the checkpoint beside the state")
+        return self.parts.block(layer)

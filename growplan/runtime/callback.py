@@ -1,21 +1,27 @@
-"""Growth masks in transformers' Trainer."""
+"""Growth masks, freezing and sub-models in transformers' Trainer.
+
+Each callback is a function of the Trainer's global step: a training resumed from a checkpoint has the
+masks, the frozen parts and the sub-models that it would have had.
+"""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from growplan.runtime.attached import Attached
+from growplan.runtime.freezing import Frozen, freeze
+from growplan.runtime.two_stage import SubModels
 
 
 class MaskCallback(TrainerCallback):  # type: ignore[misc]
     """Moves the masks of `attached` with the Trainer's steps, and saves their state with its checkpoints.
 
-    Masks are a function of the number of steps done since the growth, `attached.state.step` of them before
-    this training; so a training resumed from a checkpoint has the masks it would have had. At the end of
-    every ramp the masks are taken away, and the model is plain.
+    `attached.state.step` steps were done before this training. At the end of every ramp the masks are
+    taken away, and the model is plain.
     """
 
     def __init__(self, attached: Attached) -> None:
@@ -32,7 +38,8 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
         """Beside the checkpoint that was just written."""
         if self.attached.active and state.is_world_process_zero:
             self._at(state.global_step)
-            self.attached.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+            if self.attached.active:
+                self.attached.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._at(state.global_step)
@@ -43,3 +50,47 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
         self.attached.at(self.begun + step)
         if self.attached.done >= self.attached.end:
             self.attached.finish()
+
+
+class FreezeCallback(TrainerCallback):  # type: ignore[misc]
+    """Trains only `train` (`runtime.selected`) for the first `steps` steps, then everything (MSLT).
+
+    The Trainer's optimizer is made before, and holds every parameter: what has no gradient it leaves alone.
+    """
+
+    def __init__(self, train: frozenset[str], steps: int) -> None:
+        self.train, self.steps = train, steps
+        self.frozen: Frozen | None = None
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step < self.steps and self.frozen is None:
+            self.frozen = freeze(model, self.train)
+        elif state.global_step >= self.steps:
+            self._release()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self.frozen is not None:
+            self.frozen.release()
+            self.frozen = None
+
+
+class SubModelCallback(TrainerCallback):  # type: ignore[misc]
+    """bert2BERT's first stage for `steps` steps: a sub-model each, then the whole model."""
+
+    def __init__(self, models: SubModels, steps: int) -> None:
+        self.models, self.steps = models, steps
+        self.inside = ExitStack()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.inside.close()
+        if state.global_step < self.steps:
+            self.inside.enter_context(self.models.at(state.global_step))
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.inside.close()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.inside.close()

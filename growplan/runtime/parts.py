@@ -1,0 +1,88 @@
+"""The parts of a model that a training loop speaks of: its layers, what is before and behind them.
+
+Read off the family's statements and the names in memory; no family is known by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from growplan.checkpoint.config import read_config
+from growplan.checkpoint.headers import find_headers
+from growplan.families import bind_stored, detect, load_family
+from growplan.families.graph import Call, ModuleRef
+from growplan.families.model import Family, Model, Param
+from growplan.families.walk import subexpressions
+from growplan.learn.model import names_in_memory
+
+Place = Literal["embeddings", "layer", "head"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A model in memory and its description. `names`: name on disk -> parameter in memory."""
+
+    model: Any
+    bound: Model
+    names: Mapping[str, str]
+
+    @classmethod
+    def of(cls, model: Any, directory: Path | str, family: Family | str | Path | None = None) -> Parts:
+        """The parts of `model`, loaded from `directory`. Raises what `bind` raises, and GP532."""
+        config = read_config(directory)
+        described = load_family(family) if isinstance(family, str | Path) else family or detect(config)
+        bound = bind_stored(described, config, find_headers(config.directory))
+        names, packed = names_in_memory(bound, model)
+        held = {disk: name for name, each in packed.items() for disk in each.names}
+        return cls(model, bound, {**names, **held})
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[Place, int | None]]:
+        """Parameter in memory -> where it stands, and in which layer; a tied one stands where it embeds."""
+        out: dict[str, tuple[Place, int | None]] = {}
+        for name, param, layer in self.bound.tensors():
+            out.setdefault(self.names[name], (self._place(param), layer))
+        return out
+
+    def _place(self, param: Param) -> Place:
+        if param.in_layer:
+            return "layer"
+        return "embeddings" if param.module in self._embedding else "head"
+
+    @cached_property
+    def _embedding(self) -> frozenset[str]:
+        """The modules that put out the stream before the first layer."""
+        found = set()
+        for statement in self.bound.embed:
+            for expr in subexpressions(statement.value):
+                if isinstance(expr, Call):
+                    found.add(expr.fn)
+                elif isinstance(expr, ModuleRef):
+                    found.add(expr.module)
+        return frozenset(found & set(self.bound.modules))
+
+    def module(self, name: str, layer: int | None) -> nn.Module:
+        """The module in memory that a module of the family is."""
+        weight = next(p for p in self.bound.modules[name].params if p.leaf == "weight")
+        path = self.names[self.bound.tensor_name(weight, layer)].rpartition(".")[0]
+        found: nn.Module = self.model.get_submodule(path)
+        return found
+
+    def block_path(self, layer: int) -> str:
+        """The path of one layer: of what holds all of its parameters."""
+        own = [self.names[name].split(".") for name, _, at in self.bound.tensors() if at == layer]
+        shared = 0
+        while all(len(parts) > shared and parts[shared] == own[0][shared] for parts in own):
+            shared += 1
+        return ".".join(own[0][:shared])
+
+    def block(self, layer: int) -> nn.Module:
+        """The module of one layer."""
+        found: nn.Module = self.model.get_submodule(self.block_path(layer))
+        return found
