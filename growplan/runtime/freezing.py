@@ -43,14 +43,14 @@ def selected(
     """The parameters in memory that `train` (words, or one line with commas) names.
 
     `directory` is the checkpoint of `model`. A head that is tied to the embedding is one parameter with
-    both: where `train` names one of the two, `tied` says what becomes of it. Raises GP600 (a word that
-    names nothing), GP601 (no `tied` where it is asked), GP602 (no record of new layers).
+    both: where `train` names one of the two, `tied` says what becomes of it. Raises GP590 (a word that
+    names nothing), GP591 (no `tied` where it is asked), GP592 (no record of new layers).
     """
     parts = Parts.of(model, directory, family)
     words = [w.strip() for w in (train.split(",") if isinstance(train, str) else train)]
     asked = [(word, _named(parts, Path(directory), word)) for word in words if word]
     if not asked:
-        fail("GP600", "nothing is said to be trained", help=f"name one of: {WORDS}")
+        fail("GP590", "nothing is said to be trained", help=f"name one of: {WORDS}")
     found = frozenset().union(*(names for _, names in asked))
     shared = _shared(parts)
     if shared is None or {"all", shared} & {word for word, _ in asked}:
@@ -60,7 +60,7 @@ def selected(
         return found
     if tied is None:
         fail(
-            "GP601",
+            "GP591",
             f"`{min(halves)}` is to be trained, and head and embedding are one parameter: `{shared}`",
             help=("`tied='train'`: it is trained, for both", "`tied='freeze'`: it is frozen, for both"),
         )
@@ -95,7 +95,7 @@ def _named(parts: Parts, directory: Path, word: str) -> frozenset[str]:
         wrong = [layer for layer in layers if not 0 <= layer < parts.bound.depth]
         found = frozenset() if wrong else frozenset(n for n, (_, at) in places.items() if at in set(layers))
     if not found:
-        fail("GP600", f"`{word}` names no parameter of this model of {parts.bound.depth} layers", help=WORDS)
+        fail("GP590", f"`{word}` names no parameter of this model of {parts.bound.depth} layers", help=WORDS)
     return found
 
 
@@ -104,7 +104,7 @@ def _new_layers(directory: Path) -> list[int]:
     found = None if growth is None else growth.extra.get("new_layers")
     if not isinstance(found, list) or not all(isinstance(layer, int) for layer in found):
         fail(
-            "GP602",
+            "GP592",
             f"{directory} has no record of new layers",
             help=(
                 "give the directory that `growplan apply` wrote for a plan that adds layers",

@@ -45,12 +45,12 @@ class SubModels:
         also: frozenset[str] = frozenset(),
         family: Family | str | Path | None = None,
     ) -> SubModels:
-        """Raises GP603 where `each` does not divide the number of layers."""
+        """Raises GP593 where `each` does not divide the number of layers."""
         parts = Parts.of(model, directory, family)
         depth = parts.bound.depth
         if not 1 <= each <= depth or depth % each:
             ways = ", ".join(str(n) for n in range(1, depth + 1) if depth % n == 0)
-            fail("GP603", f"{depth} layers are no whole number of {each}", help=f"one of {ways}")
+            fail("GP593", f"{depth} layers are no whole number of {each}", help=f"one of {ways}")
         return cls(parts, each, seed, also)
 
     @property

@@ -83,7 +83,7 @@ def test_adamw_neither_moves_nor_decays_what_is_frozen(gpt2: Grown) -> None:
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [("", "GP600"), ("top 9", "GP600"), ("new layers", "GP600"), ("head", "GP601"), ("embeddings", "GP601")],
+    [("", "GP590"), ("top 9", "GP590"), ("new layers", "GP590"), ("head", "GP591"), ("embeddings", "GP591")],
 )
 def test_words_that_say_nothing(gpt2: Grown, words: str, code: str) -> None:
     with pytest.raises(DiagnosticError) as error:

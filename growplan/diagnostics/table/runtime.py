@@ -1,4 +1,4 @@
-"""Codes of growth masks and of what lives in a training loop: GP58x, GP60x."""
+"""Codes of growth masks and of what lives in a training loop: GP58x, GP59x."""
 
 from growplan.diagnostics.codes import Code
 
@@ -59,12 +59,12 @@ CODES = {
         why="Its masks are below 1: what its weights compute alone is not the model that was trained.",
         fix="Train until every mask is 1, call `finish()` and save; or `growplan runtime export DIR OUT`.",
     ),
-    "GP600": Code(
+    "GP590": Code(
         what="A word that says what is trained names nothing.",
         why="A misspelt word would freeze the whole model, and the run would train nothing.",
         fix="Use one of the words the message lists, or a pattern that matches parameter names in memory.",
     ),
-    "GP601": Code(
+    "GP591": Code(
         what="A tied head is to be trained and frozen at once.",
         why=(
             "The head and the embedding are one parameter. MSLT trains the head and freezes the "
@@ -72,12 +72,12 @@ CODES = {
         ),
         fix="Say `tied='train'` or `tied='freeze'`; or untie the head in the plan.",
     ),
-    "GP602": Code(
+    "GP592": Code(
         what="There is no record of which layers are new.",
         why="`growplan apply` writes it into growth.json; a checkpoint saved by training does not carry it.",
         fix="Give the directory that `apply` wrote, or name the layers by number.",
     ),
-    "GP603": Code(
+    "GP593": Code(
         what="Sub-models of so many layers do not fill the model.",
         why="Stage one of bert2BERT trains the layers in groups; each group is the top of one sub-model.",
         fix="Take a number that divides the number of layers.",
