@@ -11,7 +11,7 @@ from growplan.diagnostics import fail
 from growplan.families.model import Model
 from growplan.learn.forms import IMAGES, Form
 from growplan.learn.labelled import labels_by_name
-from growplan.learn.records import load_dataset, missing
+from growplan.learn.records import label_names, load_dataset, missing
 
 MODES = {1: "L", 3: "RGB"}
 BILINEAR, FILTERS = 2, range(6)  # pillow's numbers
@@ -154,9 +154,9 @@ def _of_dataset(path: Path, model: Model) -> Found:
         found = ", ".join(rows.column_names) or "none"
         fail("GP522", f"{path} has the columns {found}", help="name them `image` and `label`")
     labels = np.asarray(rows[label][:])
-    named = getattr(rows.features[label], "names", None)
+    named = label_names(rows.features[label])
     if named:
-        numbers = _numbers_of(list(named), model, path)
+        numbers = _numbers_of(named, model, path)
         labels = np.asarray([numbers[named[int(i)]] if 0 <= i < len(named) else -1 for i in labels])
     check_labels(labels, len(labels), model.sizes["labels"], path)
 

@@ -13,7 +13,7 @@ from growplan.families.model import Model
 from growplan.families.positions import longest_input, padding_token
 from growplan.learn.corpus import Corpus, Tokens
 from growplan.learn.forms import Form, fingerprint, form_of, look_at, mask_of
-from growplan.learn.labelled import Labelled, labelled
+from growplan.learn.labelled import Labelled, labelled, labels_by_name
 from growplan.learn.pixels import read_images
 from growplan.learn.records import encoded, read_records
 from growplan.learn.tokenizer import edges, has_tokenizer, tokenize
@@ -47,7 +47,8 @@ def _labelled(
     path: Path, form: Form, source: Path, model: Model, recipe: Recipe, key: str, task: Task
 ) -> Labelled:
     vocab = model.sizes["vocab"]
-    found = encoded(path, read_records(path, form), source, vocab, recipe.tokens)
+    records = read_records(path, form, labels_by_name(model).keys())
+    found = encoded(path, records, source, vocab, recipe.tokens)
     sequences, targets = labelled(path, found, model, task)
     for ids in sequences:
         _check_id(min(ids), path, vocab)

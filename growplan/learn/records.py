@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,8 +30,11 @@ TOGETHER = 512  # records whose texts are tokenised in one go
 WRITE = 'write {"text": "…"} or {"ids": […]} a line'
 
 
-def read_records(path: Path, form: Form) -> Iterator[Placed]:
-    """Every record, in order. Raises GP522 for what is none, GP559 where `datasets` is not installed."""
+def read_records(path: Path, form: Form, labels: Collection[str] = ()) -> Iterator[Placed]:
+    """Every record, in order. A dataset's labels are given by name where all of its names are in `labels`.
+
+    Raises GP522 for what is no record, GP559 where `datasets` is not installed.
+    """
     match form:
         case "json":
             yield from _from_json(path)
@@ -42,9 +45,23 @@ def read_records(path: Path, form: Form) -> Iterator[Placed]:
                 found = f"{path} has the columns {', '.join(rows.column_names)}"
                 fail("GP522", found, help="name one `text`, or `ids`: `dataset.rename_column(…)`")
             rows = rows.select_columns(known)
-            yield from ((f"row {number}", row) for number, row in enumerate(rows))
+            named = {name: names for name in known if (names := label_names(rows.features[name]))}
+            named = {name: names for name, names in named.items() if set(names) <= set(labels)}
+            for number, row in enumerate(rows):
+                yield f"row {number}", {**row, **{n: _by_name(row[n], names) for n, names in named.items()}}
         case _:
             yield from _lines(path)
+
+
+def label_names(feature: Any) -> list[str]:
+    """The names of a column of labels, or of lists of them; none where they are plain numbers."""
+    return list(getattr(getattr(feature, "feature", feature), "names", None) or ())
+
+
+def _by_name(label: Any, names: Sequence[str]) -> Any:
+    if isinstance(label, list):
+        return [_by_name(each, names) for each in label]
+    return names[label] if type(label) is int and 0 <= label < len(names) else label
 
 
 def load_dataset(path: Path) -> Any:

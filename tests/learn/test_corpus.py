@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from growplan.diagnostics import DiagnosticError
+from growplan.learn import tokenizer as learn_tokenizer
 from growplan.learn.corpus import IGNORED, Batch, Images, Tokens
 from growplan.learn.overlap import windows_repeated
 from growplan.learn.reading import read_corpus
@@ -199,6 +200,28 @@ def test_a_tokenizer_reads_and_masks(tmp_path: Path, bert: Path) -> None:
     np.save(tmp_path / "a.npy", np.full(100, 6))
     ids = read(tmp_path / "a.npy", bert, mask=7)
     assert ids.edges is None and ids.mask == 7
+
+
+def test_what_a_tokenizer_says_of_cutting_is_left_aside(
+    tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many a tokenizer.json cuts at 128 tokens and fills up to as many; a long text is read in pieces."""
+    from tokenizers import Tokenizer
+
+    source = tiny_checkpoint("bert", tmp_path / "m", architecture="BertForMaskedLM")
+    (source / "tokenizer_config.json").write_text('{"mask_token": "[MASK]"}')
+    tokenizer = Tokenizer.from_file(str(bert / "tokenizer.json"))
+    tokenizer.enable_truncation(max_length=7)
+    tokenizer.enable_padding(length=7)
+    tokenizer.save(str(source / "tokenizer.json"))
+    (tmp_path / "a.txt").write_text("a b c d e f g h\n" * 50)
+    for piece in (1 << 20, 40, 9, 3):
+        monkeypatch.setattr(learn_tokenizer, "PIECE", piece)
+        corpus = read(tmp_path / "a.txt", source)
+        assert corpus.ids.tolist() == [*range(5, 13)] * 50 and corpus.edges == (2, 3)
+    from growplan.learn.data import read_data
+
+    assert read_data(tmp_path / "a.txt", source, 31, 10, 40).tokens == 400
 
 
 def test_images_in_numpy(tmp_path: Path, vit: Path) -> None:

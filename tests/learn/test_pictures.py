@@ -266,6 +266,19 @@ def test_a_saved_dataset_of_labels(tmp_path: Path) -> None:
         read(save({"input_ids": [[5, 6], [7]]}, tmp_path / "t"), source)
 
 
+def test_named_labels_of_a_dataset_are_the_models(tmp_path: Path) -> None:
+    """By name where the config knows the names, whatever their numbers there; else as they are."""
+    datasets = pytest.importorskip("datasets")
+    architecture = "BertForSequenceClassification"
+    names = {0: "no", 1: "yes", 2: "maybe"}
+    source = tiny_checkpoint("bert", tmp_path / "m", architecture=architecture, id2label=names)
+    columns = {"input_ids": [[5, 6], [7]], "label": [0, 1]}
+    known = save(columns, tmp_path / "s", label=datasets.ClassLabel(names=["maybe", "no"]))
+    assert list(read(known, source).targets) == [2, 0]
+    strange = save(columns, tmp_path / "t", label=datasets.ClassLabel(names=["good", "bad"]))
+    assert list(read(strange, source).targets) == [0, 1]
+
+
 def test_a_saved_dataset_of_images(tmp_path: Path, vit: Path) -> None:
     datasets = pytest.importorskip("datasets")
     files = sorted(classes(tmp_path / "d").rglob("*.png"))
