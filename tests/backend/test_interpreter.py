@@ -36,6 +36,8 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("gpt2", "GPT2LMHeadModel", {**UNTIED, "activation_function": "gelu"}),
     ("gpt2", "GPT2LMHeadModel", {"activation_function": "relu"}),
     ("gpt2", "GPT2ForSequenceClassification", {**PAD, "num_labels": 4}),
+    ("gpt2", "GPT2ForTokenClassification", {"num_labels": 4}),
+    ("gpt2", "GPT2ForQuestionAnswering", {}),
     ("llama", "LlamaModel", {}),
     ("llama", "LlamaForCausalLM", {"num_key_value_heads": 6}),
     ("llama", "LlamaForCausalLM", {"num_key_value_heads": 1, **TIED}),

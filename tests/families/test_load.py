@@ -220,7 +220,7 @@ def test_aliases() -> None:
     assert _parse(text.replace("copies: {lm_head.weight: wte.weight}", "copies: *a")).copies == {
         "n_ctx": "positions"
     }
-    looped = TEXTS["gpt2"].replace("outside: [lm_head, score]", "outside: &a [*a]")
+    looped = TEXTS["gpt2"].replace("outside: [lm_head, score, classifier, qa_outputs]", "outside: &a [*a]")
     assert _mistakes(looped)[0][0] in ("GP341", "GP342")
 
 

@@ -30,6 +30,8 @@ HEADS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama-sequence": ("llama", "LlamaForSequenceClassification", {"num_labels": 3, "pad_token_id": 0}),
     "roberta-sequence": ("roberta", "RobertaForSequenceClassification", {"num_labels": 3}),
     "bert-token": ("bert", "BertForTokenClassification", {"num_labels": 3}),
+    "gpt2-token": ("gpt2", "GPT2ForTokenClassification", {"num_labels": 3}),
+    "gpt2-answer": ("gpt2", "GPT2ForQuestionAnswering", {}),
     "qwen2-token": ("qwen2", "Qwen2ForTokenClassification", {"num_labels": 3, "pad_token_id": 0}),
     "mixtral-token": ("mixtral", "MixtralForTokenClassification", {"num_labels": 3}),
     "bert-answer": ("bert", "BertForQuestionAnswering", {}),
