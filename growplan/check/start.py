@@ -144,6 +144,8 @@ def _steps(
         verb = next(v for v in ("grow", "widen", "mask-in") if v in method.verbs)
         part = Request(None, f"{request.id}/width", verb, method.name, widths, request.span)
         proof = prove_width(part, method, model, none, f"{key}/width")
+        if proof.proof.claim.where == "attached":
+            fail("GP542", f"`{method.name}` is exact behind attached masks alone, and a fit has none")
         yield (step := assembled(part, method, model, proof, 1, none, f"{key}/width"))
         model, done = step.after, 1
     old, new = request.grow.get("depth", (model.depth, model.depth))

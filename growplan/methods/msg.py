@@ -41,7 +41,7 @@ from growplan.methods.base import (
 )
 from growplan.methods.support.heads import head_maps
 
-AXES = ("heads", "ffn", "hidden")
+FIRST = ("hidden", "heads", "kv_heads", "ffn")  # of several axes, the one that the mask is named after
 
 
 class Msg(Method):
@@ -53,11 +53,10 @@ class Msg(Method):
 
     def widen(self, request: WidthRequest) -> list[Candidate]:
         maps: dict[str, Expansion] = {}
-        axis = next(axis for axis in AXES if axis in request.grow)
-        if axis == "heads":
+        if {"heads", "kv_heads"} & set(request.grow):
             maps |= head_maps(request.grow, request.sizes, free_units)
-        else:
-            maps[axis] = free_units(*request.grow[axis])
+        maps |= {axis: free_units(*request.grow[axis]) for axis in ("ffn", "hidden") if axis in request.grow}
+        axis = next(axis for axis in FIRST if axis in maps)
         init = str(request.options.get("init", "like"))
         return [Candidate("masked units", maps, "even", init, masked=axis)]
 
