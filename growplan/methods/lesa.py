@@ -9,7 +9,7 @@ G is a small network on rows, one for each direction of U, fitted on all triples
 layers: there is no data. Preserves nothing by design. As in the authors' notebook new layers stand one each
 in the topmost gaps, and what is no matrix (norms, biases) is that of layer 0. In a pre-norm model trained
 for long, its small norms are what keeps a new layer quiet (SmolLM2-135M, 30→45 layers: loss 2.86 in the
-source, 3.28 so, 8.37 with the norms of the layer below). The parts of a fused projection are matrices of
+source, 3.55 so, 7.52 with the norms of the layer below). The parts of a fused projection are matrices of
 their own, and so are those of each expert. Ten epochs are as few as thirty updates in a small model, after
 which a network is little more than its draw, so that `updates` sets a least number of them; the models of
 the paper have more.
