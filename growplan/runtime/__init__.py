@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from growplan.runtime.freezing import Frozen, freeze, selected, training_only
     from growplan.runtime.optimizer import grow_optimizer
     from growplan.runtime.ramps import value_at
+    from growplan.runtime.rewarm import Rewarm
     from growplan.runtime.state import GrowthState, read_state
     from growplan.runtime.two_stage import SubModels
 
@@ -30,6 +31,7 @@ _NAMES = {  # imported when first used: reading a state needs no torch, attachin
     "Moments": "adam",
     "SubModelCallback": "callback",
     "SubModels": "two_stage",
+    "Rewarm": "rewarm",
     "attach": "attached",
     "freeze": "freezing",
     "grow_moments": "adam",
@@ -48,6 +50,7 @@ __all__ = [
     "Moments",
     "SubModelCallback",
     "SubModels",
+    "Rewarm",
     "attach",
     "freeze",
     "grow_moments",

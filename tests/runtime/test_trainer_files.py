@@ -14,6 +14,7 @@ from growplan.checkpoint.verify import verify
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.runtime.state_dict import OTHERS
+from tests.cli.made import run
 from tests.float64 import load_float64
 from tests.matrix.run import inputs_for, write_source
 from tests.runtime.gradients import BY_NAME, compiled_case
@@ -241,3 +242,22 @@ def test_experts_that_are_packed_in_memory(tmp_path: Path) -> None:
     m = before[name]["exp_avg"]
     assert torch.equal(after[name]["exp_avg"], torch.cat([m, m], -1))
     train(new, grown_optimizer, inputs_for(case.rules.target), 1)
+
+
+def test_the_command_says_what_went_on(module: Any, tmp_path: Path) -> None:
+    source = checkpoint(module, tmp_path / "source")
+    ask = ("apply", str(tmp_path / "p.grow"), "--out", str(tmp_path / "target"), "--no-stock")
+    (tmp_path / "p.grow").write_text(f"source {source}\n{STEPS.replace('; ', chr(10))}\n", encoding="utf-8")
+    told = run(*ask)
+    assert "not carried: optimizer.pt (moments of the old model; `--optimizer grow` carries" in told.stdout
+    shown = run(*ask, "--force", "--optimizer", "grow").stdout
+    assert "adam     moments of 52 tensors: 28 exact, 0 estimated, 24 begin anew" in shown
+    assert (
+        "optimizer.pt, rng_state.pth, scheduler.pt, trainer_state.json; training goes on from step 3" in shown
+    )
+    refusal = run(*ask, "--force", "--optimizer", "growl")
+    assert refusal.exit_code == 2
+    (source / "optimizer.pt").write_bytes(b"")
+    refusal = run(*ask, "--force", "--optimizer", "reset")
+    assert refusal.exit_code == 1 and "GP571" in refusal.stderr and "Traceback" not in refusal.stderr
+    assert (tmp_path / "target" / "optimizer.pt").stat().st_size > 1000  # what was there is still there

@@ -58,4 +58,9 @@ CODES = {
         why="It says which parameters did not train, without which the numbers of an optimizer mean nothing.",
         fix="Restore the file, or write the names of the frozen parameters into it.",
     ),
+    "GP578": Code(
+        what="`Rewarm.of` was given a folder without a readable growth.json.",
+        why="The hint how to lead the learning rate up again is written there by `growplan apply`.",
+        fix="Give a grown checkpoint, or make a `Rewarm(begin, steps)` with numbers of your own.",
+    ),
 }
