@@ -61,6 +61,7 @@ _TRAINING = (
     "scaler.pt",
     "rng_state*",
     "trainer_state.json",
+    "growth-frozen.json",
     "training_args.bin",
     "zero_to_fp32.py",
     "latest",

@@ -19,6 +19,7 @@ MODES: tuple[OptimizerMode, ...] = ("grow", "reset", "drop")
 
 OPTIMIZER = "optimizer.pt"
 STATE = "trainer_state.json"
+FROZEN = "growth-frozen.json"
 AS_THEY_ARE = ("scheduler.pt", "scaler.pt", "rng_state*.pth")  # nothing in them depends on a size
 SHARDED = ("optimizer.bin", "optimizer_*", "global_step*", "pytorch_model_fsdp*", "rank*-of-*-optimizer.pt")
 GROWS = "moments of the old model; `--optimizer grow` carries them through the growth"

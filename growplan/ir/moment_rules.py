@@ -106,8 +106,6 @@ def _doubt(step: TypedStep) -> str:
         return "the step makes another function"
     if claim.strength == "approximate":
         return "the step keeps the function approximately"
-    if claim.where == "attached":
-        return "masks change what new units get"
     if "old vocab" in claim.domain:
         return "new tokens take part in the softmax"
     if any(source.writers == "cancel" for source in step.layers):
@@ -120,7 +118,8 @@ def _kept_layers(step: TypedStep) -> set[int]:
     seen: set[int] = set()
     kept: set[int] = set()
     for layer, source in enumerate(step.layers):
-        if not source.silent and not source.fresh and source.layer not in seen:
+        own = not source.silent and not source.fresh and source.predicted is None
+        if own and source.layer not in seen:
             seen.add(source.layer)
             kept.add(layer)
     return kept

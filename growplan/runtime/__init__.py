@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from growplan.runtime.ramps import value_at
     from growplan.runtime.rewarm import Rewarm
     from growplan.runtime.state import GrowthState, read_state
+    from growplan.runtime.trainer_files import record_frozen
     from growplan.runtime.two_stage import SubModels
 
 _NAMES = {  # imported when first used: reading a state needs no torch, attaching no Trainer
@@ -39,6 +40,7 @@ _NAMES = {  # imported when first used: reading a state needs no torch, attachin
     "read_state": "state",
     "selected": "freezing",
     "training_only": "freezing",
+    "record_frozen": "trainer_files",
     "value_at": "ramps",
 }
 __all__ = [
@@ -48,14 +50,15 @@ __all__ = [
     "GrowthState",
     "MaskCallback",
     "Moments",
+    "Rewarm",
     "SubModelCallback",
     "SubModels",
-    "Rewarm",
     "attach",
     "freeze",
     "grow_moments",
     "grow_optimizer",
     "read_state",
+    "record_frozen",
     "selected",
     "training_only",
     "value_at",

@@ -3,6 +3,7 @@
     optimizer.pt         ->   moments by the rules of the plan, in the grown model's numbering
     scheduler.pt, rng_state*.pth, scaler.pt   ->   as they are
     trainer_state.json   ->   as it is, without the old model's best checkpoint
+    growth-frozen.json   ->   which parameters do not train, for the grown model
 
 optimizer.pt is the one pickle that growplan opens, and only its tensors and numbers (`weights_only`).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ import torch
 from growplan.checkpoint.config import list_directory
 from growplan.checkpoint.files import guard, read_bytes, write_bytes
 from growplan.checkpoint.training import (
+    FROZEN,
     OPTIMIZER,
     STATE,
     OptimizerMode,
@@ -35,7 +37,6 @@ from growplan.learn.model import build
 from growplan.runtime import state_dict
 from growplan.runtime.numbering import Groups, Slot, plain_groups, slots, trainer_groups
 
-GROWTH_STATE = "growth-state.json"
 PICKLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError)
 
 
@@ -77,7 +78,8 @@ class TrainerFiles:
     @property
     def files(self) -> tuple[str, ...]:
         """What `write` puts beside the weights."""
-        return (OPTIMIZER, *carried_as_they_are(self.source), *([] if self.trainer is None else [STATE]))
+        known = {STATE: self.trainer is not None, FROZEN: bool(self.frozen)}
+        return (OPTIMIZER, *carried_as_they_are(self.source), *(name for name in known if known[name]))
 
     def write(self, out: Path) -> OptimizerRecord:
         """Write the files into `out`. GP43x on an I/O error."""
@@ -92,6 +94,8 @@ class TrainerFiles:
                 shutil.copyfile(self.source / name, out / name)
         if self.trainer is not None:
             write_bytes(out / STATE, (json.dumps(self.trainer, indent=2, sort_keys=True) + "\n").encode())
+        if self.frozen:
+            record_frozen(out, self.frozen)
         return self._record()
 
     def _record(self) -> OptimizerRecord:
@@ -127,20 +131,26 @@ def read_trainer_files(source: Path, rules: MomentRules, mode: OptimizerMode) ->
 
 
 def frozen_parameters(source: Path) -> tuple[str, ...]:
-    """Names of the parameters that did not train, as `growth-state.json` records them; none without it."""
-    if GROWTH_STATE not in list_directory(source):
+    """Names of the parameters that did not train, as `growth-frozen.json` records them; none without it."""
+    if FROZEN not in list_directory(source):
         return ()
     try:
-        frozen = json.loads(read_bytes(source / GROWTH_STATE)).get("frozen", [])
+        frozen = json.loads(read_bytes(source / FROZEN))["frozen"]
         if not all(isinstance(name, str) for name in frozen):
             raise TypeError("`frozen` is no list of names")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         fail(
             "GP577",
-            f"{source / GROWTH_STATE} cannot be read: {error}",
+            f"{source / FROZEN} cannot be read: {error}",
             help='restore the file, or write `{"frozen": ["NAME", …]}` into it',
         )
     return tuple(frozen)
+
+
+def record_frozen(directory: Path | str, names: Iterable[str]) -> None:
+    """Write beside a checkpoint which parameters did not train, by their names in memory. GP43x."""
+    text = json.dumps({"frozen": sorted(names)}, indent=2) + "\n"
+    write_bytes(Path(directory) / FROZEN, text.encode())
 
 
 def _frozen_after(
@@ -192,7 +202,7 @@ def _another_model(
     count, known = sum(lengths), len(old) - len([name for name in frozen if name in old])
     ways = ["use the optimizer state saved with these weights"]
     if count < known:
-        ways.append(f'or say what was frozen: `{{"frozen": ["NAME", …]}}` in `{GROWTH_STATE}` beside it')
+        ways.append(f'or say what was frozen: `{{"frozen": ["NAME", …]}}` in `{FROZEN}` beside it')
     said = " + ".join(map(str, lengths)) or "no"
     fail(
         "GP573",

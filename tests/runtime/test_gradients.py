@@ -13,7 +13,8 @@ from growplan.backend.maps import apply
 from growplan.check.typed import ParamRewrite
 from growplan.ir.moments import RULES
 from growplan.ir.primitives import PRIMITIVES
-from tests.runtime.gradients import both_gradients, case, moved
+from tests.runtime.gradients import both_gradients, case, compiled_case, gradients, moved
+from tests.runtime.grown import Grown
 
 SMALL = (
     1e-10  # of the largest entry of a gradient; those of key biases vanish (softmax) and are noise below it
@@ -109,3 +110,26 @@ def matrix(e: Expansion) -> Tensor:
 def test_every_primitive_has_a_rule() -> None:
     assert set(RULES) == set(PRIMITIVES)
     assert all(rule.says for rule in RULES.values())
+
+
+@pytest.mark.parametrize(
+    ("family", "line"),
+    [
+        ("bert", "mask-in hidden 48→56; mask-in heads; mask-in depth 2→4"),
+        ("gpt2", "mask-in hidden 48→56; mask-in heads; mask-in ffn to 230"),
+        ("llama", "mask-in hidden 48→72; mask-in ffn 80→97; mask-in depth 2→3"),
+    ],
+)
+def test_behind_masks_old_units_keep_their_gradients(family: str, line: str, tmp_path: Path) -> None:
+    grown = Grown.by(line, family, tmp_path)
+    typed = grown.result.typed
+    assert typed.claim.where == "attached"
+    rules = compiled_case(tmp_path / "m", tmp_path / "g", line).rules
+    assert {rule.kind for rule in rules.tensors.values()} <= {"exact", "reset"}
+    model, _ = grown.attached()
+    old, new = gradients(rules.source, grown.load("m")), gradients(rules.target, model)
+    for tensor, rule in rules.tensors.items():
+        if rule.kind == "exact":
+            predicted, known = moved(rule, old)
+            error = (predicted - new[tensor])[known].abs().max()
+            assert error <= SMALL * max(float(new[tensor].abs().max()), 1e-3), tensor

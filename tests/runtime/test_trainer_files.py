@@ -13,6 +13,7 @@ from growplan.apply import ApplyResult, apply
 from growplan.checkpoint.verify import verify
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
+from growplan.runtime import record_frozen
 from growplan.runtime.state_dict import OTHERS
 from tests.cli.made import run
 from tests.float64 import load_float64
@@ -139,7 +140,7 @@ def test_frozen_parameters_are_not_numbered(module: Any, tmp_path: Path) -> None
     names = frozen(module, ("wte", "wpe", "h.0."))
     source = checkpoint(module, tmp_path / "source")
     assert refused(source, tmp_path / "target").startswith("GP573")
-    (source / "growth-state.json").write_text(json.dumps({"frozen": names}), encoding="utf-8")
+    record_frozen(source, names)
     result = grown(source, tmp_path / "target", "grow")
     assert result.optimizer is not None and set(result.optimizer.frozen) == set(names)
     old = trainer_optimizer(module)
@@ -148,7 +149,9 @@ def test_frozen_parameters_are_not_numbered(module: Any, tmp_path: Path) -> None
     before, after = named_state(module, old), named_state(new, optimizer)
     m = before["transformer.h.1.ln_1.weight"]["exp_avg"]
     assert torch.equal(after["transformer.h.2.ln_1.weight"]["exp_avg"], m)
-    (source / "growth-state.json").write_text('{"frozen": 3}', encoding="utf-8")
+    record = json.loads((tmp_path / "target" / "growth-frozen.json").read_text())
+    assert record == {"frozen": sorted(names)} and verify(tmp_path / "target") == []
+    (source / "growth-frozen.json").write_text('{"frozen": 3}', encoding="utf-8")
     assert refused(source, tmp_path / "again").startswith("GP577")
 
 

@@ -33,7 +33,7 @@ CODES = {
             "A state dict knows its parameters by number alone: the Trainer counts those that train, those "
             "that decay first. Which is which is rebuilt from the class in config.json and the frozen set."
         ),
-        fix="Use the state that was saved with these weights; name what was frozen in `growth-state.json`.",
+        fix="Use the state that was saved with these weights; name what was frozen in `growth-frozen.json`.",
     ),
     "GP574": Code(
         what="A moment has another shape than the parameter that its number says.",
@@ -54,7 +54,7 @@ CODES = {
         fix="Restore the file, or drop the state.",
     ),
     "GP577": Code(
-        what="`growth-state.json` cannot be read.",
+        what="`growth-frozen.json` cannot be read.",
         why="It says which parameters did not train, without which the numbers of an optimizer mean nothing.",
         fix="Restore the file, or write the names of the frozen parameters into it.",
     ),
