@@ -140,12 +140,14 @@ def _steps(
         wrong = [axis for axis in widths if axis not in method.axes]
         if wrong:
             grown = ", ".join(method.axes) or "layers alone"
-            fail("GP114", f"`{method.name}` does not grow `{wrong[0]}`: it grows {grown}")
+            message = f"`{method.name}` does not grow `{wrong[0]}`: it grows {grown}"
+            fail("GP114", message, help="begin as another method")
         verb = next(v for v in ("grow", "widen", "mask-in") if v in method.verbs)
         part = Request(None, f"{request.id}/width", verb, method.name, widths, request.span)
         proof = prove_width(part, method, model, none, f"{key}/width")
         if proof.proof.claim.where == "attached":
-            fail("GP542", f"`{method.name}` is exact behind attached masks alone, and a fit has none")
+            message = f"`{method.name}` is exact behind attached masks alone, and a fit has none"
+            fail("GP542", message, help="begin as another method")
         yield (step := assembled(part, method, model, proof, 1, none, f"{key}/width"))
         model, done = step.after, 1
     old, new = request.grow.get("depth", (model.depth, model.depth))

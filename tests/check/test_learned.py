@@ -229,7 +229,7 @@ def test_claims_nothing() -> None:
         ("grow hidden 64→128 via fpi on c.txt", "GP117"),
         ("grow hidden 64→128 via fpi for 5 steps", "GP117"),
         ("grow hidden 64→128 via ligo on c.txt, tying loose", "GP116"),
-        ("grow hidden 64→128 via ligo on c.txt, init fpi2", "GP115"),
+        ("grow hidden 64→128 via ligo on c.txt, init fpi2", "GP540"),
         ("grow hidden 64→80, heads 4→4 via ligo on c.txt", "GP109"),
     ],
 )
