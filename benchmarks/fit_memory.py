@@ -1,6 +1,6 @@
 """Memory of fitting an operator: as a whole, block by block, and cut over two processes.
 
-    python benchmarks/fit_memory.py [--layers 12]
+    python -m benchmarks.fit_memory [--layers 12]
 
 A GPT-2 of half as many layers of 256 (bytes) grows to layers of 512; batches are small, so that weights are
 what fills the memory. Each kind runs in a process of its own, with its peak over what was there before
@@ -10,6 +10,7 @@ the fit, beside plain training of the target: its weights, gradients and AdamW's
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -60,6 +61,7 @@ def alone(folder: Path, kind: str, layers: int) -> None:
     """Run one kind; prints what it added to the peak (bytes), and the numbers of the operator."""
     plan = growplan.load(folder / f"{'whole' if kind == 'plain' else kind}.grow")
     plan.lower(optimized=True)  # what is imported is counted for no kind
+    importlib.import_module("growplan.learn.shards")
     gpt2(16, 1, 1)(input_ids=torch.zeros(1, 2, dtype=torch.long)).logits.sum().backward()
     before, during, numbers = peak(), [0], 0
     if kind == "plain":
@@ -80,7 +82,7 @@ def alone(folder: Path, kind: str, layers: int) -> None:
 
 def run(folder: Path, kind: str, layers: int) -> dict[str, int]:
     """What `alone` prints, of a process (or two) of its own; memory that is freed goes back at once."""
-    command = [__file__, "--layers", str(layers), "--alone", str(folder), kind]
+    command = ["-m", "benchmarks.fit_memory", "--layers", str(layers), "--alone", str(folder), kind]
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *(two if kind == "shards" else []), *command]
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}

@@ -143,9 +143,9 @@ class State:
 
     @classmethod
     def begin(cls, leaves: Mapping[str, Tensor]) -> State:
-        """A fit at step 0."""
-        first, second = ({name: torch.zeros_like(leaf) for name, leaf in leaves.items()} for _ in range(2))
-        return cls(dict(leaves), first, second)
+        """A fit at step 0; its moments take no memory yet."""
+        zeros = {name: leaf.new_zeros(()).expand(leaf.shape) for name, leaf in leaves.items()}
+        return cls(dict(leaves), dict(zeros), dict(zeros))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> State:
         """The same state with other tensors."""
@@ -175,6 +175,7 @@ def fit(
     device, dtype = objective.materialise.device, objective.materialise.dtype
     leaves = objective.spread.leaves(state.leaves, device, dtype)
     optimizer = _optimizer(recipe, leaves, state, objective.spread)
+    _take(state, leaves, optimizer)
     if not state.done:
         state.before = objective.measure(leaves, held)
         if not math.isfinite(state.before):

@@ -74,7 +74,7 @@ class Group(nn.Module):
 
     def __init__(self, leaves: Sequence[Tensor]) -> None:
         super().__init__()
-        self.leaves = nn.ParameterList(leaf.detach().clone() for leaf in leaves)
+        self.leaves = nn.ParameterList(leaf.detach().contiguous() for leaf in leaves)
 
     def forward(self, run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What `run` gives."""

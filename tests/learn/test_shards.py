@@ -63,7 +63,7 @@ def cases(folder: Path) -> Iterable[tuple[str, str, dict[str, Any], str, str]]:
                 LINE,
                 "tying layer, order width-first",
             ),
-            ("llama", {"tie_word_embeddings": True}, LLAMA, "tying shared"),
+            ("llama", {"tie_word_embeddings": True}, LLAMA, "init lemon, tying layer"),
         ]
     ):
         yield f"{folder}/{i}", family, config, line, options
