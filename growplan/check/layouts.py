@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from growplan.check.general import GeneralLayout
+from growplan.check.mango import MangoLayout
 from growplan.check.operators import LigoLayout
 from growplan.families.model import Model
 from growplan.methods.base import LeafSpec, Operator
@@ -66,5 +67,9 @@ class Layout(Protocol):
 
 def layout(before: Model, after: Model, operator: Operator) -> Layout:
     """The layout of an operator between two models."""
-    kinds: dict[str, type[LigoLayout | GeneralLayout]] = {"ligo": LigoLayout, "general": GeneralLayout}
+    kinds: dict[str, type[LigoLayout | GeneralLayout | MangoLayout]] = {
+        "ligo": LigoLayout,
+        "general": GeneralLayout,
+        "mango": MangoLayout,
+    }
     return kinds[operator.kind](before, after, operator)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from growplan.algebra import Expansion, Root
 from growplan.ir.primitives import Primitive, Ranges, Resample
+from growplan.ir.rings import RingGroup, RingLaw
 
 LawKind = Literal["linear", "embedding", "layernorm", "rmsnorm", "bias", "patches", "parameter", "tied"]
 
@@ -173,6 +174,13 @@ class Step:
     provenance: tuple[Provenance, ...] = ()
     layers: tuple[tuple[int, bool], ...] = ()  # depth steps: (source layer, silent) of each layer
     learned: tuple[LearnedLaw, ...] = ()
+    rings: tuple[RingLaw, ...] = ()
+    groups: tuple[RingGroup, ...] = ()  # what the rings are of
+
+    @property
+    def of_leaves(self) -> tuple[LearnedLaw | RingLaw, ...]:
+        """What is claimed of tensors that leaves make."""
+        return (*self.learned, *self.rings)
 
     def __post_init__(self) -> None:
         """What is claimed of tensors and modules is a set: kept in one order, layers counted as numbers."""
@@ -182,6 +190,7 @@ class Step:
         learned = sorted(self.learned, key=lambda law: natural(law.tensor))
         object.__setattr__(self, "laws", tuple(laws))
         object.__setattr__(self, "learned", tuple(learned))
+        object.__setattr__(self, "rings", tuple(sorted(self.rings, key=lambda law: natural(law.tensor))))
         object.__setattr__(self, "provenance", tuple(provenance))
         object.__setattr__(self, "modules", tuple(modules))
 

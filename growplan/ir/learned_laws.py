@@ -6,12 +6,24 @@ the sum and the products that its step says: of these layers, by these leaves, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from growplan.algebra import Expansion
 from growplan.ir.graph import Graph, LearnedLaw, TensorLaw, Widened
 from growplan.ir.laws import check_law
 from growplan.ir.layers import in_layer
-from growplan.ir.primitives import AddLeaf, BlendLayers, Leaf, Project, Transform
+from growplan.ir.primitives import (
+    AddLeaf,
+    BlendLayers,
+    CoreMatrix,
+    Join,
+    Leaf,
+    Pack,
+    Project,
+    RingMap,
+    Transform,
+)
+from growplan.ir.rings import RingGroup, RingLaw
 from growplan.ir.slices import Objection
 from growplan.ir.symbolic import Made, State, apply
 
@@ -27,19 +39,12 @@ def sources(law: LearnedLaw) -> tuple[str, ...]:
 
 def broken_laws(graph: Graph, k: int) -> Iterator[tuple[str, Objection]]:
     """The learned laws of step `k` that its graph does not keep, with the reason."""
-    step, before, after = graph.steps[k - 1], graph.models[k - 1], graph.models[k]
-    states = _States(graph, k)
-    for law in step.learned:
+    step, after, states = graph.steps[k - 1], graph.models[k], _States(graph, k)
+    for law in step.of_leaves:
         try:
-            missing = next((name for name in sources(law) if name not in before), None)
-            if missing is not None:
-                raise Objection("GP262", f"is made from `{missing}`, which the model before the step lacks")
             if law.tensor not in after:
                 raise Objection("GP262", "has a law, but the model after the step has no such tensor")
-            if law.rows is not None:
-                states.check_rows(law, before, after)
-            elif states.of(after[law.tensor]) != states.expected(law, before):
-                raise Objection("GP273", "is not made of the layers and leaves that its step says")
+            states.check(law, after[law.tensor])
         except Objection as objection:
             yield law.tensor, objection
 
@@ -48,8 +53,10 @@ class _States:
     """The meaning of every value of one step, in terms of the values before it."""
 
     def __init__(self, graph: Graph, k: int) -> None:
-        self.graph, self.k = graph, k
-        self.known = {value: self._old(value) for value in graph.models[k - 1].values()}
+        self.graph, self.k, self.before = graph, k, graph.models[k - 1]
+        self.known = {value: self._old(value) for value in self.before.values()}
+        self.groups = {group.name: group for group in graph.steps[k - 1].groups}
+        self.packs: dict[tuple[str, int], State] = {}
         self.leaves = {n.op.leaf: n.op for n in graph.nodes.values() if isinstance(n.op, Leaf)}
 
     def _old(self, value: str) -> State:
@@ -72,31 +79,41 @@ class _States:
                 stack.pop()
         return self.known[value]
 
-    def expected(self, law: LearnedLaw, before: Mapping[str, str]) -> State:
+    def expected(self, law: LearnedLaw) -> State:
         """The meaning that a law gives its tensor."""
-        layers = [self.known[before[name]] for name in sources(law)]
+        layers = [self._before(name) for name in sources(law)]
         if law.widened_first:
             layers = [self._widened(x, law.sides, layer) for layer, x in enumerate(layers)]
         x = layers[0]
         if law.layers:
-            x = apply(BlendLayers(law.row), (self._leaf(law.depth), *layers))
+            x = apply(BlendLayers(law.row), (self._matrix(law.depth), *layers))
         x = x if law.widened_first else self._widened(x, law.sides)
         return apply(AddLeaf(), (x, self._leaf(law.residual))) if law.residual else x
 
-    def check_rows(self, law: LearnedLaw, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    def check(self, law: LearnedLaw | RingLaw, value: str) -> None:
+        """Raise the Objection that a value is not what its law says."""
+        if isinstance(law, RingLaw):
+            if self.of(value) != self.blocks(law):
+                raise Objection("GP274", "is not made of the blocks and cores that its step says")
+        elif law.rows is not None:
+            self._check_rows(law, law.rows, value)
+        elif self.of(value) != self.expected(law):
+            raise Objection("GP273", "is not made of the layers and leaves that its step says")
+
+    def _check_rows(self, law: LearnedLaw, rows: Expansion, value: str) -> None:
         """A norm is its rows of the old one, and a leaf added. Raises Objection."""
-        old, added = before[law.source], self.of(after[law.tensor]).base
+        self._before(law.source)
+        old, added = self.before[law.source], self.of(value).base
         leaf = self._leaf(law.residual)
         if not (isinstance(added, Made) and added.op == AddLeaf() and added.inputs[1] == leaf):
             raise Objection("GP275", f"should be what static steps make of it, plus `{law.residual}`")
         if law.layers or law.depth or law.sides:
             raise Objection("GP275", "is said to be rows of one old tensor, and blended or widened as well")
         made = added.inputs[0]
-        if made.base != ("old", old) or self._read(after[law.tensor]) != {old}:
+        if made.base != ("old", old) or self._read(value) != {old}:
             raise Objection("GP262", f"is not made from `{law.source}` before the step alone")
-        assert law.rows is not None
         shape = self.graph.nodes[old].type.shape
-        check_law(made, TensorLaw(law.tensor, law.source, law.rows, None, 0, None), shape)
+        check_law(made, TensorLaw(law.tensor, law.source, rows, None, 0, None), shape)
 
     def _read(self, value: str) -> set[str]:
         """The values before the step that a value is made of."""
@@ -109,8 +126,41 @@ class _States:
         for side in sorted(sides, key=lambda side: (side.dim, -side.start)):
             name = side.leaf if layer is None else side.leaf.replace(OF_SOURCE, str(layer))
             kind = Transform if side.whole else Project
-            x = apply(kind(side.dim, side.start, side.count, side.inner), (x, self._leaf(name)))
+            x = apply(kind(side.dim, side.start, side.count, side.inner), (x, self._matrix(name)))
         return x
+
+    def blocks(self, law: RingLaw) -> State:
+        """The meaning that a law of blocks gives its tensor."""
+        parts: list[State] = []
+        for name, cut in law.parts:
+            group = self.groups.get(name)
+            if group is None:
+                raise Objection("GP274", f"should be blocks of `{name}`, which is no group of the step")
+            cores = (self._leaf(core) for core in group.cores)
+            layers = (self._packed(group, layer) for layer in range(group.layers))
+            parts.append(apply(RingMap(law.layer, cut), (*cores, *layers)))
+        if not parts:
+            raise Objection("GP274", "should be blocks of no group")
+        return parts[0] if len(parts) == 1 else apply(Join(law.dim), tuple(parts))
+
+    def _packed(self, group: RingGroup, layer: int) -> State:
+        """The blocks of one old layer."""
+        key = (group.name, layer)
+        if key not in self.packs:
+            pack = Pack(group.rows, group.cols, tuple(cut for _, cut in group.members))
+            self.packs[key] = apply(pack, tuple(self._before(name) for name in group.sources(layer)))
+        return self.packs[key]
+
+    def _before(self, name: str) -> State:
+        """A tensor of the model before the step."""
+        if name not in self.before:
+            raise Objection("GP262", f"is made from `{name}`, which the model before the step lacks")
+        return self.known[self.before[name]]
+
+    def _matrix(self, name: str) -> State:
+        """A leaf as a matrix; of a core, the matrix at its first bonds."""
+        leaf = self._leaf(name)
+        return leaf if len(leaf.axes) == 2 else apply(CoreMatrix(), (leaf,))
 
     def _leaf(self, name: str) -> State:
         leaf = self.leaves.get(name)

@@ -25,6 +25,7 @@ from growplan.ir.graph import (
 )
 from growplan.ir.lower_depth import lower_depth
 from growplan.ir.lower_learned import lower_learned
+from growplan.ir.lower_mango import lower_mango
 from growplan.ir.lower_moe import lower_upcycle
 from growplan.ir.lower_untie import lower_untie
 from growplan.ir.primitives import (
@@ -61,7 +62,7 @@ def _lowering(step: TypedStep) -> Callable[[Graph, TypedStep], None]:
     if step.verb == "untie":
         return lower_untie
     if step.operator is not None:
-        return lower_learned
+        return lower_mango if step.operator.kind == "mango" else lower_learned
     return lower_upcycle if step.upcycling else lower_depth if step.layers else _lower_width
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from growplan.check.typed import TypedStep
 from growplan.ir.graph import LearnedLaw, ModuleLaw, Provenance, SetConfig, Step, TensorLaw
+from growplan.ir.rings import RingGroup, RingLaw
 
 
 def record(
@@ -12,6 +13,8 @@ def record(
     modules: tuple[ModuleLaw, ...] = (),
     provenance: tuple[Provenance, ...] = (),
     learned: tuple[LearnedLaw, ...] = (),
+    rings: tuple[RingLaw, ...] = (),
+    groups: tuple[RingGroup, ...] = (),
 ) -> Step:
     """`step` as the graph keeps it, with the config keys it sets."""
     before, after = step.before.config, step.after.config
@@ -30,4 +33,6 @@ def record(
         provenance=provenance,
         layers=tuple((s.layer, s.silent) for s in step.layers),
         learned=learned,
+        rings=rings,
+        groups=groups,
     )

@@ -65,7 +65,7 @@ class _Verifier:
             found.setdefault((objection.code, f"{op}: {objection.message}"), []).append((tensor, objection))
         yield from (_finding(step, tensors) for tensors in found.values())
         known = {law.tensor for law in step.laws} | {p.tensor for p in step.provenance}
-        known |= {law.tensor for law in step.learned}
+        known |= {law.tensor for law in step.of_leaves}
         loose = [t for t, value in after.items() if t not in known and before.get(t) != value]
         if loose:
             yield _finding(step, [(t, Objection("GP267", "changes, but no law says how")) for t in loose])

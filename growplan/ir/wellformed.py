@@ -108,7 +108,8 @@ def _steps(graph: Graph) -> Iterator[Diagnostic]:
         for what, keys in (
             ("sets config key", [edit.key for edit in step.config]),
             ("has two sizes of", [axis for axis, _ in step.sizes]),
-            ("has two laws for", [law.tensor for law in step.laws] + [law.tensor for law in step.learned]),
+            ("has two laws for", [law.tensor for law in step.laws] + [law.tensor for law in step.of_leaves]),
+            ("has two groups called", [group.name for group in step.groups]),
             ("has two sources for", [p.tensor for p in step.provenance]),
         ):
             twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else ()

@@ -169,12 +169,14 @@ class _Memo:
         made = (node.inputs, op.layer)
         if made not in self.new_layers:
             blocks, outs, depth, ins = (self.value(core) for core in node.inputs[:4])
-            packed = self.owner.constants.stacked(node.inputs[4:])
+            packs, constants = node.inputs[4:], self.owner.constants
             if not self.every:
-                new = ring.one_layer((blocks, outs, depth, ins), packed, op.layer)
+                shape = self.owner.graph.nodes[packs[0]].type.shape
+                mixed = constants.blend(ring.rows_of(depth, op.layer), packs).view(-1, *shape)
+                new = ring.one_layer(blocks, outs, depth, ins, mixed)
             else:
                 if node.inputs not in self.rings:
-                    self.rings[node.inputs] = ring.old_layers(blocks, outs, packed)
+                    self.rings[node.inputs] = ring.old_layers(blocks, outs, constants.stacked(packs))
                 new = ring.new_layer(self.rings[node.inputs], depth, ins, op.layer)
             self.new_layers[made] = new
         return ring.cut_of(op.cut, self.new_layers[made])

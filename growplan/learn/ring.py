@@ -22,16 +22,20 @@ from growplan.ir.primitives.ring import Cut
 
 def ring_map(op: RingMap, inputs: Sequence[Tensor]) -> Tensor:
     """The blocks of one cut of M2[layer], as one matrix."""
-    cores, layers = inputs[:4], inputs[4:]
-    return cut_of(op.cut, one_layer(cores, torch.stack(list(layers)), op.layer))
+    blocks, outs, depth, ins, *layers = inputs
+    mixed = rows_of(depth, op.layer) @ torch.stack(layers).flatten(1)
+    return cut_of(op.cut, one_layer(blocks, outs, depth, ins, mixed.view(-1, *layers[0].shape)))
 
 
-def one_layer(cores: Sequence[Tensor], packed: Tensor, layer: int) -> Tensor:
-    """The blocks [b2, o2, i2] of one new layer from those [l1, b1, o1, i1] of all old ones."""
-    blocks, outs, depth, ins = cores
-    made = torch.einsum("lbxi,qls->sqbxi", packed, depth[:, :, layer])
-    units = made.reshape(*made.shape[:3], outs.shape[1], -1, made.shape[-1])
-    made = torch.einsum("sqboui,romq->srbmui", units, outs)
+def rows_of(depth: Tensor, layer: int) -> Tensor:
+    """S_L for one new layer, as weights over the old ones: [r3 r4, l1]."""
+    return depth[:, :, layer].transpose(1, 2).flatten(0, 1)
+
+
+def one_layer(blocks: Tensor, outs: Tensor, depth: Tensor, ins: Tensor, mixed: Tensor) -> Tensor:
+    """The blocks [b2, o2, i2] of the new layer that `mixed` [r3 r4, b1, o1, i1] has the old ones of."""
+    units = mixed.reshape(depth.shape[0], depth.shape[3], mixed.shape[1], outs.shape[1], -1, mixed.shape[3])
+    made = torch.einsum("qsboui,romq->srbmui", units, outs)
     return _inputs(torch.einsum("srbmui,pbcr->cpsmui", made, blocks), ins)
 
 

@@ -56,6 +56,8 @@ HOW = {
     "layers predicted": "new layers are what networks make of the two around them",
     "identity blocks": "new layers add nothing yet",
     "operators of each layer": "each layer has its own for queries, keys, values and the ffn",
+    "a tensor ring": "all blocks of all old layers are summed up, by one ring of cores",
+    "tensor rings": "blocks of all old layers are summed up, by a ring of cores for each two axes",
     "operators shared by all layers": "one for queries, one for keys, one for values, one for the ffn",
     "experts that are copies": "every expert is the ffn",
     "experts that are shards": "the ffn is cut, and every expert is a piece of it",

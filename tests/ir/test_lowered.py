@@ -111,6 +111,13 @@ PLANS: dict[str, dict[str, str]] = {
         "smollm": "grow hidden 48→72, depth 2→3 via ligo on corpus.txt, order width-first, tying layer",
         "vit": "grow hidden 48→72, depth 2→3 via ligo on images.npz, tying shared",
     },
+    "mango": {
+        "gpt2": "widen ffn 80→96; grow hidden 48→72, ffn 96→144, depth 2→3 via mango on corpus.txt, rank 2",
+        "bert": "grow hidden 48→72, ffn 80→100, depth 2→3 via mango on corpus.txt",
+        "smollm": "grow hidden 48→64, heads 6→8, kv_heads 3→4, depth 2→3 via mango on corpus.txt",
+        "vit": "grow hidden 48→72, ffn 80→120 via mango on images.npz; "
+        "grow depth 2→4 via mango on images.npz, mix heads",
+    },
     "lesa": {
         "gpt2": "stack depth x2; deepen depth to 6 via lesa",
         "bert": "stack depth x2; deepen depth to 5 via lesa, rest below, place 0",
@@ -123,6 +130,7 @@ PLANS: dict[str, dict[str, str]] = {
     },
 }
 SMALL["mixtral"] = {**SMALL["smollm"], "num_local_experts": 2}
+PLANS["mango"]["mixtral"] = "grow hidden 48→72, ffn 80→100, depth 2→3 via mango on corpus.txt"
 PLANS["lesa"]["mixtral"] = "stack depth x2; deepen depth to 5 via lesa"
 PLANS["fpi"]["mixtral"] = "widen experts 2→4; widen hidden 48→72; widen heads 6→9; widen ffn 80→100"
 SHARDS = "upcycle ffn to 4 experts, granularity 2, drop 0.25, noise 0.01"

@@ -121,4 +121,9 @@ CODES = {
         why="A fit moves leaves and nothing else: which layers and leaves make a tensor is fixed before it.",
         fix="This is a bug of growplan: report it with the plan.",
     ),
+    "GP274": Code(
+        what="A tensor of a ring is not made of the blocks and cores that its step says.",
+        why="Which weights are packed, and which blocks of a new layer a tensor is, is fixed before a fit.",
+        fix="This is a bug of growplan: report it with the plan.",
+    ),
 }

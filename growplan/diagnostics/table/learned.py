@@ -99,6 +99,14 @@ CODES = {
         ),
         fix="Fit it without; `accumulate N` spares the memory of activations.",
     ),
+    "GP537": Code(
+        what="Weights that one tensor ring sums up are stored in several dtypes.",
+        why=(
+            "Every block that `mango` makes is a sum of all blocks of its group, in every layer: there is no "
+            "one dtype that it would be stored in."
+        ),
+        fix="Convert the checkpoint to one dtype, or use `via ligo`, which sums up tensors of one name.",
+    ),
     "GP546": Code(
         what="An operator is to be cut over processes, and there is one.",
         why=(

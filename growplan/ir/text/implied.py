@@ -8,7 +8,7 @@ from functools import lru_cache
 from growplan.algebra import Expansion, Run
 from growplan.ir.graph import Graph, LearnedLaw, Node, TensorLaw, TensorType
 from growplan.ir.learned_laws import sources
-from growplan.ir.primitives import BlendLayers, Primitive
+from growplan.ir.primitives import BlendLayers, Primitive, RingMap
 from growplan.ir.typing import Mistype, result_type
 
 FORM = "`growplan show PLAN --as ir` prints the form that is read here"
@@ -28,9 +28,16 @@ def inferred_type(graph: Graph, node: Node) -> TensorType | None:
 
 
 def implied_inputs(
-    op: Primitive, base: str, law: LearnedLaw | None, before: Mapping[str, str]
+    op: Primitive,
+    base: str,
+    law: LearnedLaw | None,
+    before: Mapping[str, str],
+    ring: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
-    """The inputs after the first: the value the statement starts from, or the layers that its law blends."""
+    """The inputs after the first: the value the statement starts from, the layers that its law blends,
+    or what its `ring` reads."""
+    if isinstance(op, RingMap):
+        return ring[1:]
     if isinstance(op, BlendLayers):
         names = sources(law) if law is not None and law.layers else ()
         return tuple(before[name] for name in names if name in before)

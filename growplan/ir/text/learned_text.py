@@ -7,6 +7,7 @@ learned of 6 layers of h.0.attn.q.weight by ligo/depth/h.attn.q.weight row {i},
 from __future__ import annotations
 
 from growplan.ir.graph import LearnedLaw, Widened
+from growplan.ir.rings import RingGroup, RingLaw
 from growplan.ir.text import words
 from growplan.ir.text.fold import mark_number
 from growplan.ir.text.names import Names
@@ -28,3 +29,21 @@ def learned_text(law: LearnedLaw, home: str | None, names: Names) -> str:
 def _side(side: Widened) -> str:
     at = words.section(side.dim, side.start, side.count, side.inner)
     return f"{at}{' whole' * side.whole} by {words.name(side.leaf)}"
+
+
+def group_text(group: RingGroup) -> str:
+    """A group of blocks as a field of its step."""
+    members = ",\n      ".join(
+        words.word(name) + words.cut(cut, cut.start, cut.start + cut.down * group.rows)
+        for name, cut in group.members
+    )
+    cores = ", ".join(map(words.word, group.cores))
+    head = f"  group {words.word(group.name)} of {group.layers} layers"
+    return f"{head}\n    by {cores}\n    pack {group.rows} by {group.cols}\n      {members}"
+
+
+def ring_text(law: RingLaw) -> str:
+    """A law of blocks as the clause of a statement: `ring {i} of stream-stream at 0:3 transposed`."""
+    parts = (f"of {words.name(name)}" + words.cut(cut, cut.start, cut.stop) for name, cut in law.parts)
+    joined = f" joined dim {law.dim}" if law.dim else ""
+    return f"ring {mark_number(law.layer)} " + ", ".join(parts) + joined

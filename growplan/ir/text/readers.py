@@ -41,6 +41,7 @@ from growplan.ir.primitives import (
     Transform,
     ZeroOut,
 )
+from growplan.ir.rings import RingGroup, RingLaw
 from growplan.ir.text.implied import copies_of
 from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees
 
@@ -175,6 +176,26 @@ def _pack(tree: Parsed, p: Place) -> Primitive:
 
 def _ring_map(tree: Parsed, p: Place) -> Primitive:
     return RingMap(p.terms.index(trees(tree, "index")[0]), cut(trees(tree, "cut")[0], p))
+
+
+def read_group(tree: Parsed, terms: Terms) -> RingGroup:
+    """The group that a field of a step declares."""
+    name, *cores = terms.names(tree)
+    (layers,), packed = terms.ints(tree), trees(tree, "packed")[0]
+    rows, cols = terms.ints(packed)
+    members = tuple(
+        (terms.names(member)[0], cut(trees(member, "cut")[0], Place(terms), rows))
+        for member in trees(packed, "member")
+    )
+    return RingGroup(name, layers, rows, cols, members, (cores[0], cores[1], cores[2], cores[3]))
+
+
+def read_ring(tree: Parsed, tensor: str, terms: Terms) -> RingLaw:
+    """The law of a `ring` clause."""
+    place, joined = Place(terms), first(tree, "joined")
+    parts = tuple((terms.names(part)[0], cut(trees(part, "cut")[0], place)) for part in trees(tree, "part"))
+    layer = terms.index(trees(tree, "index")[0])
+    return RingLaw(tensor, layer, parts, 0 if joined is None else place.dim(joined))
 
 
 def read_learned(tree: Parsed, tensor: str, home: str | None, terms: Terms) -> LearnedLaw:

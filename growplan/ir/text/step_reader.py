@@ -26,8 +26,9 @@ from growplan.ir.graph import (
 )
 from growplan.ir.layers import layers_between
 from growplan.ir.primitives import CopyLayer
+from growplan.ir.rings import RingGroup, RingLaw, ring_inputs
 from growplan.ir.text.implied import FORM, implied_id, implied_inputs
-from growplan.ir.text.readers import Place, primitive, read_learned, resample
+from growplan.ir.text.readers import Place, primitive, read_group, read_learned, read_ring, resample
 from growplan.ir.text.terms import Parsed, Terms, first, tokens, trees, turns
 from growplan.ir.text.values import Pending, Values
 
@@ -69,6 +70,8 @@ class StepReader:
         self.modules: list[ModuleLaw] = []
         self.provenance: list[Provenance] = []
         self.learned: list[LearnedLaw] = []
+        self.rings: list[RingLaw] = []
+        self.groups: list[RingGroup] = []
         self.dropped: list[str] = []
 
     def read(self) -> None:
@@ -92,6 +95,8 @@ class StepReader:
             modules=tuple(self.modules),
             provenance=tuple(self.provenance),
             learned=tuple(self.learned),
+            rings=tuple(self.rings),
+            groups=tuple(self.groups),
             **self.fields,
         )
         self.graph.steps.append(step)
@@ -122,6 +127,8 @@ class StepReader:
                 self.fields["layers"] = tuple(self._layers(tree))
             case "stream":
                 self.fields["stream"] = self.maps["stream"] = terms.whole_map(terms.maps_in(tree)[0])
+            case "group":
+                self.groups.append(read_group(tree, terms))
             case "define_map":
                 name = tokens(tree, "NAME")[0]
                 if name in self.maps:
@@ -159,9 +166,15 @@ class StepReader:
         clause = first(tree, "learned")
         learned = None if clause is None else read_learned(clause, tensor, home, terms)
         self.learned += [learned] if learned is not None else []
+        ring = first(tree, "ring")
+        if ring is not None:
+            self.rings.append(read_ring(ring, tensor, terms))
+        reads = self._ring_inputs(None if ring is None else self.rings[-1])
         for j, op in enumerate(ops, 1):
             given_type = last_type if j == len(ops) else None
-            value = self._op(op, implied_id(tensor, self.k, j), value, base, place, given_type, learned)
+            value = self._op(
+                op, implied_id(tensor, self.k, j), value, base, place, given_type, learned, reads
+            )
         if moved:
             self.model[tensor] = value
         for same in trees(tree, "bitwise"):
@@ -170,6 +183,11 @@ class StepReader:
         for grid in trees(tree, "resampled"):
             source = self._home(terms.names(grid), home, grid, terms)
             self.provenance.append(Provenance(tensor, source, resample(grid, place)))
+
+    def _ring_inputs(self, law: RingLaw | None) -> tuple[str, ...]:
+        """The values that the first `ring_map` of a tensor reads."""
+        group = next((g for g in self.groups if law is not None and g.name == law.parts[0][0]), None)
+        return () if group is None else ring_inputs(group, self.k)
 
     def _unchanged(self, tree: Parsed, terms: Terms) -> None:
         """`T = S unchanged`: law same, bitwise, and a `copy_layer` where S is another layer's."""
@@ -211,12 +229,13 @@ class StepReader:
         place: Place,
         last_type: TensorType | None,
         learned: LearnedLaw | None,
+        ring: tuple[str, ...],
     ) -> str:
         terms = place.terms
         op = primitive(tree, place)
         renamed, extra, typed = first(tree, "as_value"), first(tree, "with_values"), first(tree, "type")
         id = terms.ids(renamed)[0] if renamed is not None else id
-        implied = implied_inputs(op, base, learned, self.before)
+        implied = implied_inputs(op, base, learned, self.before, ring)
         more = tuple(terms.ids(extra)) if extra is not None else implied
         type_ = terms.type(typed) if typed is not None else last_type
         self.values.define(id, Pending(op, (value, *more), type_, terms.span(tree)))

@@ -10,6 +10,7 @@ from growplan.ir.graph import Graph, ModuleLaw, Step
 from growplan.ir.primitives import Drawn
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, fold, lines, mark_number, statement
+from growplan.ir.text.learned_text import group_text
 from growplan.ir.text.names import Names, wrapped
 from growplan.ir.text.tensor_text import TensorTexts, main_line
 
@@ -50,6 +51,7 @@ class StepText:
             yield "  sizes " + ", ".join(self._sizes())
         if step.layers:
             yield from wrapped("  layers " + ", ".join(_layer_runs(step.layers)))
+        yield from map(group_text, step.groups)
         if self.names.keys:
             yield f"  keys {words.quoted(self.names.keys)}"
         if step.stream is not None:

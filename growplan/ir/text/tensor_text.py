@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import chain
 
 from growplan.algebra import Expansion
 from growplan.ir.graph import BlockLaw, Graph, Node, Provenance, Step, TensorLaw
 from growplan.ir.layers import layers_between
+from growplan.ir.primitives import CoreMatrix
+from growplan.ir.rings import ring_inputs
 from growplan.ir.text import words
 from growplan.ir.text.fold import Statement, statement, unmark
 from growplan.ir.text.implied import copies_of, implied_id, implied_inputs, inferred_type, law_map
-from growplan.ir.text.learned_text import learned_text
+from growplan.ir.text.learned_text import learned_text, ring_text
 from growplan.ir.text.names import WIDTH, Names
 
 INDENT = 8
@@ -31,6 +34,8 @@ class TensorTexts:
         self.tensors_before = {value: tensor for tensor, value in reversed(self.before.items())}
         self.laws = {law.tensor: law for law in step.laws}
         self.learned = {law.tensor: law for law in step.learned}
+        self.rings = {law.tensor: law for law in step.rings}
+        self.groups = {group.name: group for group in step.groups}
         self.sources = {p.tensor: p for p in step.provenance}
 
     def statements(self) -> Iterator[Statement]:
@@ -38,12 +43,21 @@ class TensorTexts:
         old = [tensor for tensor in self.before if tensor in self.after]
         for tensor in [*old, *(tensor for tensor in self.after if tensor not in self.before)]:
             value = self.after[tensor]
-            claimed = tensor in self.laws or tensor in self.sources or tensor in self.learned
+            claimed = any(tensor in some for some in self._claims())
             if self.before.get(tensor) != value or claimed:
                 yield self._tensor(tensor, value)
-        for tensor in dict.fromkeys([*self.laws, *self.sources, *self.learned]):
+        for tensor in dict.fromkeys(chain.from_iterable(self._claims())):
             if tensor not in self.after:
                 yield self._tensor(tensor, None)
+
+    def _claims(self) -> tuple[Collection[str], ...]:
+        return self.laws, self.sources, self.learned, self.rings
+
+    def _ring_of(self, tensor: str) -> tuple[str, ...]:
+        """The values that the first `ring_map` of a tensor reads."""
+        law = self.rings.get(tensor)
+        group = self.groups.get(law.parts[0][0]) if law is not None and law.parts else None
+        return () if group is None else ring_inputs(group, self.k)
 
     def _tensor(self, tensor: str, value: str | None) -> Statement:
         law, origin = self.laws.get(tensor), self.sources.get(tensor)
@@ -66,6 +80,7 @@ class TensorTexts:
         rows = [", ".join(claims)] if claims else []
         learned = self.learned.get(tensor)
         rows += [learned_text(learned, home, self.names)] if learned else []
+        rows += [ring_text(self.rings[tensor])] if tensor in self.rings else []
         rows += self._ops(nodes, tensor, law, named)
         carried = CARRIED.get(rows[0]) if rows else None
         if carried and (rows[1:], named != tensor) == (["| copy_layer"] if moves else [], moves):
@@ -126,7 +141,8 @@ class TensorTexts:
             self.done.add(node.id)
             text = "| " + words.primitive(node.op, context)
             extra = node.inputs[1:]
-            if extra != implied_inputs(node.op, base, self.learned.get(tensor), self.before):
+            law_of = self.learned.get(tensor)
+            if extra != implied_inputs(node.op, base, law_of, self.before, self._ring_of(tensor)):
                 text += " with " + ", ".join(map(words.value, extra))
             if node.id != implied_id(tensor, self.k, j):
                 text += f" as {words.value(node.id)}"
@@ -161,10 +177,13 @@ def _grafted(law: TensorLaw) -> str:
 
 
 def main_line(graph: Graph, value: str, k: int, done: set[str]) -> list[Node]:
-    """The nodes of step `k` from first input to first input up to `value`, those `done` left out."""
+    """The nodes of step `k` from first input to first input up to `value`, those `done` left out.
+
+    The matrix of a core is of no tensor alone, like a leaf.
+    """
     out: list[Node] = []
     node = graph.nodes[value]
-    while node.step == k and node.inputs and node.id not in done:
+    while node.step == k and node.inputs and node.id not in done and not isinstance(node.op, CoreMatrix):
         out.append(node)
         node = graph.nodes[node.inputs[0]]
     return out[::-1]

@@ -53,13 +53,14 @@ KEYWORDS = frozenset(
         r"\w+",
         """
         across add_leaf add_noise add_null after approximate as at bitwise blend_layers blocks by
-        centred claim cols constant copy copy_layer copy_tensor core_matrix data dim drop drop_units
-        duplicate_row even false fill first for free fresh from from_leaf given graft grafted grid
-        growir hole i in join key keys law layers leaf learned let like ln_average load map mask mean
-        measure model none normal null of origin over pack paired plan plus project resample resampled
-        rescale_norm rest ring_map row rows same sample_units scale set_config silent sizes snr source
-        split_column sqrt step store stream times trainable transform transposed true twins unchanged
-        uneven units whole widened with zero zero_out
+        centred claim cols constant copy copy_layer copy_tensor core_matrix data dim drop
+        drop_units duplicate_row even false fill first for free fresh from from_leaf given graft
+        grafted grid group growir hole i in join joined key keys law layers leaf learned let like
+        ln_average load map mask mean measure model none normal null of origin over pack paired
+        plan plus project resample resampled rescale_norm rest ring ring_map row rows same
+        sample_units scale set_config silent sizes snr source split_column sqrt step store stream
+        times trainable transform transposed true twins unchanged uneven units whole widened with
+        zero zero_out
         """,
     )
 )
@@ -209,7 +210,7 @@ PRINTERS: Mapping[type[Primitive], Callable[[Any, Context], str]] = {
     Transform: lambda op, at: section(op.dim, op.start, op.count, op.inner),
     AddLeaf: lambda op, at: "",
     Pack: _pack,
-    RingMap: lambda op, at: f" {mark_number(op.layer)}" + cut(op.cut.start, op.cut.stop, op.cut),
+    RingMap: lambda op, at: f" {mark_number(op.layer)}" + cut(op.cut, op.cut.start, op.cut.stop),
     CoreMatrix: lambda op, at: "",
     Join: lambda op, at: f" dim {op.dim}",
     Scale: lambda op, at: f" {op.by}",
