@@ -138,14 +138,17 @@ def have_pieces(ranks: Ranks, folder: Path) -> None:
 def go_on(ranks: Ranks, folder: Path) -> None:
     """A fit that stopped goes on from the state of the first rank to the same bits."""
     path, _, _, line, options = next(iter(cases(folder)))
-    case, cut = Case(Path(path), line, OPTIONS.format(rows=2) + options, steps=22), replace(ranks, shard=True)
+    case, cut = (
+        Case(Path(path), line, OPTIONS.format(rows=2) + options + ", every 2", steps=5),
+        replace(ranks, shard=True),
+    )
     expected, _ = case.fit(cut)
 
     class Stopped(Exception):
         pass
 
     def stop(step: TypedStep, done: int, loss: float) -> None:
-        if done == 21:
+        if done == 3:
             raise Stopped
 
     def work(resume: bool) -> Work | None:
@@ -155,7 +158,7 @@ def go_on(ranks: Ranks, folder: Path) -> None:
         case.fit(cut, work(False), stop)
     except Stopped:
         leaves, record = case.fit(cut, work(True))
-    assert len(record.curve) == 22
+    assert len(record.curve) == 5
     for name, leaf in expected.items():
         assert torch.equal(leaves[name], leaf)
 
