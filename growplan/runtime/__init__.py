@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from growplan.runtime.adam import Moments, grow_moments
     from growplan.runtime.attached import Attached, attach
-    from growplan.runtime.callback import FreezeCallback, MaskCallback, SubModelCallback
+    from growplan.runtime.callback import FreezeCallback, MaskCallback, RewarmCallback, SubModelCallback
     from growplan.runtime.freezing import Frozen, freeze, selected, training_only
     from growplan.runtime.optimizer import grow_optimizer
     from growplan.runtime.ramps import value_at
@@ -33,6 +33,7 @@ _NAMES = {  # imported when first used: reading a state needs no torch, attachin
     "SubModelCallback": "callback",
     "SubModels": "two_stage",
     "Rewarm": "rewarm",
+    "RewarmCallback": "callback",
     "attach": "attached",
     "freeze": "freezing",
     "grow_moments": "adam",
@@ -51,6 +52,7 @@ __all__ = [
     "MaskCallback",
     "Moments",
     "Rewarm",
+    "RewarmCallback",
     "SubModelCallback",
     "SubModels",
     "attach",

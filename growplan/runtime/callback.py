@@ -1,4 +1,4 @@
-"""Growth masks, freezing and sub-models in transformers' Trainer.
+"""Growth masks, freezing, sub-models and rates after a growth in transformers' Trainer.
 
 Each callback is a function of the Trainer's global step: a training resumed from a checkpoint has the
 masks, the frozen parts and the sub-models that it would have had.
@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 
 from growplan.runtime.attached import Attached
 from growplan.runtime.freezing import Frozen, freeze
+from growplan.runtime.rewarm import Rewarm
 from growplan.runtime.two_stage import SubModels
 
 
@@ -94,3 +95,26 @@ class SubModelCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.inside.close()
+
+
+class RewarmCallback(TrainerCallback):  # type: ignore[misc]
+    """Leads the learning rate up again after a growth, on top of the Trainer's own schedule.
+
+    `rewarm`: from which global step on, and over how many; None, which `Rewarm.of` gives where no paper
+    has a number for growth of that kind, changes nothing.
+    """
+
+    def __init__(self, rewarm: Rewarm | None) -> None:
+        self.rewarm = rewarm
+        self._ends = ExitStack()
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
+        self._ends.close()
+        if self.rewarm is not None:
+            inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+            self._ends.callback(self.rewarm.attach(inner, lambda: int(state.global_step)))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._ends.close()

@@ -56,22 +56,26 @@ class Rewarm:
             way = "restore the file; `growplan verify` says what changed"
             fail("GP578", f"{grown / GROWTH} cannot be read: {error}", help=way)
 
-    def attach(self, optimizer: torch.optim.Optimizer, step: int) -> Callable[[], None]:
+    def attach(self, optimizer: torch.optim.Optimizer, step: int | Callable[[], int]) -> Callable[[], None]:
         """Multiply the rates inside every `optimizer.step()` from now on; call the result to end it.
 
-        `step`: the global step of the next one. Between steps the groups hold the schedule's own rates.
+        `step`: the global step of the next one, from which steps are counted, or what says it each time.
+        Between steps the groups hold the schedule's own rates.
         """
-        at = step
+        done = 0
         rates: list[Any] = []
+
+        def at() -> int:
+            return step + done if isinstance(step, int) else step()
 
         def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
             rates[:] = [group["lr"] for group in optimizer.param_groups]
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * self.factor(at)
+                group["lr"] = rate * self.factor(at())
 
         def after(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-            nonlocal at
-            at += 1
+            nonlocal done
+            done += 1
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
 

@@ -10,6 +10,7 @@ import torch
 
 from growplan.apply import apply
 from growplan.language import parse_text
+from growplan.runtime import Rewarm, RewarmCallback
 from tests.matrix.run import write_source
 from tests.runtime.gradients import BY_NAME
 from tests.runtime.trained import named_state
@@ -28,7 +29,7 @@ def trainer(model: Any, folder: Path, steps: int) -> Any:
         save_steps=4,
         per_device_train_batch_size=8,
         learning_rate=1e-3,
-        lr_scheduler_type="linear",
+        lr_scheduler_type="constant",
         report_to=[],
         use_cpu=True,
         disable_tqdm=True,
@@ -49,6 +50,7 @@ def test_the_trainer_resumes_from_a_grown_checkpoint(tmp_path: Path) -> None:
     target = tmp_path / "run" / "checkpoint-grown-8"
     result = apply(plan, target, model_dir=tmp_path / "run" / "checkpoint-8", optimizer="grow", stock=False)
     assert result.optimizer is not None and result.optimizer.from_step == 8
+    assert Rewarm.of(target) == Rewarm(8, 200)  # at the step where the source stood
     second = trainer(transformers.GPT2LMHeadModel.from_pretrained(target), tmp_path / "more", 12)
     seen: list[dict[str, Any]] = []
 
@@ -58,9 +60,25 @@ def test_the_trainer_resumes_from_a_grown_checkpoint(tmp_path: Path) -> None:
                 now = named_state(second.model, second.optimizer.optimizer)
                 seen.append({n: {k: v.clone() for k, v in s.items()} for n, s in now.items()})
 
+    longest: list[float] = []
+
+    class Moves(transformers.TrainerCallback):  # type: ignore[misc]
+        """How far a bias whose gradient keeps its sign goes in a step, over the rate of the schedule."""
+
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            self.before = second.model.transformer.ln_f.bias.detach().clone()
+            self.rate = second.optimizer.param_groups[1]["lr"]
+
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            moved = second.model.transformer.ln_f.bias.detach() - self.before
+            longest.append(float(moved.abs().max()) / self.rate)
+
     second.add_callback(Look())
+    second.add_callback(Moves())
+    second.add_callback(RewarmCallback(Rewarm(8, 200)))
     second.train(resume_from_checkpoint=str(target))
     assert second.state.global_step == 12
+    assert len(longest) == 4 and all(move < 2 * (i + 1) / 200 for i, move in enumerate(longest))
     name = "transformer.h.{}.mlp.c_proj.weight"
     m = before[name.format(1)]["exp_avg"]
     assert torch.equal(seen[0][name.format(2)]["exp_avg"], torch.cat([m, m]))
