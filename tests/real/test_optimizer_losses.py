@@ -33,7 +33,7 @@ def test_grown_moments_go_on_where_reset_ones_jump(
         assert grown[0] == reset[0] == dropped[0] == pytest.approx(plain[0], rel=1e-4)
         worst = max(a - b for a, b in zip(grown, plain, strict=True))
         jump = max(a - b for a, b in zip(reset, plain, strict=True))
-        measured(f"{title}, seed {seed}: grown moments above no growth, at worst", worst, 0.1)
+        measured(f"{title}, seed {seed}: grown moments above no growth, at worst", worst, 0.2)
         measured(f"{title}, seed {seed}: and reset ones, below", -jump, -0.2)
         means = [sum(arm) / len(arm) for arm in (grown, reset, dropped)]
         measured(f"{title}, seed {seed}: mean of 20 losses, grown, beside reset", means[0], means[1])
