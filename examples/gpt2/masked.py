@@ -40,6 +40,7 @@ def train(model: Any, growth: Any, data: torch.Tensor, steps: int, seed: int = 0
 
 
 def main() -> None:
+    """Grow the source, train it while its masks rise, and say what becomes of the loss."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", nargs="?", type=Path, default=HERE / "model")
     parser.add_argument("--steps", type=int, default=150)
