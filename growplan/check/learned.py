@@ -103,7 +103,8 @@ def operator_cost(of: Layout) -> OperatorCost:
     In memory, as float32, lie the source, the target's weights and gradients, and four numbers for
     each of the operator's (itself, its gradient, two moments); activations come on top.
     An image has as many tokens as the model has positions. With `checkpoint blocks` a step goes forward
-    once more, each part of a batch makes the weights anew, and of the layers one is in memory.
+    once more, each part of a batch makes the weights anew, and of the layers one is in memory. (What
+    layers have in common is counted once; block by block it is made for each.)
     """
     recipe, target = as_read(of.operator.recipe, of.after), cost(of.after)
     tokens = of.after.sizes["positions"] if of.after.inputs == "image" else recipe.tokens

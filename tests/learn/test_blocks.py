@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from growplan.apply import apply
 from growplan.diagnostics import DiagnosticError
 from growplan.learn.blocks import Blocks, container
 from growplan.learn.fit import Objective
 from growplan.learn.model import Named, Target
+from growplan.learn.ranks import ALONE
 from tests.learn.handmade import bound
 from tests.learn.test_fit import CONFIGS, SIZES, corpus_of, leaves_of, objective
-from tests.learn.test_operators import LINE, gpt2, plan_of
+from tests.learn.test_operators import gpt2
+from tests.learn.test_shards import Case
 from tests.tiny import tiny_checkpoint
 
 CASES: list[tuple[str, str | None, dict[str, Any]]] = [
@@ -180,26 +181,27 @@ def test_a_class_without_one_list_of_blocks_is_told(tmp_path: Path) -> None:
 # from the plan -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> Iterator[list[Path]]:
-    made = [tmp_path / name for name in ("whole", "blocks")]
-    for folder in made:
-        folder.mkdir()
-        gpt2(folder / "m")
-    yield made
-
-
-@pytest.mark.parametrize("ties", ["tying layer", "tying shared", "tying layer, order width-first"])
-def test_a_plan_may_ask_for_it(folders: list[Path], ties: str) -> None:
-    """The same operator within rounding, after some steps."""
-    from safetensors.torch import load_file
-
-    from growplan.learn.operators import OPERATOR
-
-    for folder, how in zip(folders, ("none", "blocks"), strict=True):
-        options = f", lr 0.01, batch 4, warmup 2, accumulate 2, {ties}, checkpoint {how}"
-        result = apply(plan_of(folder, LINE, options=options, steps=4))
-        assert result.fitted[0].recipe.checkpoint == how
-    whole, blocks = (load_file(folder / "g" / OPERATOR) for folder in folders)
+@pytest.mark.parametrize(
+    "method",
+    [
+        "via ligo on austen.txt for 4 steps, tying layer",
+        "via ligo on austen.txt for 4 steps, tying layer, order width-first",
+        "via ligo on austen.txt for 4 steps, init fpi, tying shared",
+        "via mango on austen.txt for 4 steps, rank 2",
+    ],
+)
+def test_a_plan_may_ask_for_it(tmp_path: Path, method: str) -> None:
+    """The same losses and the same operator, within the rounding of float64, after some steps."""
+    gpt2(tmp_path / "m", dtype="float64")
+    line = f"grow hidden 48→64, heads 6→8, ffn 192→256, depth 2→3 {method}"
+    found = []
+    for how in ("none", "blocks"):
+        options = f", lr 0.01, batch 4, warmup 2, accumulate 2, checkpoint {how}"
+        leaves, record = Case(tmp_path, line, options, 4).fit(ALONE)
+        assert record.recipe.checkpoint == how
+        found.append((record.before, record.after, leaves))
+    (before, after, whole), (again, last, by_block) = found
+    assert again == pytest.approx(before, rel=1e-12) and last == pytest.approx(after, rel=1e-9)
+    assert abs(after - before) > 1e-3
     for name, leaf in whole.items():
-        torch.testing.assert_close(blocks[name], leaf, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(by_block[name], leaf, rtol=1e-6, atol=1e-9)

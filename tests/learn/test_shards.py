@@ -34,6 +34,8 @@ from tests.tiny import tiny_checkpoint
 OPTIONS = ", lr 0.01, batch {rows}, accumulate 2, warmup 2, "
 LLAMA = "grow hidden 48→64, heads 6→8, kv_heads 3→4, ffn 80→96, depth 2→3 via ligo on d.bin for {steps} steps"
 
+MANGO = "grow hidden 48→64, heads 6→8, ffn 192→256, depth 2→3 via mango on austen.txt for {steps} steps"
+
 
 class Case:
     """A plan in a folder, compiled, and its step as one process or several fit it."""
@@ -64,6 +66,7 @@ def cases(folder: Path) -> Iterable[tuple[str, str, dict[str, Any], str, str]]:
                 "tying layer, order width-first",
             ),
             ("llama", {"tie_word_embeddings": True}, LLAMA, "init lemon, tying layer"),
+            ("gpt2", {"vocab_size": 256}, MANGO, "rank 2"),
         ]
     ):
         yield f"{folder}/{i}", family, config, line, options
@@ -83,7 +86,7 @@ def write(folder: Path) -> None:
 
 def fit_as_one(ranks: Ranks, folder: Path) -> None:
     """Every case by all ranks in pieces, and by each alone; batches that ranks cannot share evenly."""
-    for rows, (path, _, _, line, options) in zip((1, 5, 3), cases(folder), strict=True):
+    for rows, (path, _, _, line, options) in zip((1, 5, 3, 3), cases(folder), strict=True):
         case = Case(Path(path), line, OPTIONS.format(rows=rows) + options, steps=4)
         leaves, record = case.fit(replace(ranks, shard=True))
         expected, alone = case.fit(ALONE)
