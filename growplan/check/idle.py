@@ -10,7 +10,7 @@ from growplan.language.plan import Step
 
 
 def idle_options(written: Sequence[Step], steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
-    """GP230: `noise` where no unit is copied, `init` beside filled rows where nothing is drawn.
+    """GP230: `noise` where no unit is copied and no leaf has it, `init` beside rows where nothing is drawn.
 
     A step's options hold for the steps that it implies too. A step that grows nothing is left alone.
     """
@@ -19,6 +19,11 @@ def idle_options(written: Sequence[Step], steps: Sequence[TypedStep]) -> Iterato
         if step.verb not in ("widen", "grow") or not any(old != new for s in own for _, old, new in s.axes):
             continue
         rewrites = [rewrite for s in own for rewrite in s.rewrites]
+        if any(s.operator is not None for s in own):
+            if "noise" in step.options and not any(map(_noisy, own)):
+                message = "`noise` is that of `-noisy` inits, and of a ring's other bonds: here is neither"
+                yield Diagnostic("GP230", message, step.place("noise"), help=("leave `noise` out",))
+            continue
         noise, rows = step.options.get("noise", "none"), step.options.get("rows", "fresh")
         if noise != "none" and not any(rewrite.has_noise for rewrite in rewrites):
             message = "`noise` cancels over the copies of a unit, and this step copies none"
@@ -27,6 +32,14 @@ def idle_options(written: Sequence[Step], steps: Sequence[TypedStep]) -> Iterato
             message = f"`init` is how new rows are drawn, and `rows {rows}` draws none"
             ways = ("leave `init` out", "or write `rows fresh`")
             yield Diagnostic("GP230", message, step.place("init"), help=ways)
+
+
+def _noisy(step: TypedStep) -> bool:
+    """Whether a leaf of the step begins with noise in it."""
+    return any(
+        leaf.init.endswith("-noisy") or (len(leaf.shape) == 4 and max(leaf.shape[0], leaf.shape[3]) > 1)
+        for leaf in step.leaves
+    )
 
 
 def _draws(rewrite: ParamRewrite) -> bool:

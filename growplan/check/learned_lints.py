@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isqrt
 
 from growplan.check.cost import cost
 from growplan.check.layouts import layout
@@ -28,12 +29,24 @@ def learned_lints(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
     yield from recipe_lints(learned)
 
 
+def _fewer(step: TypedStep) -> Iterator[int]:
+    """The most bonds of a ring, less than it has, with which it is no larger than the model it makes."""
+    of = step.operator
+    assert of is not None
+    one = replace(of, ranks=(1,) * len(of.ranks))
+    numbers = sum(layout(step.before, step.after, one).parts.values()) if of.ranks else 0
+    most = isqrt(cost(step.after).parameters // numbers) if numbers else 0
+    if 0 < most < max(of.ranks, default=0):
+        yield most
+
+
 def _lighter(step: TypedStep) -> Iterator[str]:
     """Options under which the operator would have no more parameters than the model it makes."""
     of = step.operator
     assert of is not None
     shared, plain = replace(of, tying="shared"), replace(of, residual=False)
     tries = [("`tying shared`: one operator for all layers", shared)]
+    tries += [(f"`rank {bonds}`", replace(of, ranks=(bonds,) * len(of.ranks))) for bonds in _fewer(step)]
     if of.start and not not_products(step.start):
         tries += [("`residual none`: copies need nothing added to them", plain)]
         tries += [("`tying shared, residual none`", replace(plain, tying="shared"))]

@@ -147,9 +147,25 @@ class _States:
         """The blocks of one old layer."""
         key = (group.name, layer)
         if key not in self.packs:
+            for (name, _), source in zip(group.members, group.sources(layer), strict=True):
+                self._check_covered(name, self._before(source))
             pack = Pack(group.rows, group.cols, tuple(cut for _, cut in group.members))
             self.packs[key] = apply(pack, tuple(self._before(name) for name in group.sources(layer)))
         return self.packs[key]
+
+    def _check_covered(self, name: str, packed: State) -> None:
+        """Every row of a packed tensor is in one block of one group. Raises Objection."""
+        cuts = [
+            (cut.start, cut.start + cut.down * group.rows, int(cut.transposed))
+            for group in self.groups.values()
+            for member, cut in group.members
+            if member == name
+        ]
+        done = 0
+        for start, stop, _ in sorted(cuts):
+            done = stop if start == done else -1
+        if done != packed.axes[cuts[0][2]].size:
+            raise Objection("GP274", f"should be made of `{name}`, whose rows are not each in one block")
 
     def _before(self, name: str) -> State:
         """A tensor of the model before the step."""

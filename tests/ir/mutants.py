@@ -44,6 +44,7 @@ from growplan.ir.primitives import (
     Transform,
     ZeroOut,
 )
+from growplan.ir.rings import RingGroup, RingLaw
 
 TWO = Root.rational(2)
 
@@ -282,6 +283,19 @@ def _steps(step: Step) -> Iterator[tuple[str, Step]]:
             yield f"learned law of {learned.tensor}: {what}", replace(step, learned=found)
         dropped = (*step.learned[:i], *step.learned[i + 1 :])
         yield f"learned law of {learned.tensor}: dropped", replace(step, learned=dropped)
+    for i, ring in enumerate(step.rings):
+        for what, changed_ring in _rings(ring):
+            found_rings = (*step.rings[:i], changed_ring, *step.rings[i + 1 :])
+            yield f"blocks of {ring.tensor}: {what}", replace(step, rings=found_rings)
+        yield (
+            f"blocks of {ring.tensor}: dropped",
+            replace(step, rings=(*step.rings[:i], *step.rings[i + 1 :])),
+        )
+    for i, group in enumerate(step.groups):
+        for what, changed_group in _groups(group):
+            found_groups = (*step.groups[:i], changed_group, *step.groups[i + 1 :])
+            yield f"group {group.name}: {what}", replace(step, groups=found_groups)
+        yield f"group {group.name}: dropped", replace(step, groups=(*step.groups[:i], *step.groups[i + 1 :]))
     for i, claim in enumerate(step.provenance):
         others = [p.source for p in step.provenance if p.source != claim.source]
         for source in others[:1]:
@@ -363,6 +377,39 @@ def _learned(law: LearnedLaw) -> Iterator[tuple[str, LearnedLaw]]:
         ):
             yield f"side {i}: {what}", replace(law, sides=(*law.sides[:i], changed, *law.sides[i + 1 :]))
         yield f"side {i}: dropped", replace(law, sides=(*law.sides[:i], *law.sides[i + 1 :]))
+
+
+def _rings(law: RingLaw) -> Iterator[tuple[str, RingLaw]]:
+    yield "another layer", replace(law, layer=law.layer + 1)
+    yield "no parts", replace(law, parts=())
+    for i, (name, cut) in enumerate(law.parts):
+        for what, part in (
+            ("another group", (name + "x", cut)),
+            *((what, (name, changed)) for what, changed in _cuts(cut)),
+        ):
+            yield f"part {i}: {what}", replace(law, parts=(*law.parts[:i], part, *law.parts[i + 1 :]))
+    if len(law.parts) > 1:
+        yield "joined along another dim", replace(law, dim=1 - law.dim)
+        yield "a part less", replace(law, parts=law.parts[:-1])
+
+
+def _groups(group: RingGroup) -> Iterator[tuple[str, RingGroup]]:
+    yield "called otherwise", replace(group, name=group.name + "x")
+    yield "one layer less", replace(group, layers=group.layers - 1)
+    yield "turned round", replace(group, rows=group.cols, cols=group.rows)
+    yield "half as many rows", replace(group, rows=group.rows // 2)
+    for i, core in enumerate(group.cores):
+        cores = (*group.cores[:i], core + "x", *group.cores[i + 1 :])
+        yield f"core {i} another", replace(group, cores=cores)  # type: ignore[arg-type]
+    for i, (name, cut) in enumerate(group.members):
+        for what, member in (
+            ("another tensor", (name + "x", cut)),
+            *((what, (name, changed)) for what, changed in _cuts(cut)),
+        ):
+            members = (*group.members[:i], member, *group.members[i + 1 :])
+            yield f"member {i}: {what}", replace(group, members=members)
+    if len(group.members) > 1:
+        yield "the other order", replace(group, members=group.members[::-1])
 
 
 def _bindings(graph: Graph) -> Iterator[Mutant]:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 
-from growplan.ir.graph import TensorType
+from growplan.diagnostics import DiagnosticError
+from growplan.ir.graph import Graph, TensorType
+from growplan.ir.lower import lower
+from growplan.ir.passes import run_passes
 from growplan.ir.primitives import CoreMatrix, Cut, Join, Pack, RingMap
+from growplan.ir.text import parse_ir, print_ir
 from growplan.ir.typing import Mistype, result_type
+from growplan.ir.verify import verify
+from tests.check.models import check
+from tests.ir.mutants import mutants
+from tests.ir.test_learned import GPT2, LLAMA
 
 
 def f32(*shape: int) -> TensorType:
@@ -58,3 +67,65 @@ def bad() -> Iterator[tuple[str, Any, tuple[TensorType, ...], str]]:
 def test_mistypes(op: Any, inputs: tuple[TensorType, ...], reason: str) -> None:
     with pytest.raises(Mistype, match=reason):
         result_type(op, inputs)
+
+
+# steps ---------------------------------------------------------------------------------------------
+
+WIDE = "grow hidden 8→12, ffn 16→24, depth 2→3 via mango on c.txt"
+LINES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "one ring": ("gpt2", GPT2 | {"n_inner": 16}, f"{WIDE}, rank 2"),
+    "an ffn of its own": ("gpt2", GPT2, "grow hidden 8→12, ffn 6→7 via mango on c.txt, mix heads"),
+    "grouped heads": ("smollm", LLAMA, "grow hidden 16→24, ffn 6→7, kv_heads 2→3 via mango on c.txt"),
+    "after another step": ("gpt2", GPT2, f"widen ffn 6→16; {WIDE}"),
+}
+
+
+@cache
+def graph(name: str) -> Graph:
+    family, config, line = LINES[name]
+    return lower(check(family, line, **config))
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_proved_and_read_back(name: str) -> None:
+    made = graph(name)
+    assert verify(made) == []
+    assert parse_ir(print_ir(made)) == made
+    run_passes(made)  # verifies between passes that each stores the same
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_every_mutant_is_found(name: str) -> None:
+    some = list(mutants(graph(name)))[:: 1 if name == "one ring" else 4]
+    assert [mutant.what for mutant in some if not verify(mutant.graph)] == []
+    assert len(some) > 150
+
+
+def test_what_a_ring_reads_is_implied() -> None:
+    """Cores and packed layers stand in the group, once for all tensors; other inputs are spelled out."""
+    text = print_ir(graph("one ring"))
+    assert text.count("| ring_map {i} at 0:3 transposed\n") == 1
+    made = graph("one ring")
+    node = made.nodes["transformer.h.0.attn.c_attn.weight@1.1"]
+    wrong = type(node)(node.id, node.op, (*node.inputs[:4], *node.inputs[:3:-1]), node.type, node.step)
+    other = Graph({**made.nodes, node.id: wrong}, made.models, made.steps, made.stores)
+    assert " with %" in print_ir(other)
+    assert parse_ir(print_ir(other)) == other
+    assert {d.code for d in verify(other)} == {"GP274"}
+
+
+@pytest.mark.parametrize("words", ["at 3:1", "at 0:3 across 2"])
+def test_a_cut_is_whole_blocks(words: str) -> None:
+    text = print_ir(graph("one ring")).replace("| ring_map {i} at 0:3", f"| ring_map {{i}} {words}", 1)
+    with pytest.raises(DiagnosticError) as error:
+        parse_ir(text)
+    assert error.value.diagnostics[0].code in ("GP250", "GP256")
+
+
+def test_weights_of_several_dtypes_are_no_ring() -> None:
+    family, config, line = LINES["one ring"]
+    typed = check(family, line, **config)
+    model = typed.source
+    types = {n: TensorType(model.shape(p), "BF16" if "c_fc" in n else "F32") for n, p, _ in model.tensors()}
+    with pytest.raises(DiagnosticError, match=r"GP537.*BF16 and F32"):
+        lower(typed, types)

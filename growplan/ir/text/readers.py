@@ -163,8 +163,8 @@ def cut(tree: Parsed, p: Place, rows: int = 0) -> Cut:
     """`at 0:192 across 2 transposed`: blocks, or slices of which so many `rows` are one block."""
     start, stop = p.terms.ints(trees(tree, "range")[0])
     across = next(iter(p.terms.ints(tree)), 1)
-    if stop < start or (rows and (stop - start) % rows):
-        p.terms.refuse("GP250", f"{start}:{stop} are no whole blocks", tree)
+    if stop < start or across < 1 or (stop - start) % (rows or across):
+        p.terms.refuse("GP250", f"{start}:{stop} are no whole lines of blocks", tree)
     count = (stop - start) // rows * across if rows else stop - start
     return Cut(start, count, across, bool(tokens(tree, "TRANSPOSED")))
 
