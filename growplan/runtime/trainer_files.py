@@ -87,8 +87,8 @@ class TrainerFiles:
             made = state_dict.grown(self.optimizer, self.rules.tensors, self.moments, self.groups)
         else:
             made = state_dict.emptied(self.optimizer, self.groups)
-        with guard(out / OPTIMIZER, "write"):
-            torch.save(made, out / OPTIMIZER)
+        with guard(out / OPTIMIZER, "write"), (out / OPTIMIZER).open("wb") as file:
+            torch.save(made, file)  # into an open file: a full disk is then an OSError
         for name in carried_as_they_are(self.source):
             with guard(out / name, f"copy {self.source / name} to"):
                 shutil.copyfile(self.source / name, out / name)

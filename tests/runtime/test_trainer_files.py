@@ -264,3 +264,21 @@ def test_the_command_says_what_went_on(module: Any, tmp_path: Path) -> None:
     refusal = run(*ask, "--force", "--optimizer", "reset")
     assert refusal.exit_code == 1 and "GP571" in refusal.stderr and "Traceback" not in refusal.stderr
     assert (tmp_path / "target" / "optimizer.pt").stat().st_size > 1000  # what was there is still there
+
+
+def test_a_state_that_cannot_be_written_publishes_nothing(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fills up in the middle of optimizer.pt, when the weights are there already."""
+    source, written = checkpoint(module, tmp_path / "source"), []
+    save_whole = torch.save
+
+    def save_half(made: object, file: Any) -> None:
+        written.append(sorted(path.name for path in Path(file.name).parent.iterdir()))
+        file.write(b"half")
+        with Path("/dev/full").open("wb") as full:
+            save_whole(made, full)
+
+    monkeypatch.setattr(torch, "save", save_half)
+    assert refused(source, tmp_path / "target").startswith("GP430")
+    assert "model.safetensors" in written[0]
