@@ -176,9 +176,13 @@ def fit_step(
         found = kept.load() if kept is not None and work is not None and work.resume else None
         return found or State.begin(first_leaves(graph, step, read, objective.materialise.dtype))
 
+    def gathered(part: Tensor) -> Tensor:
+        values = objective.spread.whole(part)  # every rank takes part
+        return values if kept is not None else values.new_empty(0)
+
     def keep(state: State) -> None:
         if due(state.done, recipe.steps, recipe.every):
-            all_of_it = state.map(objective.spread.whole)
+            all_of_it = state.map(gathered)
             with ranks.together():
                 if kept is not None:
                     kept.store(all_of_it, recipe.steps)

@@ -228,6 +228,20 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
+def gathering() -> Iterator[None]:
+    """Around what sends messages on its own (FSDP). GP551 where another rank is gone; other faults stay."""
+    import torch.distributed as dist
+
+    try:
+        yield
+    except RuntimeError as fault:
+        if not isinstance(fault, dist.DistError) and "gloo" not in str(fault):
+            raise
+        with _spoken():
+            raise
+
+
+@contextmanager
 def _spoken(error: Exception | None = None) -> Iterator[None]:
     """A message between ranks. GP551 where another rank does not answer; `error` is this rank's own."""
     try:

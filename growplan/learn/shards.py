@@ -12,7 +12,7 @@ What lies outside of the blocks (embeddings, head) is whole on every rank while 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from math import ceil
 from typing import Any
 
@@ -28,7 +28,7 @@ from growplan.learn.blocks import Blocks
 from growplan.learn.constants import Constants
 from growplan.learn.corpus import IGNORED, Batch
 from growplan.learn.materialise import Materialiser
-from growplan.learn.ranks import Ranks
+from growplan.learn.ranks import Ranks, gathering
 
 
 class Pieces(Constants):
@@ -169,8 +169,8 @@ class Shards:
         return (part.full_tensor() if isinstance(part, DTensor) else part).detach().cpu()
 
     def apart(self) -> AbstractContextManager[None]:
-        """Nothing is done apart: ranks gather from each other all the time."""
-        return nullcontext()
+        """Nothing is done apart: ranks gather from each other all the time. GP551 where one is gone."""
+        return gathering()
 
     def share(self, batch: Batch) -> Batch:
         """This rank's rows, as many as on every other: a row of which nothing is asked fills them up."""

@@ -5,9 +5,13 @@ The bodies below run as two or three processes; what they assert holds on every 
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -166,13 +170,35 @@ def go_on(ranks: Ranks, folder: Path) -> None:
         assert torch.equal(leaves[name], leaf)
 
 
+def miss_one(ranks: Ranks, folder: Path) -> None:
+    """A rank that is gone in the middle of a fit is told, as it is elsewhere."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends the others; this one is to see it by itself
+    path, _, _, line, options = next(iter(cases(folder)))
+    case = Case(Path(path), line, OPTIONS.format(rows=4) + options, steps=4)
+
+    def go(step: TypedStep, done: int, loss: float) -> None:
+        if done == 1 and not ranks.first:
+            os._exit(3)
+
+    try:
+        case.fit(replace(ranks, shard=True), show=go)
+    except DiagnosticError as error:
+        sys.stdout.write(str(error))
+        sys.stdout.flush()
+        os._exit(0)
+
+
 def run(tmp_path: Path, world: int, *bodies: Callable[[Ranks, Path], None]) -> None:
     """Bodies one after the other, as some processes that begin once."""
+    done = started(tmp_path, world, *bodies)
+    assert done.returncode == 0 and done.stdout.count("done") == world * len(bodies), done.stderr
+
+
+def started(tmp_path: Path, world: int, *bodies: Callable[[Ranks, Path], None]) -> CompletedProcess[str]:
     write(tmp_path)
     calls = "".join(f"{body.__name__}(ranks, Path({str(tmp_path)!r}))\nprint('done')\n" for body in bodies)
     script = f"from pathlib import Path\nfrom tests.learn.test_shards import *\n{calls}"
-    done = ranked(tmp_path, script, world=world)
-    assert done.returncode == 0 and done.stdout.count("done") == world * len(bodies), done.stderr
+    return ranked(tmp_path, script, world=world)
 
 
 def test_two_fit_what_one_fits_and_hold_less(tmp_path: Path) -> None:
@@ -181,6 +207,11 @@ def test_two_fit_what_one_fits_and_hold_less(tmp_path: Path) -> None:
 
 def test_every_rank_has_its_piece(tmp_path: Path) -> None:
     run(tmp_path, 3, have_pieces)
+
+
+def test_a_rank_that_is_gone_is_told(tmp_path: Path) -> None:
+    done = started(tmp_path, 2, miss_one)
+    assert "GP551: another process of this run has ended" in done.stdout, done.stderr
 
 
 # the command line ----------------------------------------------------------------------------------
