@@ -33,6 +33,8 @@ def grow_optimizer(
     new = _groups(rules.target, new_model, new_optimizer, "new")
     moments = state_dict.read(old_optimizer.state_dict(), old, WHERE)
     made = state_dict.grown(new_optimizer.state_dict(), rules.tensors, moments, new)
+    # what nothing moved is still the old optimizer's own tensor, and `load_state_dict` copies none
+    made["state"] = {n: {k: v.clone() for k, v in state.items()} for n, state in made["state"].items()}
     new_optimizer.load_state_dict(made)
 
 

@@ -165,8 +165,10 @@ def test_any_groups_will_do_and_what_was_not_trained_is_reset(tmp_path: Path) ->
     assert new_optimizer.param_groups[0]["lr"] == 5e-4
     assert new.transformer.wpe.weight not in new_optimizer.state
     assert len(new_optimizer.state) == len(list(new.parameters())) - 1
+    theirs = {value.data_ptr() for state in old_optimizer.state.values() for value in state.values()}
     for parameter, state in new_optimizer.state.items():
         assert state["exp_avg"].shape == parameter.shape and float(state["step"]) == 2
+        assert not theirs & {value.data_ptr() for value in state.values()}  # the old one may train on
     train(new, new_optimizer, inputs_for(case.rules.target), 1)
 
 
