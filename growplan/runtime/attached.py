@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,6 @@ from growplan.runtime import hooks
 from growplan.runtime.parts import Parts
 from growplan.runtime.ramps import end_of, value_at
 from growplan.runtime.state import RAW, GrowthState, MaskSite, read_state, write_state
-
-_ATTACHED: WeakKeyDictionary[nn.Module, Attached] = WeakKeyDictionary()
 
 
 @dataclass(eq=False)
@@ -84,7 +82,6 @@ class Attached:
         for undo in self.undo:
             undo()
         self.undo.clear()
-        _ATTACHED.pop(self.model, None)
 
 
 def attach(model: Any, directory: Path | str, *, family: Family | str | Path | None = None) -> Attached:
@@ -94,11 +91,12 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     Raises GP581 to GP584; then the model is as it was.
     """
     directory = Path(directory)
-    if model in _ATTACHED:
+    if hooks.attached_to(model):
         fail("GP584", "this model has its masks already", help="call `finish()` first, or load it again")
     state = read_state(directory)
     parts = Parts.of(model, directory, family)
     _check_sizes(state, parts.bound, directory)
+    _check_shapes(parts, directory)
     _check_places(state, parts.bound)
     raw = _raw_values(model, state, directory, parts.names)
     gates = {mask.step: hooks.Gate() for mask in state.masks}
@@ -113,7 +111,6 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
             parameter.copy_(values)
     attached.undo += [place() for place in made]
     attached.at(state.step)
-    _ATTACHED[model] = attached
     return attached
 
 
@@ -133,6 +130,21 @@ def _check_sizes(state: GrowthState, model: Model, directory: Path) -> None:
             f"the growth state is of another model: {said}",
             help="take the checkpoint that it was written beside",
         )
+
+
+def _check_shapes(parts: Parts, directory: Path) -> None:
+    """GP582 where the model in memory is of other sizes than the checkpoint."""
+    shapes = {name: tuple(p.shape) for name, p in parts.model.named_parameters(remove_duplicate=False)}
+    held = Counter(parts.names.values())
+    for name, param, _ in parts.bound.tensors():
+        path = parts.names[name]
+        if held[path] == 1 and shapes[path] != parts.bound.shape(param):
+            fail(
+                "GP582",
+                f"`{path}` of this model is {list(shapes[path])}, in {directory} "
+                f"{list(parts.bound.shape(param))}",
+                help="give the model that `from_pretrained` loaded from that directory",
+            )
 
 
 def _check_places(state: GrowthState, model: Model) -> None:
@@ -198,18 +210,26 @@ class _Places:
         self._norms: dict[tuple[str, int | None], Masks] = {}
 
     def add(self, site: MaskSite, gate: hooks.Gate) -> None:
-        """A mask at one site. Raises GP582 where the model has no such module."""
+        """A mask at one site. Raises GP582 where the model has no such module, or no such units."""
         for layer in site.layers if site.layers is not None else (None,):
             if site.kind == "block":
                 self.found.append(partial(hooks.mix_block, self._block(layer), gate))
-            elif site.kind == "norm":
+                continue
+            described, module = self._described(site.module), self._module(site.module, layer)
+            if site.kind == "output":
+                self.found.append(partial(hooks.mask_output, module, gate))
+                continue
+            axis = described.outs if site.kind == "norm" else described.ins
+            size = (
+                0
+                if axis is None or described.is_norm != (site.kind == "norm")
+                else axis.size(self.bound.sizes)
+            )
+            if any(stop > size for _, stop in site.at):
+                self._lacks(f"such units of `{site.module}`")
+            if site.kind == "norm":
                 self._norms.setdefault((site.module, layer), []).append((gate, site.at))
-            elif site.kind == "output":
-                self.found.append(partial(hooks.mask_output, self._module(site.module, layer), gate))
             else:
-                ins = self._described(site.module).ins
-                assert ins is not None
-                size, module = ins.size(self.bound.sizes), self._module(site.module, layer)
                 self.found.append(partial(hooks.mask_input, module, gate, size, site.at))
 
     def all(self) -> list[Place]:
@@ -224,14 +244,21 @@ class _Places:
 
     def _described(self, name: str) -> Module:
         if name not in self.bound.modules:
-            fail("GP582", f"the model has no module `{name}`", help="take the checkpoint beside the state")
+            self._lacks(f"module `{name}`")
         return self.bound.modules[name]
 
     def _module(self, name: str, layer: int | None) -> nn.Module:
-        self._described(name)
+        described = self._described(name)
+        if described.in_layer != (layer is not None) or (layer or 0) >= self.bound.depth:
+            self._lacks(f"`{name}` in layer {layer}" if layer is not None else f"`{name}` outside of layers")
+        if all(param.leaf != "weight" for param in described.params):
+            self._lacks(f"module of its own that is `{name}`")
         return self.parts.module(name, layer)
 
     def _block(self, layer: int | None) -> nn.Module:
         if layer is None or layer >= self.bound.depth:
-            fail("GP582", f"the model has no layer {layer}", help="take the checkpoint beside the state")
+            self._lacks(f"layer {layer}")
         return self.parts.block(layer)
+
+    def _lacks(self, what: str) -> NoReturn:
+        fail("GP582", f"the model has no {what}", help="take the checkpoint beside the state")

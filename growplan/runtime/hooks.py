@@ -2,11 +2,15 @@
 
 A gate holds the value of one mask as a tensor that changes in place, so that a compiled model need not
 be compiled again when it moves. At 1, and only there, a hook does nothing at all.
+
+Hooks know the module they are called for from that call alone: a deep copy of the model (a running
+average of its weights, a replica) has masks of its own modules, moved by the same gates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +26,9 @@ class Gate:
     def __init__(self) -> None:
         self.value = torch.zeros((), dtype=torch.float64)
         self.full = False
+
+    def __deepcopy__(self, memo: Any) -> Gate:
+        return self  # copies of a model are behind the same masks
 
     def set(self, m: float) -> None:
         """m from 0 to 1."""
@@ -73,41 +80,81 @@ class Weights:
         return out
 
 
-def mask_input(module: nn.Module, gate: Gate, size: int, at: Ranges) -> Undo:
-    """The module reads w x instead of x [..., size]."""
-    weights = Weights(size, (gate, at))
+class Hook:
+    """What a mask puts into a module; by its class a model is known to have masks."""
 
-    def hook(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if gate.full:
+
+def attached_to(model: nn.Module) -> bool:
+    """Whether a part of `model` has masks, its own or those of the model that it was copied from."""
+    return any(
+        isinstance(hook, Hook)
+        for module in model.modules()
+        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    )
+
+
+@dataclass(eq=False)
+class _Input(Hook):
+    weights: Weights
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if self.weights.full:
             return None
         x, *rest = args
-        return (x * weights.like(x).to(x.dtype), *rest)
+        return (x * self.weights.like(x).to(x.dtype), *rest)
 
-    return module.register_forward_pre_hook(hook).remove
+
+@dataclass(eq=False)
+class _Output(Hook):
+    gate: Gate
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], y: Tensor) -> Tensor | None:
+        return None if self.gate.full else y * self.gate.like(y).to(y.dtype)
+
+
+@dataclass(eq=False)
+class _Block(Hook):
+    gate: Gate
+
+    def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
+        if self.gate.full:
+            return None
+        x: Tensor = args[0] if args else kwargs["hidden_states"]
+        y, rest = (out[0], out[1:]) if isinstance(out, tuple) else (out, None)
+        m = self.gate.like(y).to(y.dtype)
+        mixed = m * y + (1 - m) * x
+        return mixed if rest is None else (mixed, *rest)
+
+
+@dataclass(eq=False)
+class _Norm(Hook):
+    weights: Weights
+    centred: bool
+    eps: float
+
+    def __call__(
+        self, norm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
+    ) -> Tensor | None:
+        if self.weights.full:
+            return None
+        x: Tensor = args[0] if args else next(iter(kwargs.values()))
+        gain, bias, w = norm.weight, getattr(norm, "bias", None), self.weights.like(x)
+        return masked_norm(x, w, gain, bias, self.eps, centred=self.centred).to(out.dtype)
+
+
+def mask_input(module: nn.Module, gate: Gate, size: int, at: Ranges) -> Undo:
+    """The module reads w x instead of x [..., size]."""
+    return module.register_forward_pre_hook(_Input(Weights(size, (gate, at)))).remove
 
 
 def mask_output(module: nn.Module, gate: Gate) -> Undo:
     """The module gives m y instead of y."""
-
-    def hook(_: nn.Module, args: tuple[Any, ...], y: Tensor) -> Tensor | None:
-        return None if gate.full else y * gate.like(y).to(y.dtype)
-
-    return module.register_forward_hook(hook).remove
+    return module.register_forward_hook(_Output(gate)).remove
 
 
 def mix_block(block: nn.Module, gate: Gate) -> Undo:
     """The block gives m f(x) + (1 - m) x (MSG's masked layer); what else it gives stays."""
-
-    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
-        if gate.full:
-            return None
-        x: Tensor = args[0] if args else kwargs["hidden_states"]
-        y, rest = (out[0], out[1:]) if isinstance(out, tuple) else (out, None)
-        m = gate.like(y).to(y.dtype)
-        mixed = m * y + (1 - m) * x
-        return mixed if rest is None else (mixed, *rest)
-
-    return block.register_forward_hook(hook, with_kwargs=True).remove
+    return block.register_forward_hook(_Block(gate), with_kwargs=True).remove
 
 
 def mask_norm(norm: nn.Module, masks: Sequence[tuple[Gate, Ranges]], *, centred: bool, eps: float) -> Undo:
@@ -116,26 +163,14 @@ def mask_norm(norm: nn.Module, masks: Sequence[tuple[Gate, Ranges]], *, centred:
     mu = sum(w x) / sum(w)                  var = sum(w (x - mu)^2) / sum(w)
     y = w (gain (x - mu) / sqrt(var + eps) + bias)
     """
-    stock, gain = norm.forward, norm.weight
+    gain = norm.weight
     assert isinstance(gain, Tensor)
-    weights = Weights(len(gain), *masks)
-
-    def forward(x: Tensor) -> Tensor:
-        if weights.full:
-            out: Tensor = stock(x)
-            return out
-        return masked_norm(x, weights.like(x), norm.weight, getattr(norm, "bias", None), eps, centred=centred)
-
-    norm.forward = forward
-
-    def undo() -> None:
-        del norm.forward
-
-    return undo
+    hook = _Norm(Weights(len(gain), *masks), centred, eps)
+    return norm.register_forward_hook(hook, with_kwargs=True).remove
 
 
 def masked_norm(x: Tensor, w: Tensor, gain: Any, bias: Any, eps: float, *, centred: bool) -> Tensor:
-    """x [..., n] by weights w [n]; gain and bias [n]."""
+    """x [..., n] by weights w [n]; gain and bias [n]. In the type of w."""
     wide, total = x.to(w.dtype), w.sum()
     if centred:
         wide = wide - (w * wide).sum(-1, keepdim=True) / total
@@ -143,5 +178,5 @@ def masked_norm(x: Tensor, w: Tensor, gain: Any, bias: Any, eps: float, *, centr
     y = wide * torch.rsqrt(variance + eps) * gain.to(w.dtype)
     if bias is not None:
         y = y + bias.to(w.dtype)
-    out: Tensor = (w * y).to(x.dtype)
+    out: Tensor = w * y
     return out

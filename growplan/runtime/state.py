@@ -7,9 +7,9 @@ checkpoint itself holds times a mask of 0.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from growplan.check.masks import GrowthMask, Site, growth_masks
 from growplan.check.typed import TypedPlan
@@ -21,6 +21,7 @@ from growplan.runtime.ramps import value_at
 STATE = "growth-state.json"
 RAW = "growth-state.safetensors"
 Count = Field(ge=0)
+Pair = Annotated[list[Annotated[int, Count]], Field(min_length=2, max_length=2)]
 
 
 class _Part(BaseModel):
@@ -32,8 +33,16 @@ class MaskSite(_Part):
 
     kind: Literal["input", "output", "norm", "block"]
     module: str
-    layers: list[int] | None
-    at: list[list[int]]
+    layers: list[Annotated[int, Count]] | None
+    at: list[Pair]
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if any(start >= stop for start, stop in self.at):
+            raise ValueError("`at` names units from one to a later one")
+        if self.kind in ("input", "norm") and not self.at:
+            raise ValueError("`at` names no units")
+        return self
 
     @classmethod
     def of(cls, site: Site) -> MaskSite:
@@ -90,7 +99,13 @@ class GrowthState(_Part):
     held: Literal["raw", "effective"]
     step: int = Count
     raw: list[str]
-    masks: list[MaskState]
+    masks: list[MaskState] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_mask_a_step(self) -> Self:
+        if len({mask.step for mask in self.masks}) < len(self.masks):
+            raise ValueError("two masks are of one step")
+        return self
 
     @property
     def stock(self) -> bool:
