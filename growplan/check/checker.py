@@ -19,7 +19,7 @@ from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.learned import learned_proof
 from growplan.check.lints import lint
-from growplan.check.masks import refuse_behind_masks
+from growplan.check.masks import refuse_behind_masks, refuse_half_attachable
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.steps import assembled
@@ -52,7 +52,7 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
     steps = tuple(walk.steps)
     before, after = cost(source), cost(walk.model)
     claim = weakest([s.proof.claim for s in steps])
-    return TypedPlan(
+    typed = TypedPlan(
         plan=plan,
         steps=steps,
         source=source,
@@ -63,6 +63,8 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
         peak_memory=peak_memory(before, after, source.dtype),
         lints=tuple(lint(steps, source, walk.model, claim)),
     )
+    refuse_half_attachable(typed)
+    return typed
 
 
 def _walked(plan: Plan, source: Model, unread: int | None = None) -> _Walk:

@@ -72,6 +72,25 @@ def attachable(typed: TypedPlan) -> bool:
     return bool(masks) and not any(inside)
 
 
+def refuse_half_attachable(typed: TypedPlan) -> None:
+    """GP586 where masks must be attached, and some cannot be: the plan's model could never be run."""
+    if typed.claim.where != "attached" or attachable(typed):
+        return
+    modules = typed.target.modules
+    inside = [
+        m for m in growth_masks(typed) if any(s.module and modules[s.module].in_expert for s in m.sites)
+    ]
+    step = next(step for step in typed.steps if step.id == inside[0].step)
+    needs = next(step for step in typed.steps if step.proof.claim.where == "attached")
+    fail(
+        "GP586",
+        f"the mask of `{step.id}` stands inside experts, and cannot be attached",
+        step.span,
+        notes=[("attached too", needs.text)],
+        help="grow one of the two in a plan of its own",
+    )
+
+
 def _sites(step: TypedStep, axis: str, sizes: tuple[int, int], target: Model) -> Iterator[Site]:
     if axis == "depth":
         yield from _blocks(step, target)

@@ -69,14 +69,14 @@ class Attached:
         self._remove()
         return self.model
 
-    def save(self, directory: Path | str) -> None:
+    def save(self, directory: Path | str, *, begun: int | None = None) -> None:
         """Write the growth state beside a checkpoint that `save_pretrained` wrote there.
 
-        The checkpoint holds raw weights: without its masks it is another model.
+        The checkpoint holds raw weights: without its masks it is another model. `begun`: the steps done
+        when the training began that the checkpoint can be resumed in, where something counts them.
         """
-        write_state(
-            Path(directory), self.state.model_copy(update={"held": "raw", "step": self.done, "raw": []})
-        )
+        now = {"held": "raw", "step": self.done, "begun": begun, "raw": []}
+        write_state(Path(directory), self.state.model_copy(update=now))
 
     def _remove(self) -> None:
         for undo in self.undo:

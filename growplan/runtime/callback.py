@@ -21,8 +21,9 @@ from growplan.runtime.two_stage import SubModels
 class MaskCallback(TrainerCallback):  # type: ignore[misc]
     """Moves the masks of `attached` with the Trainer's steps, and saves their state with its checkpoints.
 
-    `attached.state.step` steps were done before this training. At the end of every ramp the masks are
-    taken away, and the model is plain.
+    `attached.state.step` steps were done before this training, be it a new one; a resumed one goes on from
+    the step at which it began, which its checkpoints record. At the end of every ramp the masks are taken
+    away, and the model is plain.
     """
 
     def __init__(self, attached: Attached) -> None:
@@ -30,9 +31,15 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
         self.begun = attached.state.step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step and self.attached.state.begun is not None:
+            self.begun = self.attached.state.begun
         self._at(state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._at(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """An evaluation between steps is of the model that would be saved there."""
         self._at(state.global_step)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -40,7 +47,8 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
         if self.attached.active and state.is_world_process_zero:
             self._at(state.global_step)
             if self.attached.active:
-                self.attached.save(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+                self.attached.save(folder, begun=self.begun)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._at(state.global_step)

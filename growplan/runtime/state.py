@@ -86,7 +86,8 @@ class MaskState(_Part):
 
 
 class GrowthState(_Part):
-    """The document. `step`: optimiser steps done since the growth.
+    """The document. `step`: optimiser steps done since the growth; `begun`: those of them that were done
+    when a Trainer's training began, whose checkpoint this is.
 
     `held`: the checkpoint's tensors are `raw`, as they are trained, or `effective`, times masks of 0.
     `raw` names the tensors of `growth-state.safetensors`.
@@ -98,6 +99,7 @@ class GrowthState(_Part):
     seed: int
     held: Literal["raw", "effective"]
     step: int = Count
+    begun: int | None = Field(None, ge=0)
     raw: list[str]
     masks: list[MaskState] = Field(min_length=1)
 

@@ -225,6 +225,14 @@ def test_experts_have_no_place_for_a_mask(tmp_path: Path) -> None:
     assert grown.error(grown.load("g")) < 1e-10
 
 
+def test_masks_that_could_never_be_attached_together(tmp_path: Path) -> None:
+    for line in ("mask-in hidden 48→72; mask-in depth 2→3", "mask-in ffn x2; mask-in hidden 48→72"):
+        with pytest.raises(DiagnosticError, match="stands inside experts") as error:
+            Grown.by(line, "mixtral", tmp_path)
+        assert error.value.diagnostics[0].code == "GP586"
+    assert not (tmp_path / "g").exists()
+
+
 def test_a_half_grown_source_is_refused(tmp_path: Path) -> None:
     grown = Grown.by(LINES["hidden"], "gpt2", tmp_path)
     from growplan.language import parse_text

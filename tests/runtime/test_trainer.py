@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, selected
+from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, attach, selected
 from growplan.runtime.state import STATE, read_state
 from tests.runtime.grown import Grown
 
@@ -74,7 +74,7 @@ def test_masks_move_and_come_back(masked: Grown, tmp_path: Path) -> None:
     assert [round(m["mask-in-ffn"], 3) for m in whole.seen.values()] == [0, 0.25, 0.5, 0.75, 1, 1]
     assert not attached.active and all("forward" not in vars(part) for part in model.modules())
     state = read_state(tmp_path / "a" / "checkpoint-3")
-    assert (state.step, state.held) == (3, "raw")
+    assert (state.step, state.held, state.begun) == (3, "raw", 0)
     assert not (tmp_path / "a" / "checkpoint-6" / STATE).exists()  # plain again
 
     model, attached = masked.attached()
@@ -84,6 +84,22 @@ def test_masks_move_and_come_back(masked: Grown, tmp_path: Path) -> None:
     assert list(again.losses) == [4, 5, 6]
     for step, loss in again.losses.items():
         assert loss == whole.losses[step] and again.seen[step - 1] == whole.seen[step - 1]
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_masks_attached_from_a_checkpoint_of_the_trainer(
+    resumed: bool, masked: Grown, tmp_path: Path
+) -> None:
+    """A resumed training counts on from where it began, a new one from the checkpoint."""
+    model, attached = masked.attached()
+    trained(model, tmp_path / "a", [MaskCallback(attached)])
+    folder = tmp_path / "a" / "checkpoint-3"
+    model = type(model).from_pretrained(folder).double()
+    attached = attach(model, folder)
+    seen = watcher(lambda: attached.done)
+    trained(model, tmp_path / "b", [MaskCallback(attached), seen], str(folder) if resumed else None)
+    assert (seen.seen[3], seen.seen[4]) == ((3, 4) if resumed else (5, 5))
+    assert seen.seen.get(0) == (None if resumed else 3)
 
 
 def test_new_layers_first_then_all(tmp_path: Path) -> None:
