@@ -95,7 +95,10 @@ def _groups(state: Any, where: str) -> list[Mapping[str, Any]]:
     groups = state.get("param_groups") if isinstance(state, Mapping) else None
     entries = state.get("state") if isinstance(state, Mapping) else None
     listed = isinstance(groups, list) and all(
-        isinstance(group, Mapping) and isinstance(group.get("params"), list) for group in groups
+        isinstance(group, Mapping)
+        and isinstance(group.get("params"), list)
+        and all(type(number) is int for number in group["params"])
+        for group in groups
     )
     if not listed or not isinstance(entries, Mapping):
         fail(
@@ -121,7 +124,7 @@ def _moments(entry: Any, slot: Slot, where: str) -> Moments:
         _another(where, name, slot, keys)
     first, second, step = entry["exp_avg"], entry["exp_avg_sq"], entry["step"]
     for key, tensor in (("exp_avg", first), ("exp_avg_sq", second)):
-        if type(tensor) is not Tensor or not tensor.is_floating_point():
+        if not _plain(tensor):
             _another(where, f"an optimizer whose `{key}` is no plain tensor", slot, keys)
         if tuple(tensor.shape) != slot.shape:
             fail(
@@ -130,7 +133,16 @@ def _moments(entry: Any, slot: Slot, where: str) -> Moments:
                 notes=[("model", str(list(slot.shape))), ("found", str(list(tensor.shape)))],
                 help=("use the optimizer state saved with these weights", ANEW),
             )
+    if type(step) not in (int, float) and not (_plain(step, integers=True) and step.numel() == 1):
+        _another(where, "an optimizer whose `step` is no number", slot, keys)
     return Moments(torch.as_tensor(step, dtype=torch.float32).detach().reshape(()), first, second)
+
+
+def _plain(tensor: Any, *, integers: bool = False) -> bool:
+    """Whether it is a tensor of real numbers that lie somewhere, one after the other."""
+    if type(tensor) is not Tensor or tensor.layout is not torch.strided or tensor.is_meta:
+        return False
+    return tensor.is_floating_point() or (integers and not tensor.is_complex())
 
 
 def _another(where: str, name: str, slot: Slot, keys: set[str]) -> NoReturn:

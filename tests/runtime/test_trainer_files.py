@@ -282,3 +282,21 @@ def test_a_state_that_cannot_be_written_publishes_nothing(
     monkeypatch.setattr(torch, "save", save_half)
     assert refused(source, tmp_path / "target").startswith("GP430")
     assert "model.safetensors" in written[0]
+
+
+@pytest.mark.parametrize("key", ["step", "exp_avg"])
+@pytest.mark.parametrize("value", [torch.ones(3).to_sparse(), torch.ones((), device="meta"), "x", None])
+def test_what_is_no_number_and_no_plain_tensor(key: str, value: Any, module: Any, tmp_path: Path) -> None:
+    source = checkpoint(module, tmp_path / "source")
+    state = torch.load(source / "optimizer.pt", weights_only=True)
+    state["state"][0][key] = value
+    torch.save(state, source / "optimizer.pt")
+    assert refused(source, tmp_path / "target").startswith("GP572")
+
+
+def test_parameters_have_numbers(module: Any, tmp_path: Path) -> None:
+    source = checkpoint(module, tmp_path / "source")
+    state = torch.load(source / "optimizer.pt", weights_only=True)
+    state["param_groups"][0]["params"][0] = [0]
+    torch.save(state, source / "optimizer.pt")
+    assert refused(source, tmp_path / "target").startswith("GP571")
