@@ -23,7 +23,6 @@ from growplan.families.walk import run, subexpressions
 
 STREAM = "stream"
 ROLES = ("q", "k", "v")
-PASSES = ("first", "second", "last", "offset", "token_positions", "rope")
 Part = tuple[str, int]  # module, summand of what it puts out
 
 

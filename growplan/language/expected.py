@@ -75,6 +75,8 @@ def _hints(text: str, start: int, at: int, word: str, expected: frozenset[str]) 
         return ("options are written `, KEY VALUE`: no `=` and no `:`",)
     if before.startswith("grow ") and " via " not in before:
         return ("`grow` needs a size for each axis and `via METHOD` before its options",)
+    if word == "via" and "," in before:
+        return ("one step for several axes is `grow AXIS A→B, AXIS A→B via METHOD`",)
     if "COMMA" in expected and word and re.fullmatch(r"[A-Za-z_][\w-]*", word):
         keywords = [KEYWORDS[name] for name in expected if name in KEYWORDS and name != "COMMA"]
         near = suggest(word, keywords)

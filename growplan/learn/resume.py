@@ -68,10 +68,11 @@ class Kept:
         try:
             with safe_open(self.path, "pt") as file:
                 facts = json.loads(file.metadata()["fit"])
+                belongs = dict(facts["belongs"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             self._unusable(f"cannot be read: {error}")
-        changed = [name for name, value in self.belongs.items() if facts["belongs"].get(name) != value]
+        changed = [name for name, value in self.belongs.items() if belongs.get(name) != value]
         if changed:
             self._unusable(f"belongs to another run: {', '.join(changed)} changed")
         parts: dict[str, dict[str, Any]] = {"leaf": {}, "first": {}, "second": {}}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from growplan.diagnostics import DiagnosticError
 from growplan.families.model import Model
@@ -170,9 +171,10 @@ def test_a_state_of_another_run_is_refused(tmp_path: Path) -> None:
     kept.store(State.begin({"w": torch.ones(2, 2)}), 5)
     with pytest.raises(DiagnosticError, match=r"GP535.*belongs to another run: data changed"):
         replace(kept, belongs={"plan": "a", "data": "c"}).load()
-    kept.path.write_bytes(b"torn")
-    with pytest.raises(DiagnosticError, match=r"GP535.*cannot be read"):
-        kept.load()
+    for torn in (b"torn", save({"leaf/w": torch.ones(2, 2)}, {"fit": '{"done": 1}'})):
+        kept.path.write_bytes(torn)
+        with pytest.raises(DiagnosticError, match=r"GP535.*cannot be read"):
+            kept.load()
 
 
 DROPPED = {"resid_pdrop": 0.3, "attn_pdrop": 0.2, "embd_pdrop": 0.1}
