@@ -29,7 +29,7 @@ KINDS = {
     "plain": "training the target",
     "whole": "fit, all weights at once",
     "blocks": "fit, block by block",
-    "shards": "fit, cut over two processes",
+    "shards": "fit, cut over two (first keeps state)",
 }
 
 
@@ -79,9 +79,10 @@ def alone(folder: Path, kind: str, layers: int) -> None:
         with tempfile.TemporaryDirectory() as out:
             result = plan.apply(Path(out) / "grown", progress=show, stock=False, shard=kind == "shards")
         numbers = result.fitted[0].parameters
-    if int(os.environ.get("RANK", "0")) > 0:
+    rank = int(os.environ.get("RANK", "0"))
+    if rank:
         during.append(peak())
-    print(json.dumps({"added": during[-1] - before, "numbers": numbers}))
+    print(json.dumps({"rank": rank, "added": during[-1] - before, "numbers": numbers}))
 
 
 def run(folder: Path, kind: str, layers: int) -> list[dict[str, int]]:
@@ -91,7 +92,8 @@ def run(folder: Path, kind: str, layers: int) -> list[dict[str, int]]:
     command = [sys.executable, *(two if kind == "shards" else []), *command]
     env = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=env)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"added"')]
+    found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"rank"')]
+    return sorted(found, key=lambda each: int(each["rank"]))
 
 
 def main() -> None:
