@@ -142,6 +142,8 @@ def refuse_half_grown(directory: Path) -> None:
     if not path_exists(directory / STATE):
         return
     state = read_state(directory)
+    if state.stock:  # what lies on disk is the model; its masks are given up
+        return
     low = {mask.step: m for mask in state.masks if (m := value_at(mask.ramp, state.step)) < 1}
     if low:
         fail(

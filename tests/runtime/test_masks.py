@@ -245,3 +245,12 @@ def test_a_half_grown_source_is_refused(tmp_path: Path) -> None:
     attached.finish()
     model.save_pretrained(tmp_path / "done")
     check(parse_text(f"source {tmp_path / 'done'}\nstack depth x2", "p.grow", "dsl"))
+
+
+def test_what_a_stock_load_computes_may_be_grown_again(tmp_path: Path) -> None:
+    grown = Grown.by(LINES["ffn"], "gpt2", tmp_path)
+    from growplan.language import parse_text
+    from growplan.pipeline import check
+
+    assert grown.result.typed.claim.where == "stock"
+    assert check(parse_text(f"source {tmp_path / 'g'}\nwiden hidden x2", "p.grow", "dsl")).steps
