@@ -32,6 +32,9 @@ METHODS = {
     "ligo": "via ligo on text.txt for {steps} steps",
     "ligo, shared": "via ligo on text.txt for {steps} steps, tying shared",
     "ligo, init fpi": "via ligo on text.txt for {steps} steps, init fpi",
+    "mango": "via mango on text.txt for {steps} steps",
+    "mango, rank 2": "via mango on text.txt for {steps} steps, rank 2",
+    "mango, rank 4": "via mango on text.txt for {steps} steps, rank 4",
 }
 ROWS, LENGTH = 16, 128
 WARM = 3  # steps that are not counted

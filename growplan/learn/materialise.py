@@ -117,8 +117,7 @@ class _Memo:
         self.owner, self.leaves, self.every = owner, leaves, every
         self.made: dict[str, Tensor] = {}
         self.blends: dict[tuple[str, tuple[str, ...]], tuple[Tensor, ...]] = {}
-        self.rings: dict[tuple[str, ...], Tensor] = {}
-        self.new_layers: dict[tuple[tuple[str, ...], int], Tensor] = {}
+        self.rings: dict[tuple[tuple[str, ...], int | None], Tensor] = {}
 
     def value(self, name: str) -> Tensor:
         """A value of the graph. Loops, so that a long chain is no deep recursion."""
@@ -165,21 +164,18 @@ class _Memo:
         return self.blends[key][op.layer].view(node.type.shape)
 
     def _ring(self, node: Node, op: RingMap) -> Tensor:
-        """Blocks of a new layer, made once; for all layers, what they have in common is made once too."""
-        made = (node.inputs, op.layer)
-        if made not in self.new_layers:
+        """Blocks of a new layer: of all layers at once, or of the one that is asked for."""
+        made = (node.inputs, None if self.every else op.layer)
+        if made not in self.rings:
             blocks, outs, depth, ins = (self.value(core) for core in node.inputs[:4])
             packs, constants = node.inputs[4:], self.owner.constants
-            if not self.every:
+            if self.every:
+                self.rings[made] = ring.all_layers(blocks, outs, depth, ins, constants.stacked(packs))
+            else:
                 shape = self.owner.graph.nodes[packs[0]].type.shape
                 mixed = constants.blend(ring.rows_of(depth, op.layer), packs).view(-1, *shape)
-                new = ring.one_layer(blocks, outs, depth, ins, mixed)
-            else:
-                if node.inputs not in self.rings:
-                    self.rings[node.inputs] = ring.old_layers(blocks, outs, constants.stacked(packs))
-                new = ring.new_layer(self.rings[node.inputs], depth, ins, op.layer)
-            self.new_layers[made] = new
-        return ring.cut_of(op.cut, self.new_layers[made])
+                self.rings[made] = ring.one_layer(blocks, outs, depth, ins, mixed)[None]
+        return ring.cut_of(op.cut, self.rings[made][op.layer if self.every else 0])
 
 
 # rules ---------------------------------------------------------------------------------------------

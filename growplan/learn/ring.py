@@ -27,37 +27,34 @@ def ring_map(op: RingMap, inputs: Sequence[Tensor]) -> Tensor:
     return cut_of(op.cut, one_layer(blocks, outs, depth, ins, mixed.view(-1, *layers[0].shape)))
 
 
+def all_layers(blocks: Tensor, outs: Tensor, depth: Tensor, ins: Tensor, packed: Tensor) -> Tensor:
+    """M2 [l2, b2, o2, i2] of all new layers, from the blocks [l1, b1, o1, i1] of all old ones."""
+    made = torch.einsum("lboui,romq->lbrqmui", _units(packed, outs), outs)
+    made = torch.einsum("lbrqmui,pbcr->lqcpmui", made, blocks)
+    return _inputs(torch.einsum("lqcpmui,qlks->kscpmui", made, depth), ins)
+
+
 def rows_of(depth: Tensor, layer: int) -> Tensor:
     """S_L for one new layer, as weights over the old ones: [r3 r4, l1]."""
     return depth[:, :, layer].transpose(1, 2).flatten(0, 1)
 
 
 def one_layer(blocks: Tensor, outs: Tensor, depth: Tensor, ins: Tensor, mixed: Tensor) -> Tensor:
-    """The blocks [b2, o2, i2] of the new layer that `mixed` [r3 r4, b1, o1, i1] has the old ones of."""
-    units = mixed.reshape(depth.shape[0], depth.shape[3], mixed.shape[1], outs.shape[1], -1, mixed.shape[3])
+    """M2 [b2, o2, i2] of the new layer that `mixed` [r3 r4, b1, o1, i1] has the old ones of."""
+    units = _units(mixed.reshape(depth.shape[0], -1, *mixed.shape[1:]), outs)
     made = torch.einsum("qsboui,romq->srbmui", units, outs)
-    return _inputs(torch.einsum("srbmui,pbcr->cpsmui", made, blocks), ins)
+    return _inputs(torch.einsum("srbmui,pbcr->scpmui", made, blocks)[None], ins)[0]
 
 
-def old_layers(blocks: Tensor, outs: Tensor, packed: Tensor) -> Tensor:
-    """S_B and S_O applied to the blocks [l1, b1, o1, i1] of all old layers.
-
-    [l1, b2, r1, r3, o2, slices of a unit, i1]; what several new layers have in common.
-    """
-    units = packed.reshape(*packed.shape[:2], outs.shape[1], -1, packed.shape[3])
-    made = torch.einsum("lboui,romq->lbrqmui", units, outs)
-    return torch.einsum("lbrqmui,pbcr->lcpqmui", made, blocks)
-
-
-def new_layer(mixed: Tensor, depth: Tensor, ins: Tensor, layer: int) -> Tensor:
-    """S_L and S_I applied to what `old_layers` made: the blocks [b2, o2, i2] of one new layer."""
-    return _inputs(torch.einsum("lcpqmui,qls->cpsmui", mixed, depth[:, :, layer]), ins)
+def _units(packed: Tensor, outs: Tensor) -> Tensor:
+    """[..., b1, o1, i1] with the outputs as units, and the slices of each: whole heads have several."""
+    return packed.reshape(*packed.shape[:-2], outs.shape[1], -1, packed.shape[-1])
 
 
 def _inputs(made: Tensor, ins: Tensor) -> Tensor:
-    """S_I, the last core: [b2, r1, r4, o2, slices of a unit, i1] -> [b2, o2, i2]."""
+    """S_I, the last core: [l2, r4, b2, r1, o2, slices of a unit, i1] -> [l2, b2, o2, i2]."""
     units = made.reshape(*made.shape[:-1], ins.shape[1], -1)
-    return torch.einsum("cpsmuiv,sinp->cmunv", units, ins).flatten(3).flatten(1, 2)
+    return torch.einsum("kscpmuiv,sinp->kcmunv", units, ins).flatten(4).flatten(2, 3)
 
 
 def core_matrix(op: CoreMatrix, inputs: Sequence[Tensor]) -> Tensor:

@@ -101,8 +101,8 @@ def test_a_ring_is_the_sum(name: str, dtype: str, cut: Cut) -> None:
         rule = ring.ring_map(op, [x.double() for x in (*cores, *old)])
         np.testing.assert_allclose(rule.numpy(), expected, rtol=0, atol=1e-13 * scale)
         s_b, s_o, s_l, s_i = (core.double() for core in cores)
-        mixed = ring.old_layers(s_b, s_o, torch.stack(old).double())
-        together = ring.cut_of(cut, ring.new_layer(mixed, s_l, s_i, layer))
+        every = ring.all_layers(s_b, s_o, s_l, s_i, torch.stack(old).double())
+        together = ring.cut_of(cut, every[layer])
         np.testing.assert_allclose(together.numpy(), expected, rtol=0, atol=1e-13 * scale)
 
 

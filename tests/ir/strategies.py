@@ -54,12 +54,22 @@ from growplan.ir.primitives import (
     Transform,
     ZeroOut,
 )
+from growplan.ir.rings import RingGroup, RingLaw
 from growplan.ir.typing import Mistype, result_type
 
 TENSORS = ["h.{}.w", "h.{}.b", "x.{}.experts.3.w", "emb", "law", "a b", 'q"~{{i}}', "é.{}.1"]
 WORDS = st.text(st.sampled_from('abz.09-_/@~{}"\\ é\n\ue000'), min_size=1, max_size=8)
 Leafed = FromLeaf | Project | Transform | AddLeaf | BlendLayers  # what reads a leaf
 CUTS = st.just(Cut(0, 1)) | st.builds(Cut, st.just(0), st.just(2), st.integers(1, 2), st.booleans())
+GROUPS = st.builds(
+    RingGroup,
+    st.just("q-stream") | WORDS,
+    st.integers(0, 3),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.lists(st.tuples(st.sampled_from(["h.0.w", "law"]) | WORDS, CUTS), min_size=1).map(tuple),
+    st.tuples(*[st.just("s/S_L") | WORDS] * 4),
+)
 LAYERS = st.none() | st.integers(0, 5)
 SIZES = [(), (("ffn", 4), ("hidden", 8)), (("ffn", 4), ("hidden", 9)), (("z", 1), ("a", 2))]
 EDITS = st.deferred(lambda: st.dictionaries(WORDS, VALUES, max_size=2))
@@ -192,6 +202,8 @@ def _step(draw: st.DrawFn, graph: Graph, k: int) -> None:
             ),
             layers=tuple(draw(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=6))),
             learned=tuple(_learned(draw, sorted({**before, **model}))),
+            rings=tuple(_rings(draw, sorted({**before, **model}))),
+            groups=tuple(draw(st.lists(GROUPS, max_size=2, unique_by=lambda group: group.name))),
         )
     )
 
@@ -257,6 +269,12 @@ def _learned(draw: st.DrawFn, tensors: list[str]) -> list[LearnedLaw]:
         )
         for tensor in draw(st.lists(st.sampled_from(tensors), unique=True, max_size=2))
     ]
+
+
+def _rings(draw: st.DrawFn, tensors: list[str]) -> list[RingLaw]:
+    parts = st.lists(st.tuples(st.just("q-stream") | WORDS, CUTS), min_size=1, max_size=2).map(tuple)
+    laws = st.builds(RingLaw, st.sampled_from(tensors), st.integers(0, 3), parts, st.integers(0, 2))
+    return draw(st.lists(laws, max_size=2, unique_by=lambda law: law.tensor))
 
 
 def _laws(draw: st.DrawFn, tensors: list[str]) -> list[TensorLaw]:
