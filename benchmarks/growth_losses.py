@@ -25,7 +25,11 @@ COPIES = (
     "stack depth 2→4 via stackbert\nwiden hidden 64→128 via fpi\n"
     "widen heads 4→8 via fpi\nwiden ffn 256→512 via fpi\n"
 )
-LEARNED = {"ligo": ("ligo", ""), "ligo from fpi": ("ligo", ", init fpi")}  # method, options
+LEARNED = {  # method, options
+    "ligo": ("ligo", ""),
+    "ligo from fpi": ("ligo", ", init fpi"),
+    "mango": ("mango", ""),
+}
 Losses = Mapping[str, float]
 
 

@@ -23,7 +23,7 @@ from train import corpus, cross_entropy, held_out, loss_of, train, windows  # no
 
 MODEL, OUT = HERE / "model", HERE / "out"
 SCRATCH = "drawn at random"
-GROWN = {"stacked + fpi": "copies", "LiGO": "ligo"}
+GROWN = {"stacked + fpi": "copies", "LiGO": "ligo", "Mango": "mango"}
 BATCH, EVERY, RATE = 16, 10, 2e-3
 Curve = list[tuple[int, float]]
 
