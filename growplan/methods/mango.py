@@ -6,7 +6,7 @@ rewrite:   M1 : blocks x layers of the source   ->   M2, every block of every ne
         S_B[r1, b1, b2, r2] S_O[r2, o1, o2, r3] S_L[r3, l1, l2, r4] S_I[r4, i1, i2, r1] M1[b1, o1, l1, i1]
 
 Re-derived: no official code exists. The ring of cores is the paper's; how it begins and what becomes
-of biases, norms, embeddings and heads is not known and is growplan's choice (`growplan.check.mango`).
+of biases, norms, embeddings and heads is not known and is growplan's choice.
 With one bond and no noise the operator begins as LiGO's with one width operator for all axes and one
 row of depth weights for each new layer. It preserves nothing.
 """

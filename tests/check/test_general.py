@@ -228,7 +228,7 @@ def test_a_start_that_does_not_type_names_those_that_do() -> None:
     assert code == "GP542" and "`init bert2bert`" in message
     assert only("bert", line.format("bert2bert")).start
     code, message = refused("bert", line.format("msg"))
-    assert code == "GP542" and "does not grow `hidden`" in message and "`init bert2bert`" in message
+    assert code == "GP542" and "behind attached masks alone" in message and "`init bert2bert`" in message
     code, message = refused("gpt2", "grow depth 2→5 via ligo on c.txt, init stackbert", **TOY)
     assert code == "GP542" and "`init fpi`" in message and "msg" not in message
     line = "grow hidden 384→576, depth 6→9 via ligo on c.txt, init fpi"

@@ -26,6 +26,7 @@ CALLS = {
     "toy": ["a.grow.yaml"],
 }
 NEEDS_WEIGHTS = {"apply": ["a.grow.yaml", "--out", "grown"], "verify": ["gpt2"], "log": ["gpt2"]}
+NEEDS_WEIGHTS["runtime"] = ["export", "gpt2", "out"]
 
 
 def test_every_command_is_covered() -> None:
