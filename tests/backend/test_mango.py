@@ -6,6 +6,7 @@ M1[b1, o1, l1, i1]; what is no block by the matrices S[0, :, :, 0]
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,10 +14,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
+from growplan.backend.evaluate import Evaluation, with_leaves
 from growplan.backend.executor import reader_rows
+from growplan.check import check_plan
+from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.reader import open_reader
+from growplan.ir.lower import lower
+from growplan.ir.text import parse_ir, print_ir
 from growplan.ir.verify import verify
+from growplan.language import parse_text
+from growplan.pipeline import bind_source
 from tests.backend.plans import Case, case
 from tests.backend.test_learned import (
     BERT_EMBED,
@@ -32,6 +43,7 @@ from tests.backend.test_learned import (
     llama,
     tensors,
 )
+from tests.ir.mutants import mutants
 
 Array = np.ndarray[Any, Any]
 Axis = tuple[str, int, int]  # the name of its cores, how many times it holds them, slices of a unit
@@ -277,3 +289,46 @@ def test_written_and_measured(family: str, dtype: str, tmp_path: Path) -> None:
     assert measured.passed
     made.write(tmp_path / "out")
     made.compare_written(tmp_path / "out")
+
+
+def test_a_tensor_of_several_rings_is_joined(tmp_path: Path) -> None:
+    """Queries beside grouped keys and values in one matrix: what a LLaMA with the same leaves has apart."""
+    growth = GQA.replace("80→100", "80→80")
+    apart = case("llama", f"grow {growth} via mango on c.txt, rank 2", dtype="float64")
+    (tmp_path / "fused").mkdir()
+    config = json.loads((apart.source / "config.json").read_text())
+    config |= {"model_type": "fused_like", "architectures": ["FusedLike"]}
+    (tmp_path / "fused" / "config.json").write_text(json.dumps(config))
+    with open_reader(apart.headers) as reader:
+        read = reader_rows(reader)
+        old = {name: read(name, 0, t.shape[0]) for name, t in apart.headers.tensors.items()}
+    save_file(fused(old), tmp_path / "fused" / "model.safetensors", {"format": "pt"})
+    family = Path(__file__).parents[1] / "check" / "families" / "fused_like.yaml"
+    plan = parse_text(f"grow {growth} via mango on c.txt, rank 2", "p.grow", "dsl")
+    typed = check_plan(plan, bind_source(plan, tmp_path / "fused", family)[2])
+    together = Case(tmp_path / "fused", read_headers(tmp_path / "fused"), typed, lower(typed))
+    assert verify(together.graph) == [] and parse_ir(print_ir(together.graph)) == together.graph
+    assert together.leaves.keys() == apart.leaves.keys()
+    expected, found = fused(made_of(apart, apart.leaves)), made_of(together, apart.leaves)
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-11)
+    faults = [each for each in mutants(together.graph) if "join" in each.what or "part" in each.what]
+    assert len(faults) > 20 and [each.what for each in faults if not verify(each.graph)] == []
+
+
+def made_of(made: Case, leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    with open_reader(made.headers) as reader:
+        evaluation = Evaluation(made.graph, with_leaves(reader_rows(reader), leaves))
+        return {name: evaluation.whole(value) for name, value in made.graph.models[-1].items()}
+
+
+def fused(apart: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Queries, keys and values as one tensor, the gate and what it gates as another."""
+    made = dict(apart)
+    for name in [name for name in apart if "q_proj" in name or "gate_proj" in name]:
+        parts = ("q_proj", "k_proj", "v_proj") if "q_proj" in name else ("gate_proj", "up_proj")
+        into = "qkv_proj" if "q_proj" in name else "gate_up_proj"
+        rows = [made.pop(name.replace(parts[0], part)) for part in parts]
+        made[name.replace(parts[0], into)] = torch.cat(rows)
+    return made
