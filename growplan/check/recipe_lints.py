@@ -11,7 +11,7 @@ from growplan.diagnostics import Diagnostic
 from growplan.methods.base import Recipe
 from growplan.methods.support.recipe import PUBLISHED
 
-STILL = 1e-2  # rates that add up to less than this leave an operator about where it began
+STILL = 3e-3  # rates that add up to less than this leave an operator about where it began
 RATES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 STEPS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 

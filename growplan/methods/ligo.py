@@ -29,10 +29,11 @@ comes to 2e-6 and the operator stays what it began as; the default here moves it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, cast
 
-from growplan.methods.base import Ask, Claim, Method, Operator, Option, OptionValue
-from growplan.methods.support.recipe import RECIPE, recipe_of
+from growplan.methods.base import Ask, Claim, Method, Operator, Option, OptionValue, Recipe
+from growplan.methods.support.recipe import RECIPE, STARTED, recipe_of
 
 NOISE = 0.03
 
@@ -59,7 +60,7 @@ class Ligo(Method):
             width_init=word("width-init"),
             noise=float(options.get("noise", NOISE)),
             mix=cast(Literal["units", "heads", "auto"], word("mix")),
-            recipe=recipe_of(options, steps),
+            recipe=recipe_of(options, steps, rate=STARTED if start else Recipe.lr),
         )
 
 
@@ -118,6 +119,9 @@ METHOD = Ligo(
             "new heads are sums of single units or of whole heads; auto: whole if rotary or behind a norm",
             ("auto", "units", "heads"),
         ),
-        *RECIPE,
+        *(
+            replace(o, doc=f"{o.doc}, or {STARTED:g} with `init METHOD`") if o.name == "lr" else o
+            for o in RECIPE
+        ),
     ),
 )

@@ -20,7 +20,7 @@ class Recipe:
 
     name: Literal["growplan", "published"] = "growplan"
     steps: int = 100
-    lr: float = 1e-3
+    lr: float = 3e-3
     warmup: int = 10
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)

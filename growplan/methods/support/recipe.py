@@ -20,6 +20,9 @@ PUBLISHED = Recipe(
 )
 """LiGO's command for BERT (`configs/bert_wiki.txt`, README): the model in training mode, dropout on."""
 
+STARTED = 2e-4
+"""The rate of an operator that begins as a static method: every weight has leaves of its own."""
+
 RECIPE = (
     Option(
         "recipe",
@@ -27,7 +30,13 @@ RECIPE = (
         "how it is fitted: a rate that moves it, or LiGO's command (dropout on, rates that hardly move it)",
         ("growplan", "published"),
     ),
-    Option("lr", 1e-3, "the highest rate of AdamW", range=(0, 10)),
+    Option(
+        "lr",
+        "auto",
+        f"the highest rate of AdamW; auto: {Recipe.lr:g}",
+        ("auto",),
+        range=(0, 10),
+    ),
     Option("warmup", 10, "steps in which the rate rises to it", range=(0, 1e7)),
     Option("schedule", "cosine", "how it falls to 0 afterwards, or not", ("cosine", "linear", "constant")),
     Option("beta1", 0.9, "decay of AdamW's first moment", range=(0, 0.999999)),
@@ -63,9 +72,12 @@ RECIPE = (
 )
 
 
-def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
-    """The recipe that `recipe` names, with what the step says otherwise."""
-    base = PUBLISHED if options.get("recipe") == "published" else Recipe()
+def recipe_of(options: Mapping[str, OptionValue], steps: int | None, *, rate: float = Recipe.lr) -> Recipe:
+    """The recipe that `recipe` names, with what the step says otherwise.
+
+    `rate`: growplan's own for this kind of operator (docs/learned-growth.md has what was measured).
+    """
+    base = PUBLISHED if options.get("recipe") == "published" else Recipe(lr=rate)
 
     def number(name: str, default: float) -> float:
         return float(options.get(name, default))
@@ -73,11 +85,11 @@ def recipe_of(options: Mapping[str, OptionValue], steps: int | None) -> Recipe:
     def word(name: str, default: str) -> str:
         return str(options.get(name, default))
 
-    mask = options.get("mask", "tokenizer")
+    mask, lr = options.get("mask", "tokenizer"), options.get("lr", "auto")
     return replace(
         base,
         steps=base.steps if steps is None else steps,
-        lr=number("lr", base.lr),
+        lr=base.lr if lr == "auto" else float(lr),
         warmup=int(number("warmup", base.warmup)),
         schedule=cast(Literal["cosine", "linear", "constant"], word("schedule", base.schedule)),
         betas=(number("beta1", base.betas[0]), number("beta2", base.betas[1])),
