@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
+from growplan.check.masks import live_steps
 from growplan.check.settle import words
 from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
@@ -78,7 +79,8 @@ def compile_plan(
     from growplan.ir.passes import run_passes
     from growplan.ir.unmasked import unmasked
 
-    stored = unmasked(graph) if typed.claim.where == "attached" else graph
+    live = live_steps(typed.steps)
+    stored = unmasked(graph, live) if typed.claim.where == "attached" else graph
     return Compiled(plan, config, headers, model, typed, graph, stored, run_passes(stored))
 
 

@@ -48,7 +48,8 @@ class GrowthMask:
 
 
 def growth_masks(typed: TypedPlan) -> tuple[GrowthMask, ...]:
-    """The masks of a plan, in the order of its steps; of steps that grow nothing there are none."""
+    """The masks of a plan that can rise, in the order of its steps."""
+    live = live_steps(typed.steps)
     return tuple(
         GrowthMask(
             step=step.id,
@@ -61,7 +62,7 @@ def growth_masks(typed: TypedPlan) -> tuple[GrowthMask, ...]:
         )
         for step in typed.steps
         for axis, old, new in step.axes[:1]
-        if step.ramp is not None and old != new
+        if step.ramp is not None and step.index in live
     )
 
 
@@ -119,30 +120,55 @@ def _layers(in_layer: bool, target: Model) -> tuple[int, ...] | None:
     return tuple(range(target.depth)) if in_layer else None
 
 
-def refuse_behind_masks(request: Request, part: StepProof, earlier: Sequence[TypedStep]) -> None:
-    """GP580 for a step that moves or copies units or layers which an earlier step of the plan masks.
+def live_steps(steps: Sequence[TypedStep]) -> frozenset[int]:
+    """The steps (by index) whose masks can rise: no later step moves or copies the units behind them."""
+    return frozenset(
+        step.index
+        for i, step in enumerate(steps)
+        if _masked(step) is not None
+        and not any(_moved(step, later.verb, later.axes, later) for later in steps[i + 1 :])
+    )
 
-    Behind units of a mask others may come, behind a mask of their own.
+
+def refuse_behind_masks(request: Request, part: StepProof, earlier: Sequence[TypedStep]) -> None:
+    """GP580 for a step that moves or copies units or layers which an attached mask of an earlier step hides.
+
+    Behind units of a mask others may come, behind a mask of their own. A mask that the checkpoint itself
+    holds at 0 is given up instead (`live_steps`): the function is the old one all the same.
     """
+    axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())
     for step in earlier:
-        masked = next((axis for axis, old, new in step.axes[:1] if old != new), None)
-        if step.ramp is None or masked is None:
-            continue
-        growing = {axis for axis, (old, new) in request.grow.items() if old != new}
-        touched = set(TOGETHER.get(masked, (masked,))) & growing
-        moved = {axis for axis in touched if not _appends(axis, part)}
-        if moved or request.verb in ("upcycle", "grow"):
-            what = f"`{min(moved)}`" if moved else f"`{request.verb}`"
+        moved = _moved(step, request.verb, axes, part)
+        if moved and step.proof.claim.where == "attached":
             fail(
                 "GP580",
-                f"{what} meets units that `{step.id}` keeps behind a mask",
+                f"`{moved}` meets units that `{step.id}` keeps behind a mask",
                 request.span,
                 notes=[("masked by", step.text)],
                 help="let the mask rise first: grow this in a plan of its own, from the finished model",
             )
 
 
-def _appends(axis: str, part: StepProof) -> bool:
+def _masked(step: TypedStep) -> str | None:
+    """The axis that a step masks."""
+    axis = next((axis for axis, old, new in step.axes[:1] if old != new), None)
+    return None if step.ramp is None else axis
+
+
+def _moved(
+    step: TypedStep, verb: str, axes: Sequence[tuple[str, int, int]], later: StepProof | TypedStep
+) -> str:
+    """What of a later step (an axis, or its verb) moves the units that `step` masks; empty: nothing."""
+    masked = _masked(step)
+    if masked is None:
+        return ""
+    growing = {axis for axis, old, new in axes if old != new}
+    touched = set(TOGETHER.get(masked, (masked,))) & growing
+    moved = {axis for axis in touched if not _appends(axis, later)}
+    return min(moved, default=verb if verb in ("upcycle", "grow") else "")
+
+
+def _appends(axis: str, part: StepProof | TypedStep) -> bool:
     """Whether old units and layers stay where they are, and only masked ones follow."""
     if axis == "depth":
         kept = [s.layer for s in part.layers if not s.silent]

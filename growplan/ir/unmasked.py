@@ -9,13 +9,13 @@ from growplan.ir.graph import Graph
 from growplan.ir.primitives import Mask, Store
 
 
-def unmasked(graph: Graph) -> Graph:
-    """`graph` with every `mask` left out; its laws, which hold at masks of 0, are left out too."""
+def unmasked(graph: Graph, steps: Collection[int]) -> Graph:
+    """`graph` with the masks of `steps` left out; its laws, which hold at masks of 0, are left out too."""
     instead: dict[str, str] = {}  # value -> what stands for it
     out = Graph()
     for id, node in graph.nodes.items():
         inputs = tuple(instead.get(name, name) for name in node.inputs)
-        if isinstance(node.op, Mask):
+        if isinstance(node.op, Mask) and node.step in steps:
             instead[id] = inputs[0]
         else:
             out.add(replace(node, inputs=inputs))
@@ -39,10 +39,10 @@ def only(graph: Graph, tensors: Collection[str]) -> Graph:
     return Graph(kept, [*graph.models[:-1], last], list(graph.steps), stores)
 
 
-def masked_tensors(graph: Graph) -> tuple[str, ...]:
-    """The stored tensors that growth masks change."""
+def masked_tensors(graph: Graph, steps: Collection[int]) -> tuple[str, ...]:
+    """The stored tensors that the masks of `steps` change."""
     return tuple(
         tensor
         for tensor, value in graph.stores.items()
-        if any(isinstance(node.op, Mask) for node in graph.chain(value))
+        if any(isinstance(node.op, Mask) and node.step in steps for node in graph.chain(value))
     )

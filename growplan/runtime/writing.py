@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from growplan.backend.executor import execute
-from growplan.check.masks import growth_masks
+from growplan.check.masks import growth_masks, live_steps
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.layout import plan_file
 from growplan.checkpoint.reader import Reader
@@ -37,12 +37,13 @@ def write_growth_state(
     if not growth_masks(typed):
         return ()
     attached = typed.claim.where == "attached"  # then the checkpoint itself is raw
-    raw = () if attached else masked_tensors(graph)
+    live = live_steps(typed.steps)
+    raw = () if attached else masked_tensors(graph, live)
     state = state_of(typed, list(raw))
     assert state is not None
     files: tuple[str, ...] = (write_state(out, state),)
     if raw:
-        plain = only(unmasked(graph), raw)
+        plain = only(unmasked(graph, live), raw)
         types = {tensor: plain.nodes[value].type for tensor, value in plain.stores.items()}
         layout = plan_file(RAW, {tensor: (type_.dtype, type_.shape) for tensor, type_ in types.items()})
         with Writer(out, layout) as writer:

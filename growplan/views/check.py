@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from growplan.check.masks import live_steps
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic
 from growplan.methods.base import Claim, LayerSource
@@ -91,7 +92,7 @@ class CheckReport:
             yield "claim", f"{proved}" + (", proved" if proved.strength != "none" else "")
         else:
             yield "claim", f"{step.promised}; proved {proved}"
-        yield from mask_facts(step, self.typed.claim)
+        yield from mask_facts(step, self.typed.claim, step.index in live_steps(self.typed.steps))
         yield from operator_facts(step)
         yield from predictor_facts(step)
         found = reasons(step)

@@ -12,10 +12,13 @@ from growplan.methods.base import Claim
 SHAPES = {"linear": "in a line", "cosine": "by a cosine"}
 
 
-def mask_facts(step: TypedStep, plan: Claim) -> Iterator[tuple[str, str]]:
+def mask_facts(step: TypedStep, plan: Claim, live: bool) -> Iterator[tuple[str, str]]:
     """How the mask rises, and whether a stock load is exact before. `plan`: the claim of the whole."""
     ramp = step.ramp
     if ramp is None or all(old == new for _, old, new in step.axes):
+        return
+    if not live:
+        yield "mask", "stays at 0: a later step moves its units, which learn as they are"
         return
     over = f"over {ramp.steps} steps" if ramp.steps is not None else "as the training sets it"
     after = f", {ramp.delay} steps later" if ramp.delay else ""

@@ -4,7 +4,7 @@ from growplan.diagnostics.codes import Code
 
 CODES = {
     "GP580": Code(
-        what="A step grows what an earlier step of the plan keeps behind a mask.",
+        what="A step grows what an earlier step of the plan keeps behind an attached mask.",
         why=(
             "A mask stands at certain units of an axis until it has risen to 1 in training. Moving or "
             "copying those units in the same plan would leave it at the wrong ones."
