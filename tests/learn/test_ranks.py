@@ -105,8 +105,10 @@ import os, signal, sys
 from growplan.diagnostics import DiagnosticError
 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun ends the others; this one is to see it by itself
 if ranks.rank == 1:
+    ranks.total(1.0)  # both are connected: who leaves before that fails the other in its start
     os._exit(3)
 try:
+    ranks.total(1.0)
     ranks.total(1.0)
 except DiagnosticError as error:
     print(error, flush=True)
