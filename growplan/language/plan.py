@@ -80,8 +80,37 @@ class Step(Node):
         return self.place(part) if growth is None else growth.place("by" if growth.by else "to")
 
 
+class Train(Node):
+    """How long a stage trains, and how: `train 400 steps on corpus.txt, lr 1e-3`.
+
+    A plan's own `train` is what each stage's begins with. `steps` or `tokens`, never both; `options`
+    are keys of `growplan.methods.training`.
+    """
+
+    steps: int | None = None
+    tokens: int | None = None
+    on: str | None = None  # training data
+    options: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Stage(Node):
+    """A size of the model: the growth that leads to it, and the training that it gets.
+
+    `freeze` and `train_only` are words for parts of the model (`new-layers`, `top 3`, `embeddings`).
+    """
+
+    name: str
+    steps: tuple[Step, ...] = ()
+    train: Train | None = None
+    freeze: tuple[str, ...] = ()
+    train_only: tuple[str, ...] = ()
+
+
 class Plan(Node):
-    """A whole plan after `vars`, `extends` and `--set` were applied."""
+    """A whole plan after `vars`, `extends` and `--set` were applied.
+
+    It has `steps`, or `stages` with steps of their own; `train` only where there are stages.
+    """
 
     growplan: Literal[1] = 1
     source: str | None = None
@@ -89,6 +118,8 @@ class Plan(Node):
     seed: int = 0
     family: str | None = None  # a family file of the user's own
     steps: tuple[Step, ...] = ()
+    train: Train | None = None
+    stages: tuple[Stage, ...] = ()
     extra: dict[str, Any] = Field(default_factory=dict)  # the user's `x-*` keys
     _path: str | None = PrivateAttr(default=None)
 
@@ -96,6 +127,11 @@ class Plan(Node):
     def path(self) -> str | None:
         """The file the plan was read from; relative sources are relative to its folder."""
         return self._path
+
+    @property
+    def every_step(self) -> tuple[Step, ...]:
+        """The steps of all stages, or the plan's own."""
+        return (*self.steps, *(step for stage in self.stages for step in stage.steps))
 
     def read_from(self, path: str | None) -> Plan:
         self._path = path
