@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
 from growplan.check.masks import live_steps
-from growplan.check.settle import words
+from growplan.check.stages import Schedule, check_stages, growth_of, stage_words
 from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
@@ -56,6 +56,7 @@ def compile_plan(
     `model_dir` and `family` (a name or a family file) take the place of the plan's own.
     Raises DiagnosticError with everything wrong that one stage can see.
     """
+    _refuse_stages(plan)
     config, headers, model = bind_source(plan, model_dir, family)
     if stop_after == "bind":
         return Compiled(plan, config, headers, model)
@@ -89,6 +90,49 @@ def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path
     typed = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check").typed
     assert typed is not None
     return typed
+
+
+def check_schedule(
+    plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None
+) -> Schedule:
+    """Type every stage of a plan, prove its claims, look at its data; needs only the source's config.json."""
+    from growplan.learn.place import data_findings, training_findings
+
+    config, headers, model = bind_source(plan, model_dir, family)
+    schedule = check_stages(plan, model)
+    weights = headers is not None
+    found, lints = list[Diagnostic](), [*schedule.lints]
+    for typed in (stage.typed for stage in schedule.stages if stage.typed is not None):
+        found += data_findings(typed, config.directory, weights=weights)
+        lints += tokenizer_findings(typed, config.directory)
+    _raise_any([*found, *training_findings(schedule, config.directory, weights=weights)])
+    return replace(schedule, lints=tuple(dict.fromkeys(lints)))
+
+
+def stage_plan(plan: Plan, name: str) -> Plan:
+    """The growth of one stage as a plan of its own, which `compile_plan` and `apply` take.
+
+    Its source is the plan's, so that for any stage but the first another has to be given; it has no target.
+    Raises GP597 where there is no such stage.
+    """
+    found = next((stage for stage in plan.stages if stage.name == name), None)
+    if found is not None:
+        return growth_of(plan, found)
+    names = ", ".join(f"`{stage.name}`" for stage in plan.stages)
+    if not names:
+        fail("GP597", "the plan has no stages", plan.span, help="leave `--stage` out: it is one growth")
+    fail("GP597", f"the plan has no stage `{name}`", plan.span, help=f"one of {names}")
+
+
+def _refuse_stages(plan: Plan) -> None:
+    if plan.stages:
+        first = next((stage for stage in plan.stages if stage.steps), plan.stages[0])
+        fail(
+            "GP594",
+            f"the plan has {len(plan.stages)} stages, with training between them: it is no one growth",
+            plan.place("stages"),
+            help=("run all of it: `growplan train PLAN`", f"or one growth: `--stage {first.name}`"),
+        )
 
 
 def check_moments(
@@ -133,9 +177,12 @@ def _mistakes(
 ) -> tuple[Diagnostic, ...]:
     """What the checker can say of a plan some of whose words could not be read, from `unread` on."""
     if plan.source is None and model_dir is None:
-        return tuple(finding for step in plan.steps for finding in words(step))
+        return tuple(stage_words(plan))
     try:
-        check_plan(plan, bind_source(plan, model_dir, family)[2], unread=unread)
+        model = bind_source(plan, model_dir, family)[2]
+        if plan.stages:
+            return tuple(stage_words(plan))
+        check_plan(plan, model, unread=unread)
     except DiagnosticError as error:
         return error.diagnostics
     return ()
@@ -160,7 +207,7 @@ def bind_source(
         refuse_half_grown(config.directory)
         if not found:
             return config, headers, bind_stored(described or detect(config), config, headers)
-    raise DiagnosticError(*found, *(finding for step in plan.steps for finding in words(step)))
+    raise DiagnosticError(*found, *stage_words(plan))
 
 
 @contextmanager

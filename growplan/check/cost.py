@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
 from growplan.check.typed import Cost
-from growplan.families.model import Call, Model, ModuleRef
+from growplan.families.model import Call, Model, ModuleRef, Param
 from growplan.families.walk import subexpressions
 
 TORCH_BYTES = 200 << 20  # a process that has imported torch
@@ -21,7 +23,7 @@ def cost(model: Model) -> Cost:
     passes `active` of the experts.
     """
     width = DTYPE_BYTES.get(model.dtype, 4)
-    parameters = active = flops = largest = 0
+    parameters = active = largest = 0
     for param in model.params():
         copies = passed = model.copies(param)
         if param.in_expert:
@@ -30,11 +32,31 @@ def cost(model: Model) -> Cost:
         parameters += size * copies
         active += size * passed
         largest = max(largest, size * width)
-        if model.modules[param.module].kind in ("linear", "patches") and param.leaf == "weight":
-            flops += 2 * size * passed
-    for embedding in tied_embeddings(model):
-        flops += 2 * prod(model.shape(model.modules[embedding].params[0]))
+    flops = sum(m.flops * (model.depth if m.param.in_layer else 1) for m in matrices(model))
     return Cost(parameters, flops, parameters * width, largest, active)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix that tokens pass, layers and experts folded: FLOPs of one token in one layer.
+
+    `head`: the embedding where the head in use reads it again.
+    """
+
+    param: Param
+    flops: int
+    head: bool = False
+
+
+def matrices(model: Model) -> Iterator[Matrix]:
+    """All that makes FLOPs."""
+    for param in model.params():
+        if model.modules[param.module].kind in ("linear", "patches") and param.leaf == "weight":
+            times = model.sizes["active"] if param.in_expert else 1
+            yield Matrix(param, 2 * prod(model.shape(param)) * times)
+    for embedding in tied_embeddings(model):
+        param = model.modules[embedding].params[0]
+        yield Matrix(param, 2 * prod(model.shape(param)), head=True)
 
 
 def tied_embeddings(model: Model) -> tuple[str, ...]:

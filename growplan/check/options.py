@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeGuard
 
-from growplan.diagnostics import Diagnostic
+from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model
 from growplan.language.plan import Step
 from growplan.methods.base import Method, Option, OptionValue
@@ -27,27 +27,8 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
             message = f"`{method.name}` does not read `{key}` in a step `{step.verb}`"
             ways = f"take it out; its options here: {names or 'none'}"
             yield Diagnostic("GP115", message, step.place(key), help=(ways,))
-        elif option.range is not None and _is_number(value):
-            low, high = option.range
-            if not low <= float(value) <= high or not _fits(option, value):
-                whole = "whole " * _is_whole(option)
-                ways = f"a {whole}number from {low:g} to {high:g}"
-                yield Diagnostic("GP116", f"`{key}` cannot be {value}", step.place(key), help=(ways,))
-        elif option.range is not None and value not in option.choices:
-            ways = ", ".join([*(f"`{c}`" for c in option.choices), f"a {'whole ' * _is_whole(option)}number"])
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.choices and str(value) not in option.choices:
-            ways = f"one of: {', '.join(option.choices)}"
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
-        elif option.methods:
-            continue  # whether there is one that fits here is judged with the step
-        elif option.name == "init" and value != option.default and not _is_init(str(value)):
-            first = "" if option.default == "like" else f"`{option.default}`, "
-            ways = f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
-            yield Diagnostic("GP116", f"`init` cannot be `{value}`", step.place(key), help=(ways,))
-        elif not _fits(option, value):
-            ways = "give a whole number" if _is_whole(option) else "give a number"
-            yield Diagnostic("GP116", f"`{key}` cannot be `{value}`", step.place(key), help=(ways,))
+        else:
+            yield from check_value(option, value, step.place(key))
     for key in ("on", "steps"):
         if getattr(step, key) is not None and not (method.learned or (key == "on" and method.on_data)):
             how = "fitted in steps" if method.on_data else "fitted on data"
@@ -60,6 +41,34 @@ def check_options(step: Step, method: Method) -> Iterator[Diagnostic]:
     if step.over is not None and step.over < 1:
         ways = "leave `over` out to store no ramp"
         yield Diagnostic("GP117", "a ramp of fewer than 1 steps is none", step.place("over"), help=(ways,))
+
+
+def check_value(option: Option, value: OptionValue, place: Span | None) -> Iterator[Diagnostic]:
+    """GP116 where an option does not take a value."""
+    ways = _ways_out(option, value)
+    if ways:
+        shown = str(value) if option.range is not None and _is_number(value) else f"`{value}`"
+        yield Diagnostic("GP116", f"`{option.name}` cannot be {shown}", place, help=(ways,))
+
+
+def _ways_out(option: Option, value: OptionValue) -> str:
+    """What an option takes, where it does not take `value`."""
+    whole = "whole " * _is_whole(option)
+    if option.range is not None and _is_number(value):
+        low, high = option.range
+        fine = low <= float(value) <= high and _fits(option, value)
+        return "" if fine else f"a {whole}number from {low:g} to {high:g}"
+    if option.range is not None:
+        known = value in option.choices
+        return "" if known else ", ".join([*(f"`{c}`" for c in option.choices), f"a {whole}number"])
+    if option.choices and str(value) not in option.choices:
+        return f"one of: {', '.join(option.choices)}"
+    if option.methods:  # whether there is one that fits here is judged with the step
+        return ""
+    if option.name == "init" and value != option.default and not _is_init(str(value)):
+        first = "" if option.default == "like" else f"`{option.default}`, "
+        return f"{first}`like`, or `normal(STD)` with a number, e.g. `normal(0.02)`"
+    return "" if _fits(option, value) else f"give a {whole}number"
 
 
 def check_rows(step: Step, model: Model, grow: Mapping[str, tuple[int, int]]) -> Iterator[Diagnostic]:

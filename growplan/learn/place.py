@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from growplan.check.fitted import Fit
+from growplan.check.stages import Schedule
+from growplan.check.training import place
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic, DiagnosticError, Span
+from growplan.families.positions import longest_input
 from growplan.language.plan import Plan
 from growplan.learn.data import inspect, mask_token
 from growplan.learn.forms import check_size, look_at
@@ -46,6 +49,24 @@ def data_findings(typed: TypedPlan, source: Path, *, weights: bool) -> Iterator[
                 check_size(path, step.after, step.operator.recipe)
         except DiagnosticError as error:
             yield from (d.at(data_place(typed.plan, step)) for d in error.diagnostics)
+
+
+def training_findings(schedule: Schedule, source: Path, *, weights: bool) -> Iterator[Diagnostic]:
+    """What is wrong with the data that stages train on, once for what several of them share."""
+    base, seen = data_folder(schedule.plan), set()
+    for stage in schedule.stages:
+        if stage.training is None:
+            continue
+        path, recipe = data_path(stage.training.on, base), stage.training.recipe
+        facts = (path, recipe.tokens, recipe.mask, longest_input(stage.after), stage.after.sizes.get("vocab"))
+        if facts in seen:
+            continue
+        seen.add(facts)
+        try:
+            look_at(path, source, stage.after, recipe, weights=weights)
+            check_size(path, stage.after, recipe)
+        except DiagnosticError as error:
+            yield from (d.at(place(schedule.plan, stage.stage, "on")) for d in error.diagnostics)
 
 
 def _look_at_batch(step: TypedStep, fit: Fit, source: Path, base: Path, weights: bool) -> None:

@@ -25,6 +25,7 @@ Graft = Literal["", "rows", "inner"]  # what comes from the layer above (AKI)
 RANK: Mapping[Strength, int] = {"none": 0, "approximate": 1, "exact": 2}
 WIDTH_AXES = ("hidden", "ffn", "heads", "kv_heads", "vocab", "positions")
 OptionValue = str | int | float | bool
+UNSAID = 5000  # steps of a ramp that no plan says: MSG's own default (arXiv 2305.02869, `grow_time`)
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,11 @@ class Ramp:
     steps: int | None = None
     shape: Literal["linear", "cosine"] = "linear"
     delay: int = 0
+
+    @property
+    def end(self) -> int:
+        """The step from which on the mask is 1."""
+        return self.delay + (UNSAID if self.steps is None else self.steps)
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,9 @@ TRAINING = (
 class Training:
     """The training of one stage: `recipe.steps` steps, from data at `on` (as the plan writes it).
 
-    `recipe.every` is the distance of checkpoints. `optimizer`: what becomes of AdamW's moments at the growth.
-    `tied`: see `runtime.selected`. `sub_models`: layers of the smallest prefix that a step trains, 0 for none.
+    `recipe.every` is the distance of checkpoints. `optimizer`: what becomes of AdamW's moments at the
+    growth. `tied`: see `runtime.selected`. `sub_models`: layers of the smallest prefix that a step trains,
+    0 for none.
     """
 
     on: str

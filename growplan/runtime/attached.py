@@ -16,7 +16,7 @@ from growplan.diagnostics import fail
 from growplan.families.model import Family, Model, Module
 from growplan.runtime import hooks
 from growplan.runtime.parts import Parts
-from growplan.runtime.ramps import end_of, value_at
+from growplan.runtime.ramps import value_at
 from growplan.runtime.state import RAW, GrowthState, MaskSite, read_state, write_state
 
 
@@ -38,7 +38,7 @@ class Attached:
     @property
     def end(self) -> int:
         """The number of steps from which on every mask is 1."""
-        return max(end_of(mask.ramp) for mask in self.state.masks)
+        return max(mask.ramp.end for mask in self.state.masks)
 
     @property
     def active(self) -> bool:

@@ -9,19 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from growplan.checkpoint.config import read_config
 from growplan.checkpoint.headers import find_headers
 from growplan.families import bind_stored, detect, load_family
-from growplan.families.graph import Call, ModuleRef
-from growplan.families.model import Family, Model, Param
-from growplan.families.walk import subexpressions
+from growplan.families.model import Family, Model
+from growplan.families.places import Place, place_of
 from growplan.learn.model import names_in_memory
-
-Place = Literal["embeddings", "layer", "head"]
 
 
 @dataclass(frozen=True)
@@ -47,25 +44,8 @@ class Parts:
         """Parameter in memory -> where it stands, and in which layer; a tied one stands where it embeds."""
         out: dict[str, tuple[Place, int | None]] = {}
         for name, param, layer in self.bound.tensors():
-            out.setdefault(self.names[name], (self._place(param), layer))
+            out.setdefault(self.names[name], (place_of(self.bound, param), layer))
         return out
-
-    def _place(self, param: Param) -> Place:
-        if param.in_layer:
-            return "layer"
-        return "embeddings" if param.module in self._embedding else "head"
-
-    @cached_property
-    def _embedding(self) -> frozenset[str]:
-        """The modules that put out the stream before the first layer."""
-        found = set()
-        for statement in self.bound.embed:
-            for expr in subexpressions(statement.value):
-                if isinstance(expr, Call):
-                    found.add(expr.fn)
-                elif isinstance(expr, ModuleRef):
-                    found.add(expr.module)
-        return frozenset(found & set(self.bound.modules))
 
     def module(self, name: str, layer: int | None) -> nn.Module:
         """The module in memory that a module of the family is."""

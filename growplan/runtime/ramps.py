@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-from growplan.methods.base import Ramp
-
-UNSAID = 5000  # steps of a ramp that no plan says: MSG's own default (arXiv 2305.02869, `grow_time`)
+from growplan.methods.base import UNSAID, Ramp
 
 
 def value_at(ramp: Ramp, step: int) -> float:
@@ -22,8 +20,3 @@ def value_at(ramp: Ramp, step: int) -> float:
         return 1.0
     part = done / over
     return part if ramp.shape == "linear" else (1 - math.cos(math.pi * part)) / 2
-
-
-def end_of(ramp: Ramp) -> int:
-    """The step from which on the mask is 1."""
-    return ramp.delay + (UNSAID if ramp.steps is None else ramp.steps)

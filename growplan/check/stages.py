@@ -1,0 +1,232 @@
+"""Checking a plan with stages: each is typed against the model that the one before it leaves.
+
+Masks of a stage begin with its training and are gone at its end, so that the next one finds a plain model;
+training also ends what growth made sure of (units that are equal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from growplan.check import training as trainings
+from growplan.check.checker import MOST_ERRORS, check_plan
+from growplan.check.claims import weakest
+from growplan.check.cost import cost
+from growplan.check.masks import growth_masks
+from growplan.check.new_layers import new_layers
+from growplan.check.settle import words
+from growplan.check.trained import Trained, keys_of, trained
+from growplan.check.training_cost import FULL, StageCost, stage_cost
+from growplan.check.typed import Cost, TypedPlan
+from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.families.model import Model
+from growplan.language.plan import Plan, Stage
+from growplan.methods.base import Claim
+from growplan.methods.training import Training
+
+
+@dataclass(frozen=True)
+class TypedStage:
+    """One stage, checked: `plan` is its growth as a plan of its own, `typed` what that was proved to be.
+
+    `before` and `after` its growth and training; `typed` is None where it grows nothing, `training` where
+    it trains by no steps.
+    """
+
+    stage: Stage
+    index: int  # 1-based
+    plan: Plan
+    typed: TypedPlan | None
+    before: Model
+    after: Model
+    training: Training | None
+    cost: StageCost
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def folder(self) -> str:
+        """`02-wide`: its name among the folders of a run."""
+        return f"{self.index:02d}-{self.name}"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A checked plan with stages."""
+
+    plan: Plan
+    source: Model
+    stages: tuple[TypedStage, ...]
+    lints: tuple[Diagnostic, ...] = ()
+
+    def __getitem__(self, name: str) -> TypedStage:
+        """The stage of a name. Raises KeyError."""
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    @property
+    def target(self) -> Model:
+        return self.stages[-1].after if self.stages else self.source
+
+    @property
+    def claim(self) -> Claim:
+        """The weakest of all growth."""
+        return weakest([stage.typed.claim for stage in self.stages if stage.typed is not None])
+
+    @property
+    def cost_before(self) -> Cost:
+        return cost(self.source)
+
+    @property
+    def cost_after(self) -> Cost:
+        return cost(self.target)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that all stages read."""
+        return sum(stage.cost.tokens for stage in self.stages)
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of all stages. What the source cost is not among them."""
+        return sum(stage.cost.flops for stage in self.stages)
+
+    @property
+    def scratch(self) -> int:
+        """FLOPs of the last size, trained whole on as many tokens."""
+        return FULL * self.cost_after.flops_per_token * self.tokens
+
+
+def check_stages(plan: Plan, source: Model) -> Schedule:
+    """Type every stage of a plan, each against the model that the one before it leaves.
+
+    Raises DiagnosticError with every mistake found. After a stage whose growth has one, the sizes of the
+    later ones are in doubt, and only what depends on none is judged.
+    """
+    walk = _Walk(plan, source)
+    for index, stage in enumerate(plan.stages, 1):
+        walk.take(stage, index)
+    if walk.errors:
+        raise DiagnosticError(*dict.fromkeys(walk.errors[:MOST_ERRORS]))
+    lints = [lint for each in walk.stages if each.typed is not None for lint in each.typed.lints]
+    return Schedule(plan, source, tuple(walk.stages), tuple(dict.fromkeys([*lints, *walk.notes])))
+
+
+def stage_words(plan: Plan) -> Iterator[Diagnostic]:
+    """What is wrong with a plan whatever its model: methods and options of its steps and of its training."""
+    for step in plan.every_step:
+        yield from words(step)
+    for train in (plan.train, *(stage.train for stage in plan.stages)):
+        if train is not None:
+            yield from trainings.words_of(train)
+
+
+def growth_of(plan: Plan, stage: Stage) -> Plan:
+    """The growth of one stage as a plan with steps, without a target."""
+    return plan.model_copy(update={"steps": stage.steps, "stages": (), "train": None, "target": None})
+
+
+@dataclass
+class _Walk:
+    plan: Plan
+    model: Model
+    stages: list[TypedStage] = field(default_factory=list)
+    errors: list[Diagnostic] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
+    doubted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.plan.train is not None:
+            self.errors += trainings.words_of(self.plan.train)
+        self.wrong_base = bool(self.errors)
+
+    def take(self, stage: Stage, index: int) -> None:
+        """One stage; on a mistake it is recorded, and the walk goes on."""
+        plan = growth_of(self.plan, stage)
+        found = [*trainings.lacking(self.plan, stage)]
+        found += trainings.words_of(stage.train) if stage.train is not None else ()
+        self.errors += found
+        typed = self._growth(plan)
+        if found or self.doubted or self.wrong_base:
+            self.model = self.model if typed is None else typed.target
+            return
+        grown = self.model if typed is None else typed.target
+        training = trainings.training(self.plan, stage, grown)
+        part = self._trained(stage, typed, grown, training)
+        after = grown if training is None else _plain(grown)
+        if self.errors:
+            self.model = after
+            return
+        costs = stage_cost(grown, training, part, typed)
+        self.stages.append(TypedStage(stage, index, plan, typed, self.model, after, training, costs))
+        self.model = after
+
+    def _growth(self, plan: Plan) -> TypedPlan | None:
+        if not plan.steps:
+            return None
+        try:
+            return check_plan(plan, self.model, unread=-1 if self.doubted else None)
+        except DiagnosticError as error:
+            self.errors += error.diagnostics
+            self.doubted = True
+            return None
+
+    def _trained(
+        self, stage: Stage, typed: TypedPlan | None, grown: Model, training: Training | None
+    ) -> Trained:
+        """What the stage trains. Mistakes of its words, its masks and its training are recorded."""
+        everything = Trained(frozenset(keys_of(grown)))
+        if typed is not None:
+            self.errors += _masks_left(self.plan, stage, typed, training)
+        if training is None:
+            return everything
+        found = [*trainings.findings(self.plan, stage, grown, training)]
+        self.errors += [each for each in found if each.severity == "error"]
+        self.notes += [each for each in found if each.severity != "error"]
+        new = () if typed is None else new_layers(typed)
+        try:
+            part = trained(grown, stage.train_only, stage.freeze, tied=training.tied, new=new)
+        except DiagnosticError as error:
+            self.errors += [d.at(stage.place(d.part)) for d in error.diagnostics]
+            return everything
+        self.notes += [_unseen(stage, word) for word in part.unseen]
+        return everything if part.unseen else part
+
+
+def _plain(model: Model) -> Model:
+    """The model after its training: no masks, and nothing is known of its units."""
+    return replace(model, twins={}, read_units=None, bypassed=frozenset())
+
+
+def _masks_left(
+    plan: Plan, stage: Stage, typed: TypedPlan, training: Training | None
+) -> Iterator[Diagnostic]:
+    """GP596 for each mask that is not gone when the stage's training ends."""
+    steps = 0 if training is None else training.recipe.steps
+    places = {step.id: step for step in stage.steps}
+    for mask in growth_masks(typed):
+        ramp = mask.ramp
+        if ramp.end <= steps:
+            continue
+        unsaid = " (what a ramp takes where the plan says nothing)" if ramp.steps is None else ""
+        what = f"the mask of `{mask.step}` rises until step {ramp.end}{unsaid}, and stage `{stage.name}` "
+        what += f"trains {steps} steps" if steps else "does not train"
+        ways = [f"`over {steps - ramp.delay} steps`"] * (steps > ramp.delay) + [
+            f"train it `for {ramp.end} steps`"
+        ]
+        step = places.get(mask.step)
+        where = typed.plan.span if step is None else step.place("over")
+        yield Diagnostic("GP596", what, where, help=tuple(ways))
+
+
+def _unseen(stage: Stage, word: str) -> Diagnostic:
+    """GP539: in memory there may be such a name."""
+    part = "train-only" if word in stage.train_only else "freeze"
+    what = f"`{word}` matches no name on disk; costs are those of training everything"
+    ways = "`growplan train` holds it against the names in memory, and stops where none matches"
+    return Diagnostic("GP539", what, stage.place(part), help=(ways,), severity="warning")
