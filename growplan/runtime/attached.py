@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from operator import index
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from growplan.backend.dtypes import TORCH
+from growplan.checkpoint.headers import find_headers
 from growplan.diagnostics import fail
-from growplan.families.model import Family, Model, Module
+from growplan.families.model import Family, Model
 from growplan.runtime import hooks
+from growplan.runtime.fingerprint import check_fingerprint, fingerprint, sampled, spots
 from growplan.runtime.parts import Parts
+from growplan.runtime.places import Place, Places
 from growplan.runtime.ramps import value_at
-from growplan.runtime.state import RAW, GrowthState, MaskSite, read_state, write_state
+from growplan.runtime.state import RAW, GrowthState, read_state, write_state
 
 
 @dataclass(eq=False)
@@ -27,6 +31,7 @@ class Attached:
     model: Any
     state: GrowthState
     gates: Mapping[str, hooks.Gate]  # step id -> its mask
+    places: Sequence[Place]
     undo: list[hooks.Undo] = field(default_factory=list)
     done: int = 0
 
@@ -46,10 +51,14 @@ class Attached:
         return bool(self.undo)
 
     def at(self, done: int) -> None:
-        """Set every mask to its value after `done` optimiser steps."""
-        if done < 0:
-            fail("GP585", f"{done} steps cannot be done", help="count from 0, the growth itself")
-        self.done = done
+        """Set every mask to its value after `done` optimiser steps. Raises GP585 for no such number."""
+        try:
+            count = index(done)
+        except TypeError:  # 2.5, or nan
+            count = -1
+        if count < 0:
+            fail("GP585", f"{done} steps cannot be done", help="count whole steps, from 0: the growth itself")
+        self.done = count
         for step, m in self.masks.items():
             self.gates[step].set(m)
 
@@ -69,14 +78,24 @@ class Attached:
         self._remove()
         return self.model
 
+    def restore(self, done: int) -> None:
+        """Set the masks to `done` steps, and put them back where `finish` took them away."""
+        self.at(done)
+        if not self.active:
+            self.undo += [place() for place in self.places]
+
     def save(self, directory: Path | str, *, begun: int | None = None) -> None:
         """Write the growth state beside a checkpoint that `save_pretrained` wrote there.
 
         The checkpoint holds raw weights: without its masks it is another model. `begun`: the steps done
         when the training began that the checkpoint can be resumed in, where something counts them.
         """
-        now = {"held": "raw", "step": self.done, "begun": begun, "raw": []}
-        write_state(Path(directory), self.state.model_copy(update=now))
+        write_state(Path(directory), self.now(begun=begun, fingerprint=fingerprint(directory)))
+
+    def now(self, *, begun: int | None = None, fingerprint: str | None = None) -> GrowthState:
+        """The growth state of the model as it is."""
+        now = {"held": "raw", "step": self.done, "begun": begun, "raw": [], "fingerprint": fingerprint}
+        return self.state.model_copy(update=now)
 
     def _remove(self) -> None:
         for undo in self.undo:
@@ -97,20 +116,21 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     parts = Parts.of(model, directory, family)
     _check_sizes(state, parts.bound, directory)
     _check_shapes(parts, directory)
+    check_fingerprint(state, directory)
+    _check_values(parts, directory)
     _check_places(state, parts.bound)
     raw = _raw_values(model, state, directory, parts.names)
     gates = {mask.step: hooks.Gate() for mask in state.masks}
-    places = _Places(parts)
+    places = Places(parts)
     for mask in state.masks:
         for site in mask.sites:
             places.add(site, gates[mask.step])
     made = places.all()
-    attached = Attached(model, state, gates)
+    attached = Attached(model, state, gates, made)
     with torch.no_grad():
         for parameter, values in raw:
             parameter.copy_(values)
-    attached.undo += [place() for place in made]
-    attached.at(state.step)
+    attached.restore(state.step)
     return attached
 
 
@@ -144,6 +164,28 @@ def _check_shapes(parts: Parts, directory: Path) -> None:
                 f"`{path}` of this model is {list(shapes[path])}, in {directory} "
                 f"{list(parts.bound.shape(param))}",
                 help="give the model that `from_pretrained` loaded from that directory",
+            )
+
+
+def _check_values(parts: Parts, directory: Path) -> None:
+    """GP583 where the model in memory does not hold what the checkpoint does, at a few places of a tensor."""
+    headers = find_headers(directory)
+    if headers is None:
+        return
+    parameters = dict(parts.model.named_parameters(remove_duplicate=False))
+    held = Counter(parts.names.values())
+    for name, values in sampled(headers):
+        path = parts.names.get(name, "")
+        if held[path] != 1 or not values:
+            continue
+        found, info = parameters[path].detach(), headers.tensors[name]
+        at = torch.tensor(spots(found.numel()), device=found.device)
+        stored = torch.frombuffer(values, dtype=TORCH[info.dtype]).to(found.device, found.dtype)
+        if not torch.equal(found.reshape(-1)[at], stored):
+            fail(
+                "GP583",
+                f"`{path}` of this model is not what {directory} holds",
+                help="attach the masks to the model as `from_pretrained` loads it there, before training",
             )
 
 
@@ -193,72 +235,3 @@ def _check_written(name: str, parameter: Tensor, raw: Tensor) -> None:
             f"`{name}` of this model {what}: it is not the one that `growplan apply` wrote",
             help="attach the masks to the model as `from_pretrained` loads it, before training",
         )
-
-
-# places ------------------------------------------------------------------------------------------
-
-Place = Callable[[], hooks.Undo]
-Masks = list[tuple[hooks.Gate, list[list[int]]]]
-
-
-class _Places:
-    """What puts masks into the modules of a model, found first and called when all are found."""
-
-    def __init__(self, parts: Parts) -> None:
-        self.parts, self.bound = parts, parts.bound
-        self.found: list[Place] = []
-        self._norms: dict[tuple[str, int | None], Masks] = {}
-
-    def add(self, site: MaskSite, gate: hooks.Gate) -> None:
-        """A mask at one site. Raises GP582 where the model has no such module, or no such units."""
-        for layer in site.layers if site.layers is not None else (None,):
-            if site.kind == "block":
-                self.found.append(partial(hooks.mix_block, self._block(layer), gate))
-                continue
-            described, module = self._described(site.module), self._module(site.module, layer)
-            if site.kind == "output":
-                self.found.append(partial(hooks.mask_output, module, gate))
-                continue
-            axis = described.outs if site.kind == "norm" else described.ins
-            size = (
-                0
-                if axis is None or described.is_norm != (site.kind == "norm")
-                else axis.size(self.bound.sizes)
-            )
-            if any(stop > size for _, stop in site.at):
-                self._lacks(f"such units of `{site.module}`")
-            if site.kind == "norm":
-                self._norms.setdefault((site.module, layer), []).append((gate, site.at))
-            else:
-                self.found.append(partial(hooks.mask_input, module, gate, size, site.at))
-
-    def all(self) -> list[Place]:
-        """Everything found; a norm has one place, whatever the number of its masks."""
-        norms: list[Place] = []
-        for (name, layer), masks in self._norms.items():
-            described = self._described(name)
-            centred, eps = described.kind == "layernorm", self.bound.eps(described)
-            module = self._module(name, layer)
-            norms.append(partial(hooks.mask_norm, module, masks, centred=centred, eps=eps))
-        return [*self.found, *norms]
-
-    def _described(self, name: str) -> Module:
-        if name not in self.bound.modules:
-            self._lacks(f"module `{name}`")
-        return self.bound.modules[name]
-
-    def _module(self, name: str, layer: int | None) -> nn.Module:
-        described = self._described(name)
-        if described.in_layer != (layer is not None) or (layer or 0) >= self.bound.depth:
-            self._lacks(f"`{name}` in layer {layer}" if layer is not None else f"`{name}` outside of layers")
-        if all(param.leaf != "weight" for param in described.params):
-            self._lacks(f"module of its own that is `{name}`")
-        return self.parts.module(name, layer)
-
-    def _block(self, layer: int | None) -> nn.Module:
-        if layer is None or layer >= self.bound.depth:
-            self._lacks(f"layer {layer}")
-        return self.parts.block(layer)
-
-    def _lacks(self, what: str) -> NoReturn:
-        fail("GP582", f"the model has no {what}", help="take the checkpoint beside the state")

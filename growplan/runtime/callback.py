@@ -12,18 +12,39 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from growplan.checkpoint.files import path_exists
 from growplan.runtime.attached import Attached
-from growplan.runtime.freezing import Frozen, freeze
+from growplan.runtime.freezing import Frozen, freeze, left_out
 from growplan.runtime.rewarm import Rewarm
+from growplan.runtime.state import STATE, read_state
+from growplan.runtime.trainer_files import record_frozen
 from growplan.runtime.two_stage import SubModels
 
 
-class MaskCallback(TrainerCallback):  # type: ignore[misc]
+def checkpoint_of(args: Any, state: Any) -> Path:
+    """Where the Trainer has its checkpoint of this step."""
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
+class _Callback(TrainerCallback):  # type: ignore[misc]
+    """Records with each checkpoint which parameters the optimizer does not hold, where there are any.
+
+    Without that its state could not be grown: it knows its parameters by their numbers alone.
+    """
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        names = left_out(kwargs["model"], kwargs["optimizer"])
+        if names and state.is_world_process_zero:
+            record_frozen(checkpoint_of(args, state), names)
+
+
+class MaskCallback(_Callback):
     """Moves the masks of `attached` with the Trainer's steps, and saves their state with its checkpoints.
 
     `attached.state.step` steps were done before this training, be it a new one; a resumed one goes on from
     the step at which it began, which its checkpoints record. At the end of every ramp the masks are taken
-    away, and the model is plain.
+    away, and the model is plain. With `load_best_model_at_end` they are put back where the best checkpoint
+    has them.
     """
 
     def __init__(self, attached: Attached) -> None:
@@ -44,14 +65,17 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Beside the checkpoint that was just written."""
+        super().on_save(args, state, control, **kwargs)
         if self.attached.active and state.is_world_process_zero:
             self._at(state.global_step)
             if self.attached.active:
-                folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                self.attached.save(folder, begun=self.begun)
+                self.attached.save(checkpoint_of(args, state), begun=self.begun)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._at(state.global_step)
+        best = state.best_model_checkpoint if args.load_best_model_at_end else None
+        if best is not None and path_exists(Path(best) / STATE):
+            self.attached.restore(read_state(best).step)
 
     def _at(self, step: int) -> None:
         if not self.attached.active:
@@ -61,7 +85,7 @@ class MaskCallback(TrainerCallback):  # type: ignore[misc]
             self.attached.finish()
 
 
-class FreezeCallback(TrainerCallback):  # type: ignore[misc]
+class FreezeCallback(_Callback):
     """Trains only `train` (`runtime.selected`) for the first `steps` steps, then everything (MSLT).
 
     The Trainer's optimizer is made before, and holds every parameter: what has no gradient it leaves alone.
@@ -86,7 +110,7 @@ class FreezeCallback(TrainerCallback):  # type: ignore[misc]
             self.frozen = None
 
 
-class SubModelCallback(TrainerCallback):  # type: ignore[misc]
+class SubModelCallback(_Callback):
     """bert2BERT's first stage for `steps` steps: a sub-model each, then the whole model."""
 
     def __init__(self, models: SubModels, steps: int) -> None:
@@ -105,7 +129,7 @@ class SubModelCallback(TrainerCallback):  # type: ignore[misc]
         self.inside.close()
 
 
-class RewarmCallback(TrainerCallback):  # type: ignore[misc]
+class RewarmCallback(_Callback):
     """Leads the learning rate up again after a growth, on top of the Trainer's own schedule.
 
     `rewarm`: from which global step on, and over how many; None, which `Rewarm.of` gives where no paper

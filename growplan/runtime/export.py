@@ -16,6 +16,7 @@ from growplan.checkpoint.output import Target
 from growplan.diagnostics import fail
 from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Model
+from growplan.runtime.fingerprint import check_fingerprint
 from growplan.runtime.ramps import value_at
 from growplan.runtime.state import RAW, STATE, GrowthState, MaskSite, read_state
 
@@ -33,6 +34,7 @@ def export(directory: Path | str, out: Path | str, *, family: str | None = None,
     state = read_state(directory)
     if state.stock:
         fail("GP587", f"{directory} is exact in a stock load already", help="copy it as it is")
+    check_fingerprint(state, directory)
     config, headers = read_config(directory), read_headers(directory)
     model = bind_stored(load_family(family) if family is not None else detect(config), config, headers)
     factors = _factors(state, model)

@@ -137,6 +137,16 @@ def freeze(model: Any, train: frozenset[str]) -> Frozen:
     return Frozen(model, before)
 
 
+def left_out(model: Any, optimizer: Any) -> tuple[str, ...]:
+    """The parameters of `model` that `optimizer` does not hold.
+
+    None where it holds none at all: it was made on others, as FSDP makes it.
+    """
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    names = tuple(name for name, p in model.named_parameters() if id(p) not in held)
+    return names if len(names) < sum(1 for _ in model.parameters()) else ()
+
+
 @contextmanager
 def training_only(model: Any, train: frozenset[str]) -> Iterator[None]:
     """Inside, only the parameters of `train` are trained."""

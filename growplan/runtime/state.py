@@ -90,7 +90,8 @@ class GrowthState(_Part):
     when a Trainer's training began, whose checkpoint this is.
 
     `held`: the checkpoint's tensors are `raw`, as they are trained, or `effective`, times masks of 0.
-    `raw` names the tensors of `growth-state.safetensors`.
+    `raw` names the tensors of `growth-state.safetensors`. `fingerprint`: of the weights beside it, where
+    those are safetensors (`runtime.fingerprint`).
     """
 
     format_version: Literal[1] = 1
@@ -101,6 +102,7 @@ class GrowthState(_Part):
     step: int = Count
     begun: int | None = Field(None, ge=0)
     raw: list[str]
+    fingerprint: str | None = None
     masks: list[MaskState] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from growplan.checkpoint.writer import Writer
 from growplan.ir.graph import Graph
 from growplan.ir.passes import run_passes
 from growplan.ir.unmasked import masked_tensors, only, unmasked
+from growplan.runtime.fingerprint import fingerprint
 from growplan.runtime.state import RAW, state_of, write_state
 
 
@@ -31,8 +32,8 @@ def write_growth_state(
 ) -> tuple[str, ...]:
     """Write the state of masked steps into `out`; the names of its files, none where nothing is masked.
 
-    `graph` is the graph as lowered, masks and all. Raw values are written where the checkpoint itself
-    holds masks of 0.
+    `graph` is the graph as lowered, masks and all; the weights lie in `out` already. Raw values are
+    written where the checkpoint itself holds masks of 0.
     """
     if not growth_masks(typed):
         return ()
@@ -41,7 +42,8 @@ def write_growth_state(
     raw = () if attached else masked_tensors(graph, live)
     state = state_of(typed, list(raw))
     assert state is not None
-    files: tuple[str, ...] = (write_state(out, state),)
+    known = state.model_copy(update={"fingerprint": fingerprint(out)})
+    files: tuple[str, ...] = (write_state(out, known),)
     if raw:
         plain = only(unmasked(graph, live), raw)
         types = {tensor: plain.nodes[value].type for tensor, value in plain.stores.items()}

@@ -219,6 +219,35 @@ def test_nothing_is_half_attached(tmp_path: Path) -> None:
     assert grown.error(model) < 1e-10
 
 
+def test_steps_are_whole_numbers(tmp_path: Path) -> None:
+    _, attached = Grown.by(LINES["ffn"], "gpt2", tmp_path).attached()
+    attached.at(3)
+    for wrong in (float("nan"), 2.5, -1, "4"):
+        with pytest.raises(DiagnosticError, match="steps cannot be done"):
+            attached.at(wrong)  # type: ignore[arg-type]
+        assert attached.done == 3 and attached.masks == {"mask-in-ffn": 0.3}
+    attached.at(torch.tensor(4))  # type: ignore[arg-type]
+    assert attached.done == 4
+
+
+def test_another_model_of_the_same_sizes(tmp_path: Path) -> None:
+    """Neither the state of another model is taken, nor another model than the one beside the state."""
+    grown = Grown.by(LINES["hidden"], "gpt2", tmp_path / "a")
+    other = Grown.by(f"{LINES['hidden']}, init normal(0.5)", "gpt2", tmp_path / "b")
+    assert read_state(tmp_path / "a" / "g").held == "raw"
+    assert refusal(other.load("g"), tmp_path / "a" / "g") == "GP583"
+    shutil.copy(tmp_path / "b" / "g" / STATE, tmp_path / "a" / "g" / STATE)
+    assert refusal(grown.load("g"), tmp_path / "a" / "g") == "GP582"
+    with pytest.raises(DiagnosticError, match="another model of these sizes"):
+        export(tmp_path / "a" / "g", tmp_path / "out")
+    half = attach(other.load("g").float(), tmp_path / "b" / "g")  # as it is stored, in another precision
+    half.model.save_pretrained(tmp_path / "half")
+    half.save(tmp_path / "half")
+    assert refusal(other.load("g"), tmp_path / "half") == "GP583"
+    again = type(half.model).from_pretrained(tmp_path / "half")
+    assert attach(again, tmp_path / "half").active
+
+
 def test_experts_have_no_place_for_a_mask(tmp_path: Path) -> None:
     grown = Grown.by("mask-in ffn x2", "mixtral", tmp_path)
     assert refusal(grown.load("g"), tmp_path / "g") == "GP586"

@@ -15,8 +15,6 @@ from tests.matrix.run import write_source
 from tests.runtime.gradients import BY_NAME
 from tests.runtime.trained import named_state
 
-pytest.importorskip("accelerate", reason="the Trainer needs accelerate, which growplan does not")
-
 
 def trainer(model: Any, folder: Path, steps: int) -> Any:
     import transformers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,17 @@ from typing import Any
 import pytest
 import torch
 
-from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, attach, selected
+from growplan.apply import apply
+from growplan.language import parse_text
+from growplan.runtime import (
+    FreezeCallback,
+    MaskCallback,
+    SubModelCallback,
+    SubModels,
+    attach,
+    freeze,
+    selected,
+)
 from growplan.runtime.state import STATE, read_state
 from tests.runtime.grown import Grown
 
@@ -36,27 +47,28 @@ def watcher(look: Callable[[], Any]) -> Any:
     return Watcher()
 
 
-def trained(model: Any, folder: Path, callbacks: list[Any], resume: str | None = None) -> Any:
+def trained(model: Any, folder: Path, callbacks: list[Any], resume: str | None = None, **options: Any) -> Any:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     from transformers import Trainer, TrainingArguments
 
     random = torch.Generator().manual_seed(1)
     rows = [torch.randint(2, 31, (12,), generator=random) for _ in range(32)]
+    options.setdefault("save_steps", 3)
     args = TrainingArguments(
         str(folder),
         max_steps=STEPS,
         per_device_train_batch_size=4,
         learning_rate=1e-3,
         logging_steps=1,
-        save_steps=3,
         report_to=[],
         disable_tqdm=True,
         use_cpu=True,
         seed=3,
         logging_nan_inf_filter=False,
+        **options,
     )
     data = [{"input_ids": row, "labels": row} for row in rows]
-    trainer = Trainer(model=model, args=args, train_dataset=data, callbacks=callbacks)
+    trainer = Trainer(model=model, args=args, train_dataset=data, eval_dataset=data, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=resume)
     return trainer
 
@@ -102,6 +114,44 @@ def test_masks_attached_from_a_checkpoint_of_the_trainer(
     assert seen.seen.get(0) == (None if resumed else 3)
 
 
+@pytest.mark.parametrize("best", [2, 6])
+def test_the_best_model_is_behind_its_own_masks(best: int, masked: Grown, tmp_path: Path) -> None:
+    """After `load_best_model_at_end`; also where the masks had gone by the end of the training."""
+    from transformers import TrainerCallback
+
+    model, attached = masked.attached()
+    losses: dict[int, float] = {}
+
+    class Score(TrainerCallback):  # type: ignore[misc]
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any) -> None:
+            losses[state.global_step] = metrics["eval_loss"]
+            metrics["eval_away"] = abs(state.global_step - best)
+
+    options = {"eval_strategy": "steps", "eval_steps": 2, "save_steps": 2, "load_best_model_at_end": True}
+    options |= {"metric_for_best_model": "away", "greater_is_better": False}
+    trainer = trained(model, tmp_path / "a", [MaskCallback(attached), Score()], **options)
+    assert attached.active == (best == 2)
+    assert attached.done == min(best, attached.end) and attached.masks["mask-in-ffn"] == (
+        0.5 if best == 2 else 1
+    )
+    assert trainer.evaluate()["eval_loss"] == losses[best] != losses[4]
+
+
+def test_what_the_optimizer_does_not_hold_is_recorded(tmp_path: Path) -> None:
+    """Frozen before the Trainer is made: without its record the state beside it could not be grown."""
+    grown = Grown.by("stack depth 2→4 via mslt", "gpt2", tmp_path)
+    model = grown.load("g")
+    train = selected(model, tmp_path / "g", "new-layers")
+    freeze(model, train)
+    trained(model, tmp_path / "a", [FreezeCallback(train, 6)])
+    checkpoint = tmp_path / "a" / "checkpoint-6"
+    names = json.loads((checkpoint / "growth-frozen.json").read_text())["frozen"]
+    assert set(names) == {name for name, _ in model.named_parameters()} - train
+    plan = parse_text("widen ffn x2 via fpi, split even", "p.grow", "dsl")
+    result = apply(plan, tmp_path / "b", model_dir=checkpoint, stock=False, optimizer="grow")
+    assert result.optimizer is not None and set(result.optimizer.frozen) == set(names)
+
+
 def test_new_layers_first_then_all(tmp_path: Path) -> None:
     grown = Grown.by("stack depth 2→4 via mslt", "gpt2", tmp_path)
     model = grown.load("g")
@@ -111,6 +161,7 @@ def test_new_layers_first_then_all(tmp_path: Path) -> None:
     trained(model, tmp_path / "a", [FreezeCallback(train, 3), free])
     everything = len(start)
     assert list(free.seen.values()) == [len(train)] * 3 + [everything] * 3
+    assert not (tmp_path / "a" / "checkpoint-3" / "growth-frozen.json").exists()  # its optimizer has them all
     from transformers import GPT2LMHeadModel
 
     half = GPT2LMHeadModel.from_pretrained(tmp_path / "a" / "checkpoint-3").double()
