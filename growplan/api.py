@@ -15,6 +15,7 @@ from growplan.language.plan import Plan
 
 if TYPE_CHECKING:
     from growplan.apply import ApplyResult
+    from growplan.check.stages import Schedule
     from growplan.check.typed import TypedPlan
     from growplan.checkpoint.training import OptimizerMode
     from growplan.ir.graph import Graph
@@ -50,6 +51,12 @@ class LoadedPlan:
         from growplan.pipeline import check
 
         return check(self.plan, model_dir=self.model, family=self.family)
+
+    def schedule(self) -> Schedule:
+        """Of a plan with stages: each typed, its claims proved, and what its training costs."""
+        from growplan.pipeline import check_schedule
+
+        return check_schedule(self.plan, model_dir=self.model, family=self.family)
 
     def lower(self, *, optimized: bool = False) -> Graph:
         """The IR: as lowered and verified, or after the passes, as it is executed."""

@@ -109,6 +109,15 @@ def check_schedule(
     return replace(schedule, lints=tuple(dict.fromkeys(lints)))
 
 
+def schedule_moments(schedule: Schedule) -> dict[str, tuple[StepMoments, ...]]:
+    """By the name of each stage that grows: what its steps do to the moments of AdamW."""
+    from growplan.ir.lower import lower
+    from growplan.ir.moment_report import moment_report
+
+    grown = {stage.name: stage.typed for stage in schedule.stages if stage.typed is not None}
+    return {name: moment_report(lower(typed, {}), typed) for name, typed in grown.items()}
+
+
 def stage_plan(plan: Plan, name: str) -> Plan:
     """The growth of one stage as a plan of its own, which `compile_plan` and `apply` take.
 

@@ -14,6 +14,7 @@ _FRAME = (
     "base",
     "discovery",
     "operator",
+    "training",
 )  # every other module is a method; what methods share is in `support/`
 _DEFAULTS = {
     "widen": "fpi",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,7 @@ from growplan.check.typed import TypedPlan, TypedStep
 from growplan.diagnostics import Diagnostic
 from growplan.methods.base import Claim, LayerSource
 from growplan.views import numbers
-from growplan.views.diagnostics import in_order, summary, to_data
+from growplan.views.diagnostics import to_data
 from growplan.views.layout import columns, labelled, wrapped
 from growplan.views.masks import mask_data, mask_facts
 from growplan.views.names import (
@@ -54,12 +54,26 @@ class CheckReport:
     kind: ClassVar[str] = "check"
 
     def human(self, style: Style) -> str:
-        blocks = [self._head(style), self._sizes(style)]
-        blocks += [self._step(step, style) for step in self.typed.steps]
+        blocks = [self._head(style), self._sizes(style), *self.steps(style)]
         if not self.typed.steps:
             blocks.append(["no steps: the target is the source"])
         blocks += [self._cost(style), verdict(self.typed, style)]
         return "\n\n".join("\n".join(lines) for lines in blocks)
+
+    @property
+    def lints(self) -> tuple[Diagnostic, ...]:
+        return self.typed.lints
+
+    @property
+    def line(self) -> tuple[str, str]:
+        """The claim, and the sizes before and after."""
+        costs = (self.typed.cost_before.parameters, self.typed.cost_after.parameters)
+        sizes = f"{numbers.count(costs[0])} → {numbers.count(costs[1])} parameters"
+        return str(self.typed.claim), sizes
+
+    def steps(self, style: Style) -> list[list[str]]:
+        """The lines of each step."""
+        return [self._step(step, style) for step in self.typed.steps]
 
     def _head(self, style: Style) -> list[str]:
         plan = self.typed.plan
@@ -217,33 +231,3 @@ def _layer_data(source: LayerSource) -> dict[str, Any]:
         "fresh": bool(source.fresh),
         "predicted_after": source.predicted,
     }
-
-
-@dataclass(frozen=True)
-class ChecksReport:
-    """Several plans: a report, or the findings that refuse the plan, for each file."""
-
-    reports: Mapping[str, CheckReport | tuple[Diagnostic, ...]]
-    kind: ClassVar[str] = "check"
-
-    def human(self, style: Style) -> str:
-        rows = []
-        for path, report in self.reports.items():
-            if isinstance(report, tuple):
-                rows.append((path, "refused", summary(report)))
-            else:
-                typed = report.typed
-                costs = (typed.cost_before.parameters, typed.cost_after.parameters)
-                sizes = f"{numbers.count(costs[0])} → {numbers.count(costs[1])} parameters"
-                rows.append((path, str(typed.claim), sizes))
-        return "\n".join(columns(rows))
-
-    def data(self) -> dict[str, Any]:
-        return {
-            "plans": [
-                {"plan": path, "ok": False, "diagnostics": [to_data(d) for d in in_order(report)]}
-                if isinstance(report, tuple)
-                else {"ok": True, **report.data()}
-                for path, report in self.reports.items()
-            ]
-        }

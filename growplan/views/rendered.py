@@ -21,6 +21,7 @@ def rendered(value: Any) -> str:
         return render_one(value)
     make = {
         "TypedPlan": _typed,
+        "Schedule": _schedule,
         "PlanDiff": _diff,
         "ApplyResult": _applied,
         "ToyResult": _toy,
@@ -37,6 +38,12 @@ def _typed(value: Any) -> str:
     from growplan.views.check import CheckReport
 
     return CheckReport(value, value.plan.path or "plan").human(PLAIN)
+
+
+def _schedule(value: Any) -> str:
+    from growplan.views.schedule import ScheduleReport
+
+    return ScheduleReport(value, value.plan.path or "plan").human(PLAIN)
 
 
 def _diff(value: Any) -> str:

@@ -14,7 +14,7 @@ from growplan.diagnostics import Diagnostic, DiagnosticError
 
 if TYPE_CHECKING:
     from growplan.language.plan import Plan
-    from growplan.views.check import CheckReport
+    from growplan.views.checks import Checked
 
 
 @options.command()
@@ -35,16 +35,22 @@ def command(
 
     Reads the plan and the source's config.json (and tensor headers where present), never
     weights. PLAN is a file, or - for standard input. With several plans, --json holds the
-    document of each under `plans`.
+    document of each under `plans`. Of a plan with stages it prints the schedule, and what it costs.
     """
     if bool(plans) == (expression is not None):
         raise click.UsageError("give PLAN or -e STEPS" + (", not both" if plans else ""))
 
-    def check(name: str, read: Callable[[], Plan]) -> CheckReport:
-        from growplan.pipeline import check, check_moments, read_for
+    def check(name: str, read: Callable[[], Plan]) -> Checked:
+        from growplan.pipeline import check, check_moments, check_schedule, read_for, schedule_moments
         from growplan.views.check import CheckReport
 
         plan = read_for(read, model_dir=model_dir, family=family)
+        if plan.stages:
+            from growplan.views.schedule import ScheduleReport
+
+            schedule = check_schedule(plan, model_dir=model_dir, family=family)
+            by_stage = schedule_moments(schedule) if optimizer else {}
+            return ScheduleReport(schedule, name, console.verbose, by_stage)
         if optimizer:
             typed, moments = check_moments(plan, model_dir=model_dir, family=family)
             return CheckReport(typed, name, console.verbose, moments)
@@ -58,17 +64,17 @@ def command(
     return _show_all(console, plans, lambda path: check(path, lambda: read_plan(path, overrides)))
 
 
-def _show(console: Console, report: CheckReport) -> int:
+def _show(console: Console, report: Checked) -> int:
     console.emit(report)
-    console.diagnose(report.typed.lints, gap=not console.as_json)
+    console.diagnose(report.lints, gap=not console.as_json)
     return 0
 
 
-def _show_all(console: Console, paths: Iterable[str], check: Callable[[str], CheckReport]) -> int:
+def _show_all(console: Console, paths: Iterable[str], check: Callable[[str], Checked]) -> int:
     """Several plans: a line each, every finding, exit code 1 if any has a problem."""
-    from growplan.views.check import ChecksReport
+    from growplan.views.checks import ChecksReport
 
-    reports: dict[str, CheckReport | tuple[Diagnostic, ...]] = {}
+    reports: dict[str, Checked | tuple[Diagnostic, ...]] = {}
     for path in paths:
         try:
             reports[path] = check(path)
@@ -79,6 +85,6 @@ def _show_all(console: Console, paths: Iterable[str], check: Callable[[str], Che
     return int(any(isinstance(r, tuple) for r in reports.values()))
 
 
-def _findings(reports: Iterable[CheckReport | tuple[Diagnostic, ...]]) -> Iterator[Diagnostic]:
+def _findings(reports: Iterable[Checked | tuple[Diagnostic, ...]]) -> Iterator[Diagnostic]:
     for report in reports:
-        yield from report if isinstance(report, tuple) else report.typed.lints
+        yield from report if isinstance(report, tuple) else report.lints
