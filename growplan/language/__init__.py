@@ -6,13 +6,15 @@ from typing import Any
 
 from growplan.language.files import guess_syntax
 from growplan.language.parse import parse_expression, parse_file, parse_text
-from growplan.language.plan import Growth, Plan, Step
+from growplan.language.plan import Growth, Plan, Stage, Step, Train
 from growplan.language.printing import canonical, plan_hash, step_text
 
 __all__ = [
     "Growth",
     "Plan",
+    "Stage",
     "Step",
+    "Train",
     "canonical",
     "format_plan",
     "guess_syntax",

@@ -11,16 +11,25 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from growplan.diagnostics import Span
-from growplan.language.draft import Entry, FileDraft, GrowthDraft, StepDraft
+from growplan.language.draft import Entry, GrowthDraft, StepDraft
 from growplan.language.errors import Errors
 from growplan.language.plan import Growth, Node, Scalar, Step
 from growplan.language.scalars import check_trap, scalar, whole
-from growplan.language.words import EXPECTS, HEADERS, INVISIBLE_IN_VALUES, PATHS, VERBS, Word, did_you_mean
+from growplan.language.words import (
+    EXPECTS,
+    HEADERS,
+    INVISIBLE_IN_VALUES,
+    PATHS,
+    STATEMENTS,
+    VERBS,
+    Word,
+    did_you_mean,
+)
 
 N = TypeVar("N", bound=Node)
 ID = re.compile(r"[A-Za-z_][\w-]*")
 METHOD = re.compile(r"[A-Za-z]\w*(?:-\w+)*")
-RESERVED = (*VERBS, *HEADERS, "vars", "steps")
+RESERVED = (*VERBS, *HEADERS, *STATEMENTS, "vars", "steps", "stages")
 ONLY_FOR = {"over": "mask-in"}
 
 
@@ -30,17 +39,20 @@ def derived_id(step: StepDraft) -> str:
     return "-".join((step.verb.text, *axes))
 
 
-def join_steps(files: Sequence[Sequence[StepDraft]], errors: Errors) -> list[StepDraft]:
+def join_steps(
+    files: Sequence[Sequence[StepDraft]], errors: Errors, stages: Sequence[Word] = ()
+) -> list[StepDraft]:
     """The steps of a plan from those of its files, root first, each with its `name`.
 
     A step whose given id is already a parent's takes the parent's place; all others follow.
+    `stages` are names that no step may have.
     """
     joined: list[StepDraft] = []
     counts: dict[str, int] = {}
     for steps in files:
         position = {step.name: i for i, step in enumerate(joined)}
-        given = _given(steps, errors)
-        taken = set(position) | set(given.values())
+        given = _given(steps, errors, stages)
+        taken = {*position, *given.values(), *(word.text for word in stages)}
         for step in steps:
             name = given.get(id(step)) or _free(derived_id(step), taken, counts)
             taken.add(name)
@@ -52,30 +64,38 @@ def join_steps(files: Sequence[Sequence[StepDraft]], errors: Errors) -> list[Ste
     return joined
 
 
-def _given(steps: Sequence[StepDraft], errors: Errors) -> dict[int, str]:
+def _given(steps: Sequence[StepDraft], errors: Errors, stages: Sequence[Word]) -> dict[int, str]:
     """Valid ids that a file's steps were given, by step."""
     given: dict[int, str] = {}
     first: dict[str, Word] = {}
+    stage = {word.text: word for word in stages}
     for step in steps:
         word = step.given_id
-        if word is None or check_trap(word, errors):
+        if word is None:
             continue
-        if not ID.fullmatch(word.text) or word.text in RESERVED:
-            reason = "a word of the language" if word.text in RESERVED else "not letters, digits, `_` and `-`"
-            notes = (("because", f"it is {reason}"),)
-            errors.add(
-                "GP032", f"`{word.text}` cannot be a step's id", word.span, notes=notes, help="choose another"
-            )
-        elif word.text in first:
-            place = first[word.text].span
-            notes = (("first", f"line {place.line}, column {place.column}"),)
-            errors.add(
-                "GP031", f"two steps are called `{word.text}`", word.span, notes=notes, help="rename one"
-            )
-        else:
-            first[word.text] = word
+        if word.text in stage:
+            check_name(word, "a step's id", "a stage and a step are both called", stage, errors)
+        elif check_name(word, "a step's id", "two steps are called", first, errors):
             given[id(step)] = word.text
     return given
+
+
+def check_name(word: Word, what: str, twice: str, first: dict[str, Word], errors: Errors) -> bool:
+    """Whether a word can name a step or a stage; `first` holds the names that are taken, and gets it."""
+    if check_trap(word, errors):
+        return False
+    if not ID.fullmatch(word.text) or word.text in RESERVED:
+        reason = "a word of the language" if word.text in RESERVED else "not letters, digits, `_` and `-`"
+        notes = (("because", f"it is {reason}"),)
+        message = f"`{word.text}` cannot be {what}"
+        errors.add("GP032", message, word.span, notes=notes, help="choose another")
+        return False
+    place = first.setdefault(word.text, word).span
+    if place is word.span:
+        return True
+    notes = (("first", f"line {place.line}, column {place.column}"),)
+    errors.add("GP031", f"{twice} `{word.text}`", word.span, notes=notes, help="rename one")
+    return False
 
 
 def _free(name: str, taken: set[str], counts: dict[str, int]) -> str:
@@ -101,7 +121,7 @@ def build_step(draft: StepDraft, errors: Errors) -> Step | None:
             fields[key] = _field(draft, key, entry, errors)
         else:
             value = scalar(entry.value, errors)
-            if value is not None and _visible(key, entry.value, errors):
+            if value is not None and visible(key, entry.value, errors):
                 options[key] = value
     growths = [_growth(growth, errors) for growth in draft.growths]
     places |= {"axis": draft.growths[0].axis.span} if draft.growths else {}
@@ -140,11 +160,11 @@ def _field(draft: StepDraft, key: str, entry: Entry, errors: Errors) -> str | in
             "GP024", f"`{word.text}` is no name of a method", word.span, help="`growplan methods` lists them"
         )
     elif key == "on":
-        _visible(key, word, errors)
+        visible(key, word, errors)
     return word.text
 
 
-def _visible(key: str, word: Word, errors: Errors) -> bool:
+def visible(key: str, word: Word, errors: Errors) -> bool:
     """Report a value with line breaks or control characters (which escapes can make)."""
     if INVISIBLE_IN_VALUES.search(word.text) is None:
         return True
@@ -173,18 +193,6 @@ def _growth(draft: GrowthDraft, errors: Errors) -> Growth | None:
     return validated(Growth, {"axis": draft.axis.text, **sizes}, draft.span, places, errors)
 
 
-def check_drafts(draft: FileDraft, errors: Errors) -> None:
-    """Report what is wrong with a file by itself, as far as its words are known (no `${name}`)."""
-    headers = {key: entry for key, entry in draft.headers.items() if "${" not in entry.value.text}
-    check_version(headers.get("growplan"), errors)
-    build_headers({key: (entry, "") for key, entry in headers.items() if key != "growplan"}, "", errors)
-    for step in join_steps([draft.steps], errors):
-        words = [entry.value for entry in step.entries.values()]
-        words += [w for g in step.growths for w in (g.axis, g.source, g.to, g.by) if w is not None]
-        if not any("${" in word.text for word in words):
-            build_step(step, errors)
-
-
 def check_version(entry: Entry | None, errors: Errors) -> None:
     """Refuse a version of the language other than 1."""
     if entry is not None and (entry.value.quoted or entry.value.text != "1"):
@@ -207,7 +215,7 @@ def build_headers(
             if not word.text:
                 help = "write a path, such as `./model`"
                 errors.add("GP013", f"`{key}` must be a path", word.span, help=help)
-            _visible(key, word, errors)
+            visible(key, word, errors)
             fields[key] = rebase(word.text, origin, folder)
     return fields, {key: entry.value.span for key, (entry, _) in headers.items()}
 

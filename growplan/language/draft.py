@@ -54,14 +54,50 @@ class StepDraft:
 
 
 @dataclass
+class TrainDraft:
+    """A `train`, a plan's or a stage's. The length stands under `for`, as `300 steps` or `2M tokens`."""
+
+    key: Word
+    span: Span
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass
+class PartsDraft:
+    """`freeze` or `train-only`, with the parts of the model that it names."""
+
+    key: Word
+    words: list[Word]
+
+
+@dataclass
+class StageDraft:
+    """A stage in either spelling. `broken`: something in it was reported, and left out."""
+
+    name: Word
+    span: Span
+    steps: list[StepDraft] = field(default_factory=list)
+    train: TrainDraft | None = None
+    parts: dict[str, PartsDraft] = field(default_factory=dict)
+    broken: bool = False
+
+
+@dataclass
 class FileDraft:
-    """One plan file: its headers, its steps, and the keys that are the user's own."""
+    """One plan file: its headers, its steps or stages, and the keys that are the user's own."""
 
     source: Source
     headers: dict[str, Entry] = field(default_factory=dict)
     steps: list[StepDraft] = field(default_factory=list)
+    train: TrainDraft | None = None
+    stages: list[StageDraft] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     span: Span | None = None
+
+    @property
+    def every_step(self) -> list[StepDraft]:
+        """Its steps, and those of its stages."""
+        return [*self.steps, *(step for stage in self.stages for step in stage.steps)]
 
 
 def enter(step: StepDraft, key: Word, value: Word, errors: Errors) -> None:

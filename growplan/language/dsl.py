@@ -8,11 +8,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from growplan.language.draft import Entry, FileDraft, GrowthDraft, StepDraft, enter, repeated
+from growplan.language.draft import (
+    Entry,
+    FileDraft,
+    GrowthDraft,
+    PartsDraft,
+    StageDraft,
+    StepDraft,
+    TrainDraft,
+    enter,
+)
 from growplan.language.errors import Errors
 from growplan.language.expected import describe
 from growplan.language.lalr import Token, Tree, Unexpected, parse
-from growplan.language.words import HEADERS, VERBS, Text, Word, did_you_mean
+from growplan.language.stages import Statement, Statements, enter_setting
+from growplan.language.words import HEADERS, PARTS, STATEMENTS, VERBS, Text, Word, did_you_mean
 
 PIECE = re.compile(
     r'(?P<quoted>"(?:\\.|[^"\\\n])*")|(?P<open>")|(?P<comment>#[^\n]*)|(?P<end>[;\n])|(?P<comma>,)'
@@ -65,8 +75,8 @@ def unquote(text: str) -> str:
 
 def read_statement(
     text: Text, start: int, end: int, errors: Errors, *, among_steps: bool = False
-) -> Entry | StepDraft | None:
-    """One statement as a header or a step; None when it was reported as wrong."""
+) -> Statement | None:
+    """One statement as a draft of what it says; None when it was reported as wrong."""
     if not _known_start(text, start, end, among_steps, errors):
         return None
     try:
@@ -80,21 +90,38 @@ def read_statement(
         key, value = child.children
         assert isinstance(key, Token) and isinstance(value, Token)
         return Entry(_word(text, key), _word(text, value))
-    return _step(text, child, errors)
+    if child.name == "step":
+        return _step(text, child, errors)
+    key = child.children[0]
+    assert isinstance(key, Token)
+    if child.name == "train":
+        return _train(text, child, _word(text, key), errors)
+    if child.name == "parts":
+        return PartsDraft(_word(text, key), [_part(text, part) for part in child.trees("part")])
+    name = child.children[1]
+    assert isinstance(name, Token)
+    return StageDraft(_word(text, name), text.span(key.start, name.end))
 
 
 def read_dsl(text: Text, errors: Errors) -> FileDraft:
     """A whole DSL plan."""
     draft = FileDraft(text.source)
+    statements = Statements(draft, errors)
     for start, end in split(text, errors).statements:
-        found = read_statement(text, start, end, errors)
-        if isinstance(found, StepDraft):
-            draft.steps.append(found)
-        elif found is not None:
-            first = draft.headers.setdefault(found.key.text, found)
-            if first is not found:
-                repeated(found.key, first.key, errors)
+        read_into(statements, text, start, end)
     return draft
+
+
+def read_into(statements: Statements, text: Text, start: int, end: int) -> Statement | None:
+    """Read a statement and put it where it belongs; None when it was reported as wrong."""
+    found = read_statement(text, start, end, statements.errors)
+    if found is None:
+        first = FIRST.match(text.text, start, end)
+        assert first is not None
+        statements.lost(Word(first["word"], text.span(*first.span("word"))))
+    else:
+        statements.add(found)
+    return found
 
 
 def only_statement(text: Text, errors: Errors) -> tuple[int, int] | None:
@@ -116,8 +143,7 @@ def read_line(text: Text, errors: Errors) -> StepDraft | None:
     if isinstance(found, Entry):
         help = f"write `{found.key.text}: {found.value.text}` as a key of the plan"
         errors.add("GP021", f"`{found.key.text}` is not a step", found.key.span, help=help)
-        return None
-    return found
+    return found if isinstance(found, StepDraft) else None
 
 
 def _known_start(text: Text, start: int, end: int, among_steps: bool, errors: Errors) -> bool:
@@ -125,16 +151,26 @@ def _known_start(text: Text, start: int, end: int, among_steps: bool, errors: Er
     first = FIRST.match(text.text, start, end)
     assert first is not None
     word, label = first["word"], first["label"]
-    if label in HEADERS and word not in VERBS:
+    if word in STATEMENTS and (label or among_steps):
+        help = (
+            f"write `{word}:` as a key of the {'stage' if word in PARTS else 'stage, or of the plan'}"
+            if among_steps
+            else f"write `{text.text[first.start('word') : end]}`, without `{label}:`"
+        )
+        if word == "stage" and among_steps:
+            help = "write the stages under `stages:`, each with its `name:` and its `steps:`"
+        errors.add("GP021", f"`{word}` is not a step", text.span(*first.span("word")), help=help)
+        return False
+    if label in (*HEADERS, *STATEMENTS) and word not in VERBS:
         help = f"write `{label} {text.text[first.start('word') : end]}`, without the colon"
         errors.add("GP021", f"`{label}:` is not a statement", text.span(start, first.end("label")), help=help)
         return False
-    if word in VERBS or (word in HEADERS and not label):
+    if word in VERBS or (word in (*HEADERS, *STATEMENTS) and not label):
         return True
     if not word:
         return True  # a label and nothing more: the parser says what is missing
     verbs_only = bool(label) or among_steps
-    known = VERBS if verbs_only else (*VERBS, *HEADERS)
+    known = VERBS if verbs_only else (*VERBS, *HEADERS, *STATEMENTS)
     help_lines = did_you_mean(word, known, "a step begins with one of " + ", ".join(VERBS))
     what = "is no verb" if verbs_only else "is neither a verb nor a header"
     errors.add("GP021", f"`{word}` {what}", text.span(*first.span("word")), help=help_lines)
@@ -187,6 +223,24 @@ def _step(text: Text, tree: Tree, errors: Errors) -> StepDraft:
         assert isinstance(key, Token) and isinstance(value, Token)
         enter(step, _word(text, key), _word(text, value), errors)
     return step
+
+
+def _train(text: Text, tree: Tree, key: Word, errors: Errors) -> TrainDraft:
+    train = TrainDraft(key, text.span(*_range(tree)))
+    for part in tree.trees("on", "length", "setting"):
+        name, value = part.children[:2]
+        assert isinstance(name, Token) and isinstance(value, Token)
+        word = _word(text, value)
+        if part.name == "length":
+            (unit,) = part.tokens("STEPS", "TOKENS")
+            word = Word(f"{value.text} {unit.text}", text.span(value.start, unit.end))
+        enter_setting(train, _word(text, name), word, errors)
+    return train
+
+
+def _part(text: Text, tree: Tree) -> Word:
+    words = [_word(text, token) for token in tree.tokens("WORD", "QUOTED")]
+    return Word(" ".join(" ".join(w.text for w in words).split()), text.span(*_range(tree)))
 
 
 def _growths(text: Text, body: Tree) -> list[GrowthDraft]:

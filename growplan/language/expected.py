@@ -10,6 +10,12 @@ from growplan.language.words import AXES, Text, suggest
 
 FOUND = re.compile(r'"(?:\\.|[^"\\\n])*"|[^\s,;"]+|.')
 VALUED = re.compile(r",\s*(?P<option>[\w-]+\s+-?[\d.]+)\s*\Z")  # an option with its number
+FORMS = {  # of the statements of a stage
+    "stage": "`stage NAME`, and below it what belongs to the stage",
+    "train": "`train on PATH for N steps, OPTION VALUE`; or `for N tokens`, N such as 300, 20k or 2.5M",
+    "freeze": "`freeze PART, PART`, such as `freeze embeddings, top 3`",
+    "train-only": "`train-only PART, PART`, such as `train-only new-layers, head`",
+}
 DIGITS = re.compile(r"\d+\Z")
 # Groups of terminals in the order in which they are listed, each under one description.
 DESCRIPTIONS: tuple[tuple[frozenset[str], str], ...] = (
@@ -27,12 +33,15 @@ DESCRIPTIONS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"ON"}), "`on PATH`"),
     (frozenset({"FOR"}), "`for N steps`"),
     (frozenset({"OVER"}), "`over N steps`"),
+    (frozenset({"STEPS", "TOKENS"}), "`steps` or `tokens`"),
     (frozenset({"STEPS"}), "`steps`"),
+    (frozenset({"COUNT"}), "a number (`300`, `20k`, `2.5M`)"),
     (frozenset({"KEY"}), "the name of an option"),
     (frozenset({"WORD"}), "a value"),
     (frozenset({"COMMA"}), "`, OPTION VALUE`"),
-    (frozenset({"$END"}), "the end of the step"),
 )
+LAST_HINT = "`growplan explain GP020` shows the forms of a step"
+NO_VALUE = "every option has a value: `, KEY VALUE`"
 
 
 def describe(text: Text, start: int, end: int, unexpected: Unexpected, errors: Errors) -> None:
@@ -47,12 +56,17 @@ def describe(text: Text, start: int, end: int, unexpected: Unexpected, errors: E
         return
     word = match.group() if match else ""
     span = text.span(at, match.end() if match else at)
-    found = f"found `{word}`" if word else "found the end of the step"
-    message = f"expected {_alternatives(unexpected.expected)}, {found}"
-    errors.add("GP020", message, span, help=_hints(text.text, start, at, word, unexpected.expected))
+    form = FORMS.get(text.text[start:end].split(maxsplit=1)[0])
+    over = "the end of the statement" if form else "the end of the step"
+    found = f"found `{word}`" if word else f"found {over}"
+    message = f"expected {_alternatives(unexpected.expected, over)}, {found}"
+    hints = _hints(text.text, start, at, word, unexpected.expected)
+    if form and hints[0] in (LAST_HINT, NO_VALUE):
+        hints = (f"write {form}",)
+    errors.add("GP020", message, span, help=hints)
 
 
-def _alternatives(expected: frozenset[str]) -> str:
+def _alternatives(expected: frozenset[str], over: str) -> str:
     left = set(expected) - {"QUOTED", "LABEL"}
     if {"ARROW", "TO"} <= left:
         left -= {"INT", "TIMES"}
@@ -61,6 +75,7 @@ def _alternatives(expected: frozenset[str]) -> str:
         if group <= left:
             left -= group
             parts.append(description)
+    parts += [over] if "$END" in left else []
     parts += [f"`{KEYWORDS[name]}`" for name in sorted(left & KEYWORDS.keys())]
     return ", ".join(parts[:-1]) + " or " + parts[-1] if len(parts) > 1 else parts[0]
 
@@ -89,9 +104,9 @@ def _hints(text: str, start: int, at: int, word: str, expected: frozenset[str]) 
             return (f"write `{valued['option']}`: an option has one value, without a unit",)
         return (f"write `, {word} VALUE` for an option",)
     if "WORD" in expected and not word:
-        return ("every option has a value: `, KEY VALUE`",)
+        return (NO_VALUE,)
     if "INT" in expected:
         return ("a size is `768→1024`, `to 1024` or `x2`; leave it out where an equation gives it",)
     if before.rstrip().endswith("via"):
         return ("`growplan methods` lists the methods",)
-    return ("`growplan explain GP020` shows the forms of a step",)
+    return (LAST_HINT,)

@@ -20,7 +20,7 @@ from growplan.language.yamlplan import read_extends, read_vars, read_yaml
 
 LARGEST = 1 << 20  # bytes
 YAML_KEY = re.compile(
-    r"^(?:growplan|extends|source|target|seed|family|vars|steps|stages|x-[\w-]+)[ \t]*:", re.MULTILINE
+    r"^(?:growplan|extends|source|target|seed|family|vars|steps|stages|train|x-[\w-]+)[ \t]*:", re.MULTILINE
 )
 
 Reader = Callable[[str], bytes]

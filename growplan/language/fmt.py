@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from growplan.diagnostics import Source
-from growplan.language.build import check_drafts
+from growplan.language.build_stages import check_drafts
 from growplan.language.comments import Comment, Piece, attach, render
 from growplan.language.draft import Entry, FileDraft, StepDraft, repeated
 from growplan.language.dsl import read_statement, split

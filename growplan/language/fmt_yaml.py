@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from growplan.diagnostics import Source, Span
-from growplan.language.build import check_drafts
+from growplan.language.build_stages import check_drafts
 from growplan.language.comments import Comment, Piece, attach, render
 from growplan.language.draft import StepDraft
 from growplan.language.dsl import split
@@ -18,7 +18,8 @@ from growplan.language.nodes import MappingNode, Node, ScalarNode, SequenceNode,
 from growplan.language.printing import bare, draft_text, word_text
 from growplan.language.variables import REFERENCE, Variables
 from growplan.language.words import HEADERS, Word
-from growplan.language.yamlplan import labelled_line, read_step, read_vars, read_yaml, to_plain
+from growplan.language.yamlplan import read_vars, read_yaml, to_plain
+from growplan.language.yamlsteps import labelled_line, read_step
 
 WIDTH = 100
 HASH = re.compile(r"(?<!\S)#")

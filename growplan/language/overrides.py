@@ -10,7 +10,7 @@ from growplan.diagnostics import Source
 from growplan.language.draft import Entry, GrowthDraft, StepDraft
 from growplan.language.errors import Errors
 from growplan.language.words import Text, Word, did_you_mean
-from growplan.language.yamlplan import IDENTIFIER, size_parts
+from growplan.language.yamlsteps import IDENTIFIER, size_parts
 
 NAME = "--set"
 SETTABLE = ("source", "target", "seed", "family")

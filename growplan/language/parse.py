@@ -9,6 +9,14 @@ from pathlib import Path
 
 from growplan.diagnostics import DiagnosticError, Source, Span
 from growplan.language.build import build_headers, build_step, check_version, join_steps, rebase, validated
+from growplan.language.build_stages import (
+    build_stage,
+    build_train,
+    check_lengths,
+    check_shape,
+    join_stages,
+    join_trains,
+)
 from growplan.language.draft import Entry, FileDraft
 from growplan.language.errors import Errors
 from growplan.language.files import (
@@ -102,11 +110,20 @@ def _plan(
     set_headers(set_by_user, settings)
     headers.update({key: (entry, last.folder) for key, entry in set_by_user.items()})
 
-    steps = join_steps([each.steps for _, each in files], errors)
-    set_steps(steps, settings, errors)
+    whole = FileDraft(last.source)
+    whole.stages = join_stages([each.stages for _, each in files], errors)
+    whole.train = join_trains([each.train for _, each in files])
+    names = [stage.name for stage in whole.stages]
+    whole.steps = join_steps([each.steps for _, each in files], errors, names)
+    join_steps([[step for stage in whole.stages for step in stage.steps]], errors, names)
+    set_steps(whole.every_step, settings, errors)
     fields, places = build_headers(headers, last.folder, errors)
-    built = [build_step(step, errors) for step in steps]
-    if not steps and not errors.found:
+    built = [build_step(step, errors) for step in whole.steps]
+    stages = [build_stage(stage, errors) for stage in whole.stages]
+    fields["train"] = build_train(whole.train, errors) if whole.train else None
+    check_lengths(whole.train, whole.stages, errors)
+    check_shape(whole, errors)
+    if not whole.steps and not whole.stages and not errors.found:
         end = len(last.source.text.rstrip())
         errors.add(
             "GP039",
@@ -115,15 +132,18 @@ def _plan(
             help="add one: `widen hidden x2 via fpi`",
         )
     fields["steps"] = tuple(step for step in built if step is not None)
+    fields["stages"] = tuple(stage for stage in stages if stage is not None)
     fields["extra"] = {key: value for _, each in files for key, value in each.extra.items()}
     return validated(Plan, fields, draft.span, places, errors)
 
 
 def _rebase_data(draft: FileDraft, origin: str, folder: str) -> None:
-    """Make the data paths of a parent's steps relative to the plan that extends it."""
-    for step in draft.steps:
-        key = "on" if step.verb.text == "grow" else "data"
-        entry = step.entries.get(key)
-        if entry is not None:
-            word = replace(entry.value, text=rebase(entry.value.text, origin, folder))
-            step.entries[key] = Entry(entry.key, word)
+    """Make the data paths of a parent's steps and stages relative to the plan that extends it."""
+    trains = [draft.train, *(stage.train for stage in draft.stages)]
+    entries = [train.entries for train in trains if train is not None]
+    keys = ["on"] * len(entries) + ["on" if s.verb.text == "grow" else "data" for s in draft.every_step]
+    entries += [step.entries for step in draft.every_step]
+    for key, each in zip(keys, entries, strict=True):
+        if key in each:
+            word = replace(each[key].value, text=rebase(each[key].value.text, origin, folder))
+            each[key] = Entry(each[key].key, word)

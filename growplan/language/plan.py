@@ -81,10 +81,10 @@ class Step(Node):
 
 
 class Train(Node):
-    """How long a stage trains, and how: `train 400 steps on corpus.txt, lr 1e-3`.
+    """How long a stage trains, and how: `train on corpus.txt for 400 steps, lr 1e-3`.
 
-    A plan's own `train` is what each stage's begins with. `steps` or `tokens`, never both; `options`
-    are keys of `growplan.methods.training`.
+    A plan's own `train` is what each stage's begins with. `steps` or `tokens` (the length, whose place
+    is `place("for")`), never both; `options` are keys of `growplan.methods.training`.
     """
 
     steps: int | None = None
@@ -132,6 +132,23 @@ class Plan(Node):
     def every_step(self) -> tuple[Step, ...]:
         """The steps of all stages, or the plan's own."""
         return (*self.steps, *(step for stage in self.stages for step in stage.steps))
+
+    def training(self, stage: Stage) -> Train | None:
+        """How a stage is trained: what the plan's `train` says, then what its own does; None: not at all."""
+        own, base = stage.train, self.train
+        if own is None or base is None:
+            return own
+        said = own.steps is not None or own.tokens is not None
+        length = own if said else base
+        merged = Train(
+            steps=length.steps,
+            tokens=length.tokens,
+            on=base.on if own.on is None else own.on,
+            options={**base.options, **own.options},
+        )
+        places = {**base._places, **own._places}
+        whole: Train = merged.located(own.span, places)
+        return whole
 
     def read_from(self, path: str | None) -> Plan:
         self._path = path

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from growplan.language._tables import TERMINALS
 from growplan.language.draft import GrowthDraft, StepDraft
-from growplan.language.plan import Growth, Plan, Scalar, Step
+from growplan.language.plan import Growth, Plan, Scalar, Stage, Step, Train
 from growplan.language.scalars import FLOAT, is_trap
 from growplan.language.words import Word
 
@@ -91,6 +91,45 @@ def step_text(step: Step, growths: Sequence[Growth] | None = None, *, label: boo
     return line_text(step.verb, sizes, fields, [(k, value_text(v)) for k, v in step.options.items()])
 
 
+def train_text(train: Train) -> str:
+    """The DSL statement of a training: `train on corpus.txt for 300 steps, lr 0.001`."""
+    length = None if train.steps is None else f"{train.steps} steps"
+    length = length if train.tokens is None else f"{train.tokens} tokens"
+    on = None if train.on is None else value_text(train.on)
+    return training_line(on, length, [(key, value_text(value)) for key, value in train.options.items()])
+
+
+def training_line(on: str | None, length: str | None, options: Sequence[tuple[str, str]]) -> str:
+    """A `train` statement from its parts."""
+    clauses = [f"on {on}"] * (on is not None) + [f"for {length}"] * (length is not None)
+    settings = [f"{key} {value}" for key, value in options]
+    return " ".join(["train", ", ".join([*[" ".join(clauses)] * bool(clauses), *settings])]).rstrip()
+
+
+def parts_text(key: str, parts: Sequence[str]) -> str:
+    """`train-only top 3, head`."""
+    return f"{key} " + ", ".join(" ".join(map(_part_word, part.split())) for part in parts)
+
+
+def _part_word(word: str) -> str:
+    return word if re.fullmatch(BARE, word) else quote(word)
+
+
+def stage_lines(plan: Plan, stage: Stage, *, label: bool = True) -> list[str]:
+    """The DSL statements of a stage, its training with all that the plan's `train` adds to it."""
+    train = plan.training(stage)
+    return [
+        f"stage {stage.name}",
+        *(step_text(step, label=label) for step in stage.steps),
+        *(
+            parts_text(key, parts)
+            for key, parts in (("freeze", stage.freeze), ("train-only", stage.train_only))
+            if parts
+        ),
+        *([] if train is None else [train_text(train)]),
+    ]
+
+
 def draft_text(step: StepDraft) -> str:
     """The DSL line of a step as it was written, in canonical order and spacing."""
     sizes = [(g.axis.text, _draft_size(g)) for g in step.growths]
@@ -109,18 +148,27 @@ def canonical(plan: Plan) -> str:
     """The content of a plan, one spelling for all: what its hash is taken of.
 
     Left out: the target, the user's own keys, old sizes that a step states (they are checked, not
-    chosen). Every step carries its id; options are sorted.
+    chosen). Every step carries its id, every stage the whole of its training; options are sorted.
     """
     lines = ["growplan 1"]
     lines += [
         f"{key} {quote(value)}" for key in ("source", "family") if (value := getattr(plan, key)) is not None
     ]
     lines.append(f"seed {plan.seed}")
-    for step in plan.steps:
-        growths = [Growth(axis=g.axis, to=g.to, by=g.by) for g in step.growths]
-        ordered = step.model_copy(update={"options": dict(sorted(step.options.items()))})
-        lines.append(step_text(ordered, growths, label=True))
+    lines += [step_text(_chosen(step), label=True) for step in plan.steps]
+    for stage in plan.stages:
+        train = plan.training(stage)
+        if train is not None:
+            train = train.model_copy(update={"options": dict(sorted(train.options.items()))})
+        whole = {"steps": tuple(map(_chosen, stage.steps)), "train": train}
+        lines += stage_lines(Plan(), stage.model_copy(update=whole))
     return "\n".join(lines) + "\n"
+
+
+def _chosen(step: Step) -> Step:
+    """A step without the old sizes that it states, its options sorted."""
+    growths = tuple(Growth(axis=g.axis, to=g.to, by=g.by) for g in step.growths)
+    return step.model_copy(update={"growths": growths, "options": dict(sorted(step.options.items()))})
 
 
 def plan_hash(plan: Plan) -> str:

@@ -9,13 +9,15 @@ import json
 from typing import Any
 
 from growplan.language.plan import Plan, Step
-from growplan.language.words import AXES, EXPECTS
+from growplan.language.words import AXES, EXPECTS, PARTS
 
 Json = dict[str, Any]
 REFERENCE: Json = {"type": "string", "pattern": r"^\$\{[A-Za-z_][\w-]*\}$"}
 WORD: Json = {"type": ["string", "number", "boolean"]}
 AXIS: Json = {"type": "string", "examples": list(AXES)}
 NAME: Json = {"type": "string", "pattern": r"^[A-Za-z_][\w-]*$"}
+LENGTH = r"^\s*(\d+(\.\d+)?[kKMGB]?\s+(steps|tokens)\s*$|.*\$\{)"
+COUNT: Json = {"type": "string", "pattern": r"^\d+(\.\d+)?[kKMGB]$"}
 ALSO_REQUIRED = {"upcycle": ["experts"], "grow": ["via"]}
 PROSE = {
     "growplan": "Version of the plan language.",
@@ -26,6 +28,16 @@ PROSE = {
     "extends": "A plan whose keys and steps come first, relative to this file.",
     "vars": "Values for `${name}`.",
     "steps": "What to grow, in order.",
+    "stages": "Sizes of the model one after the other, each with its steps and its training.",
+    "train": "What the training of every stage begins with.",
+    "name": "The stage's name, for `--stage`, `--set NAME.KEY=VALUE` and `growplan diff`.",
+    "steps of a stage": "What to grow before it is trained, in order.",
+    "train of a stage": "How long and how it is trained; `{}` for what the plan's own `train` says.",
+    "freeze": "Parts of the model that are not trained.",
+    "train-only": "Parts of the model that are trained, and no others.",
+    "for": "How long: `300 steps`, `20k steps`, `2.5M tokens`.",
+    "steps of train": "How many steps; short for `for: N steps`.",
+    "on of train": "Training data.",
     "via": "The growth method.",
     "id": "The step's name, for `--set ID.KEY=VALUE` and `growplan diff`.",
     "expect": "The claim that the checker must prove.",
@@ -49,7 +61,7 @@ def plan_schema() -> Json:
     own = {
         name: _described(name, value)
         for name, value in fields.items()
-        if name not in ("steps", "extra", "seed")
+        if name not in ("steps", "stages", "train", "extra", "seed")
     }
     properties = {
         **own,
@@ -61,7 +73,9 @@ def plan_schema() -> Json:
             "propertyNames": NAME,
             "additionalProperties": WORD,
         },
-        "steps": {"type": "array", "description": PROSE["steps"], "items": {"$ref": "#/definitions/step"}},
+        "steps": _list("step", description=PROSE["steps"]),
+        "train": _train(PROSE["train"]),
+        "stages": _list("stage", description=PROSE["stages"]),
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -70,7 +84,47 @@ def plan_schema() -> Json:
         "properties": properties,
         "patternProperties": {"^x-": {}},
         "additionalProperties": False,
-        "definitions": {"step": _step(), **_mappings()},
+        "not": {"required": ["steps", "stages"]},
+        "definitions": {"step": _step(), "stage": _stage(), **_mappings()},
+    }
+
+
+def _list(item: str, **more: Any) -> Json:
+    return {"type": "array", "items": {"$ref": f"#/definitions/{item}"}, **more}
+
+
+def _stage() -> Json:
+    part = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    properties = {
+        "name": {**NAME, "description": PROSE["name"]},
+        "steps": _list("step", description=PROSE["steps of a stage"]),
+        "train": _train(PROSE["train of a stage"]),
+        **{key: {"description": PROSE[key], **part} for key in PARTS},
+    }
+    return {
+        "type": "object",
+        "required": ["name"],
+        "anyOf": [{"required": ["steps"]}, {"required": ["train"]}],
+        "dependencies": {key: ["train"] for key in PARTS},
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _train(description: str) -> Json:
+    data = {"type": "string", "description": PROSE["on of train"]}
+    either = [{"required": ["on", "data"]}, {"required": ["for", "steps"]}]
+    return {
+        "type": "object",
+        "description": description,
+        "properties": {
+            "on": data,
+            "data": data,
+            "for": {"type": "string", "description": PROSE["for"], "pattern": LENGTH},
+            "steps": {"anyOf": [*whole(1)["anyOf"], COUNT], "description": PROSE["steps of train"]},
+        },
+        "additionalProperties": WORD,
+        "not": {"anyOf": either},
     }
 
 

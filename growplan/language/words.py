@@ -10,6 +10,8 @@ from growplan.diagnostics import Source, Span
 
 VERBS = ("widen", "stack", "deepen", "mask-in", "grow", "upcycle")
 HEADERS = ("growplan", "extends", "source", "target", "seed", "family")
+STATEMENTS = ("stage", "train", "train-only", "freeze")  # of a plan with stages, beside its steps
+PARTS = ("freeze", "train-only")
 PATHS = ("source", "target", "family")  # headers that are relative to the plan's folder
 AXES = ("hidden", "ffn", "heads", "kv_heads", "head_dim", "vocab", "positions", "image", "depth", "experts")
 EXPECTS = ("exact", "approximate", "none")

@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from growplan.language import json_schema, parse_text
-from growplan.language.plan import Plan, Step
+from growplan.language.plan import Plan, Stage, Step
 from growplan.language.schema import schema_text
 from growplan.language.words import FIELDS, VERBS
 
@@ -30,7 +30,11 @@ def test_checked_in_schema_is_current() -> None:
 def test_vocabulary_and_models_agree() -> None:
     properties = json_schema()["properties"]
     assert set(Plan.model_fields) - {"extra"} <= set(properties)
-    assert set(json_schema()["definitions"]) == {"step", *VERBS}
+    assert set(json_schema()["definitions"]) == {"step", "stage", *VERBS}
+    stage = {name.replace("_", "-") for name in Stage.model_fields}
+    assert set(json_schema()["definitions"]["stage"]["properties"]) == stage
+    for train in (properties["train"], json_schema()["definitions"]["stage"]["properties"]["train"]):
+        assert set(train["properties"]) == {"on", "data", "for", "steps"}
     assert set(Step.model_fields) - {"verb", "growths", "options"} == set(FIELDS)
     assert all("description" in value for value in properties.values())
 
@@ -55,6 +59,9 @@ GOOD = [
     "steps: [{widen: hidden, from: 384, to: 768, via: fpi, id: w, expect: exact, split: even, t: true}]",
     "steps: [{stack: depth, by: 2}, {deepen: depth}, {mask-in: heads, over: 5}]",
     "steps: [{grow: {hidden: 1024, depth: x2}, via: ligo, data: c, steps: 3}, {upcycle: ffn, experts: 8}]",
+    "{train: {on: c, lr: 1e-3, tokens: 64}, stages: [{name: a, train: {for: 2.5M tokens}}]}",
+    "stages: [{name: a, steps: [widen b x2], train: {steps: 3}, freeze: 'top 3, head', train-only: [all]}]",
+    "{vars: {n: 5}, stages: [{name: a, steps: [widen b x2]}, {name: c, train: {for: '${n} steps'}}]}",
     "{vars: {n: 5}, seed: '${n}', steps: [{widen: hidden, to: '${n}'}]}",
 ]
 BAD = [
@@ -80,6 +87,22 @@ BAD = [
     "{seed: -1, steps: [widen hidden]}",
     "{sead: 1, steps: [widen hidden]}",
     "{vars: {a: [1]}, steps: [widen hidden]}",
+    "{steps: [widen b], stages: [{name: a, steps: [widen b]}]}",
+    "stages: {name: a, train: {steps: 3}}",
+    "stages: [a]",
+    "stages: [{name: a}]",
+    "stages: [{train: {steps: 3}}]",
+    "stages: [{name: 3a, train: {steps: 3}}]",
+    "stages: [{name: a, steps: [widn b]}]",
+    "stages: [{name: a, train: 300}]",
+    "stages: [{name: a, train: {steps: 0}}]",
+    "stages: [{name: a, train: {for: 300}}]",
+    "stages: [{name: a, train: {for: 300 steps, steps: 300}}]",
+    "stages: [{name: a, train: {for: 300 steps, lr: [1]}}]",
+    "stages: [{name: a, train: {for: 300 steps, 'on': c, data: c}}]",
+    "stages: [{name: a, steps: [widen b], freeze: head}]",
+    "stages: [{name: a, train: {steps: 3}, freeze: []}]",
+    "stages: [{name: a, train: {steps: 3}, frieze: head}]",
 ]
 
 

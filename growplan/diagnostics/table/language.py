@@ -111,13 +111,13 @@ CODES = {
         "Keep `to` or `by`; add the new size to `from`.",
     ),
     "GP031": Code(
-        "Two steps of one file with the same id.",
-        "`--set`, `extends` and `growplan diff` find steps by id.",
+        "Two steps of one file with the same id, or a stage with the name of another or of a step.",
+        "`--set`, `extends` and `growplan diff` find steps by id, and stages by name.",
         "Rename one.",
     ),
     "GP032": Code(
-        "An id that a step cannot have.",
-        "Ids are letters, digits, `_` and `-`, and no word of the language.",
+        "An id that a step, or a name that a stage, cannot have.",
+        "Both are letters, digits, `_` and `-`, and no word of the language.",
         "Choose another.",
     ),
     "GP033": Code(
@@ -145,13 +145,8 @@ CODES = {
         "A setting that hits nothing would be silently lost.",
         "Use a step's id (`growplan show PLAN --as table` lists them) and a key that it takes.",
     ),
-    "GP038": Code(
-        "`stages:` in a plan.",
-        "This version compiles plans of one stage.",
-        "Write one plan for each stage; a later one can `extends:` an earlier one.",
-    ),
     "GP039": Code(
-        "A plan without steps.",
+        "A plan without steps and without stages.",
         "There is nothing to grow; most often the steps stand under a misspelt key.",
         "Add a step.",
     ),
@@ -164,5 +159,35 @@ CODES = {
         "A key that belongs to another verb.",
         "`over` is the ramp of a mask: only `mask-in` has one.",
         "Remove the key, or use the verb that has it.",
+    ),
+    "GP043": Code(
+        "Steps outside of the stages of a plan that has stages.",
+        "A plan is a list of steps or a list of stages: when such steps would run is not said.",
+        "Move the steps into a stage (in the DSL, below its `stage NAME`), or do without stages.",
+    ),
+    "GP044": Code(
+        "A stage without a name, or a part of one (`train`, `freeze`, `train-only`) without a stage.",
+        "A name is how `--stage`, `--set` and `growplan diff` find a stage; training happens in stages.",
+        "Write `- name: NAME` (`stage NAME` in the DSL), and what belongs to the stage with it.",
+    ),
+    "GP045": Code(
+        "A training without a length, or with one that cannot be read.",
+        "How long a stage trains decides what it costs, and when its masks must be gone.",
+        "Write `for: 300 steps` or `for: 2M tokens` (k, M, G and B are thousands, millions, billions).",
+    ),
+    "GP046": Code(
+        "A step below the `train` of its stage, in the DSL.",
+        "A stage grows first and is trained then; most often a line `stage NAME` is missing between the two.",
+        "Begin a new stage above the step, or move the step above `train`.",
+    ),
+    "GP047": Code(
+        "A word of `freeze` or `train-only` that can be no part of a model.",
+        "A part is `new-layers`, `top N`, `layers A:B`, `embeddings`, `head`, `all`, or a pattern of names.",
+        "Write one of these; a pattern has a `.`, `*` or `?`, such as `*.attn.*`.",
+    ),
+    "GP048": Code(
+        "A stage that does nothing, or says which part to train without a training.",
+        "A stage has steps, a `train`, or both.",
+        "Add what is missing, or remove the rest.",
     ),
 }

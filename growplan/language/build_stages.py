@@ -1,0 +1,168 @@
+"""Drafts of stages to the validated plan: names, lengths, parts, and what a stage must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from growplan.language.build import (
+    build_headers,
+    build_step,
+    check_name,
+    check_version,
+    join_steps,
+    validated,
+    visible,
+)
+from growplan.language.draft import Entry, FileDraft, PartsDraft, StageDraft, TrainDraft
+from growplan.language.errors import Errors
+from growplan.language.plan import Scalar, Stage, Train
+from growplan.language.scalars import check_trap, scalar
+from growplan.language.stages import COUNT, FORMS, check_part, read_length
+from growplan.language.words import Word
+
+
+def join_stages(files: Sequence[Sequence[StageDraft]], errors: Errors) -> list[StageDraft]:
+    """The stages of a plan from those of its files, root first.
+
+    One whose name is already a parent's takes the parent's place; all others follow.
+    """
+    joined: list[StageDraft] = []
+    for stages in files:
+        position = {stage.name.text: i for i, stage in enumerate(joined)}
+        first: dict[str, Word] = {}
+        for stage in stages:
+            if not check_name(stage.name, "the name of a stage", "two stages are called", first, errors):
+                continue
+            if stage.name.text in position:
+                joined[position[stage.name.text]] = stage
+            else:
+                joined.append(stage)
+    return joined
+
+
+def join_trains(trains: Sequence[TrainDraft | None]) -> TrainDraft | None:
+    """One `train` from those of a plan's files, root first: a later file's keys count."""
+    given = [train for train in trains if train is not None]
+    if not given:
+        return None
+    entries: dict[str, Entry] = {}
+    for train in given:
+        entries.update(train.entries)
+    return TrainDraft(given[-1].key, given[-1].span, entries)
+
+
+def build_train(draft: TrainDraft, errors: Errors) -> Train | None:
+    """A training from its words. None when something in it was reported."""
+    before = len(errors.found)
+    fields: dict[str, Any] = {}
+    options: dict[str, Scalar] = {}
+    for key, entry in draft.entries.items():
+        word = entry.value
+        if key == "for":
+            length = read_length(word, errors)
+            fields |= {length[0]: length[1]} if length else {}
+        elif key == "on":
+            if not check_trap(word, errors) and visible(key, word, errors):
+                fields[key] = word.text
+        elif key == "tokens" and (count := COUNT.fullmatch(word.text)) and count["unit"]:
+            message = f"`tokens` is the length of one sequence, not `{word.text}`"
+            help = (f"write `for: {word.text} tokens` for the length of the training", FORMS)
+            errors.add("GP045", message, word.span, help=help)
+        else:
+            value = scalar(word, errors)
+            if value is not None and visible(key, word, errors):
+                options[key] = value
+    if len(errors.found) > before:
+        return None
+    places = {key: entry.value.span for key, entry in draft.entries.items()}
+    return validated(Train, {**fields, "options": options}, draft.span, places, errors)
+
+
+def build_stage(draft: StageDraft, errors: Errors) -> Stage | None:
+    """A stage from its words; its steps that have mistakes are left out. None where its own are wrong."""
+    steps = [build_step(step, errors) for step in draft.steps]
+    before = len(errors.found)
+    train = build_train(draft.train, errors) if draft.train else None
+    parts = check_stage(draft, errors)
+    if len(errors.found) > before:
+        return None
+    fields = {
+        "name": draft.name.text,
+        "steps": tuple(step for step in steps if step is not None),
+        "train": train,
+        **{key.replace("-", "_"): words for key, words in parts.items()},
+    }
+    places = {"name": draft.name.span}
+    places |= {key.replace("-", "_"): each.key.span for key, each in draft.parts.items()}
+    return validated(Stage, fields, draft.span, places, errors)
+
+
+def check_stage(draft: StageDraft, errors: Errors) -> dict[str, tuple[str, ...]]:
+    """Report a stage that does nothing, or whose parts are none. The parts by `freeze` and `train-only`."""
+    name = draft.name.text
+    if not draft.broken and not draft.steps and draft.train is None:
+        help = ("add steps, a `train`, or both", "or remove the stage")
+        errors.add("GP048", f"stage `{name}` neither grows nor trains", draft.name.span, help=help)
+    for key, each in draft.parts.items():
+        if not draft.broken and draft.train is None:
+            message = f"`{key}` in stage `{name}`, which is not trained"
+            errors.add("GP048", message, each.key.span, help=f"add a `train` to it, or remove `{key}`")
+    return {key: _parts(each, errors) for key, each in draft.parts.items()}
+
+
+def _parts(draft: PartsDraft, errors: Errors) -> tuple[str, ...]:
+    words = [word for word in draft.words if check_part(word, errors)]
+    for word in words:
+        if draft.key.text == "freeze" and word.text == "all":
+            message = "`freeze all` leaves nothing to train"
+            help = "name what stays as it is, or remove the stage's `train`"
+            errors.add("GP047", message, word.span, help=help)
+    return tuple(dict.fromkeys(word.text for word in words))
+
+
+def check_lengths(plan_train: TrainDraft | None, stages: Sequence[StageDraft], errors: Errors) -> None:
+    """Report a training whose length neither the stage nor the plan gives."""
+    if plan_train is not None and "for" in plan_train.entries:
+        return
+    for stage in stages:
+        if stage.train is not None and not stage.broken and "for" not in stage.train.entries:
+            message = f"the training of stage `{stage.name.text}` has no length"
+            errors.add("GP045", message, stage.train.key.span, help=("give it one with `for`", FORMS))
+
+
+def check_shape(draft: FileDraft, errors: Errors) -> None:
+    """Report steps beside stages, and a training without stages, of one file or of a whole plan."""
+    if draft.stages and draft.steps:
+        message = "a step outside of the plan's stages"
+        help = ("move it into a stage", "or write all steps under `steps:`, without stages")
+        errors.add("GP043", message, draft.steps[0].span, help=help)
+    elif draft.train is not None and draft.steps:
+        message = "`train` in a plan without stages"
+        help = (
+            "put the steps into a stage: `stages:`, with `name:` and `steps:` (`stage NAME` in the DSL)",
+            "or remove it: a plan of steps is grown by `growplan apply`, and trained by you",
+        )
+        errors.add("GP044", message, draft.train.key.span, help=help)
+
+
+def check_drafts(draft: FileDraft, errors: Errors) -> None:
+    """Report what is wrong with a file by itself, as far as its words are known (no `${name}`)."""
+    headers = {key: entry for key, entry in draft.headers.items() if "${" not in entry.value.text}
+    check_version(headers.get("growplan"), errors)
+    build_headers({key: (entry, "") for key, entry in headers.items() if key != "growplan"}, "", errors)
+    named = [stage for stage in draft.stages if "${" not in stage.name.text]
+    stages = join_stages([named], errors)
+    for step in join_steps([draft.every_step], errors, [stage.name for stage in stages]):
+        words = [entry.value for entry in step.entries.values()]
+        words += [w for g in step.growths for w in (g.axis, g.source, g.to, g.by) if w is not None]
+        if not any("${" in word.text for word in words):
+            build_step(step, errors)
+    trains = [draft.train, *(stage.train for stage in draft.stages)]
+    for train in filter(None, trains):
+        known = {key: entry for key, entry in train.entries.items() if "${" not in entry.value.text}
+        build_train(replace(train, entries=known), errors)
+    for stage in draft.stages:
+        check_stage(stage, errors)
+    check_shape(draft, errors)
