@@ -17,23 +17,6 @@ ON = "say on what: `on corpus.txt`, a text, token ids, or images"
 LENGTH = "say how long: `for 1000 steps`, or `for 2M tokens`"
 
 
-def joined(plan: Plan, stage: Stage) -> Train | None:
-    """The plan's `train` and the stage's as one; None where neither is written.
-
-    What the stage says takes the place of what the plan says; of the lengths there is one.
-    """
-    base, own = plan.train, stage.train
-    if base is None or own is None:
-        return own or base
-    timed = own if own.steps is not None or own.tokens is not None else base
-    return Train(
-        steps=timed.steps,
-        tokens=timed.tokens,
-        on=base.on if own.on is None else own.on,
-        options={**base.options, **own.options},
-    )
-
-
 def place(plan: Plan, stage: Stage, part: str) -> Span | None:
     """Where a part of a stage's training (`on`, an option, `for`: its length) is written."""
     for train in (stage.train, plan.train):
@@ -58,7 +41,7 @@ def training(plan: Plan, stage: Stage, model: Model) -> Training | None:
 
     A length in tokens is made whole steps of the batch, as the model reads it, rounded up.
     """
-    train = joined(plan, stage)
+    train = plan.training(stage)
     if train is None or not (train.steps or train.tokens):
         return None
     found = training_of(train.options, train.steps or 0, train.on or "")
@@ -70,9 +53,9 @@ def training(plan: Plan, stage: Stage, model: Model) -> Training | None:
 
 def lacking(plan: Plan, stage: Stage) -> Iterator[Diagnostic]:
     """GP595 where a training has no length or no data, GP599 where a stage neither grows nor trains."""
-    train = joined(plan, stage)
+    train = plan.training(stage)
     length = None if train is None else train.steps if train.tokens is None else train.tokens
-    if train is None or (stage.train is None and length is None) or length == 0:
+    if train is None or length == 0:
         if not stage.steps:
             ways = (LENGTH, "or grow something in it", "or take the stage out")
             yield Diagnostic("GP599", f"stage `{stage.name}` neither grows nor trains", stage.span, help=ways)

@@ -85,7 +85,7 @@ def build_stage(draft: StageDraft, errors: Errors) -> Stage | None:
     steps = [build_step(step, errors) for step in draft.steps]
     before = len(errors.found)
     train = build_train(draft.train, errors) if draft.train else None
-    parts = check_stage(draft, errors)
+    parts = {key: _parts(each, errors) for key, each in draft.parts.items()}
     if len(errors.found) > before:
         return None
     fields = {
@@ -99,19 +99,6 @@ def build_stage(draft: StageDraft, errors: Errors) -> Stage | None:
     return validated(Stage, fields, draft.span, places, errors)
 
 
-def check_stage(draft: StageDraft, errors: Errors) -> dict[str, tuple[str, ...]]:
-    """Report a stage that does nothing, or whose parts are none. The parts by `freeze` and `train-only`."""
-    name = draft.name.text
-    if not draft.broken and not draft.steps and draft.train is None:
-        help = ("add steps, a `train`, or both", "or remove the stage")
-        errors.add("GP048", f"stage `{name}` neither grows nor trains", draft.name.span, help=help)
-    for key, each in draft.parts.items():
-        if not draft.broken and draft.train is None:
-            message = f"`{key}` in stage `{name}`, which is not trained"
-            errors.add("GP048", message, each.key.span, help=f"add a `train` to it, or remove `{key}`")
-    return {key: _parts(each, errors) for key, each in draft.parts.items()}
-
-
 def _parts(draft: PartsDraft, errors: Errors) -> tuple[str, ...]:
     words = [word for word in draft.words if check_part(word, errors)]
     for word in words:
@@ -122,14 +109,15 @@ def _parts(draft: PartsDraft, errors: Errors) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.text for word in words))
 
 
-def check_lengths(plan_train: TrainDraft | None, stages: Sequence[StageDraft], errors: Errors) -> None:
-    """Report a training whose length neither the stage nor the plan gives."""
+def check_untrained(plan_train: TrainDraft | None, stages: Sequence[StageDraft], errors: Errors) -> None:
+    """Report `freeze` and `train-only` in a stage that has no training, neither its own nor the plan's."""
     if plan_train is not None and "for" in plan_train.entries:
         return
     for stage in stages:
-        if stage.train is not None and not stage.broken and "for" not in stage.train.entries:
-            message = f"the training of stage `{stage.name.text}` has no length"
-            errors.add("GP045", message, stage.train.key.span, help=("give it one with `for`", FORMS))
+        for key, each in stage.parts.items():
+            if stage.train is None and not stage.broken:
+                message = f"`{key}` in stage `{stage.name.text}`, which is not trained"
+                errors.add("GP048", message, each.key.span, help=f"add a `train` to it, or remove `{key}`")
 
 
 def check_shape(draft: FileDraft, errors: Errors) -> None:
@@ -163,6 +151,6 @@ def check_drafts(draft: FileDraft, errors: Errors) -> None:
     for train in filter(None, trains):
         known = {key: entry for key, entry in train.entries.items() if "${" not in entry.value.text}
         build_train(replace(train, entries=known), errors)
-    for stage in draft.stages:
-        check_stage(stage, errors)
+    for each in (parts for stage in draft.stages for parts in stage.parts.values()):
+        _parts(each, errors)
     check_shape(draft, errors)

@@ -12,8 +12,8 @@ from growplan.language.build import build_headers, build_step, check_version, jo
 from growplan.language.build_stages import (
     build_stage,
     build_train,
-    check_lengths,
     check_shape,
+    check_untrained,
     join_stages,
     join_trains,
 )
@@ -121,7 +121,7 @@ def _plan(
     built = [build_step(step, errors) for step in whole.steps]
     stages = [build_stage(stage, errors) for stage in whole.stages]
     fields["train"] = build_train(whole.train, errors) if whole.train else None
-    check_lengths(whole.train, whole.stages, errors)
+    check_untrained(whole.train, whole.stages, errors)
     check_shape(whole, errors)
     if not whole.steps and not whole.stages and not errors.found:
         end = len(last.source.text.rstrip())

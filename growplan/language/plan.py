@@ -134,10 +134,13 @@ class Plan(Node):
         return (*self.steps, *(step for stage in self.stages for step in stage.steps))
 
     def training(self, stage: Stage) -> Train | None:
-        """How a stage is trained: what the plan's `train` says, then what its own does; None: not at all."""
+        """How a stage is trained: what the plan's `train` says, then what its own does.
+
+        None where it is not: it has no `train`, and the plan's gives no length.
+        """
         own, base = stage.train, self.train
-        if own is None or base is None:
-            return own
+        if base is None or own is None:
+            return own if base is None or (base.steps is None and base.tokens is None) else base
         said = own.steps is not None or own.tokens is not None
         length = own if said else base
         merged = Train(

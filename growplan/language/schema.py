@@ -104,8 +104,6 @@ def _stage() -> Json:
     return {
         "type": "object",
         "required": ["name"],
-        "anyOf": [{"required": ["steps"]}, {"required": ["train"]}],
-        "dependencies": {key: ["train"] for key in PARTS},
         "properties": properties,
         "additionalProperties": False,
     }

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from growplan.check.cost import cost
 from growplan.check.learned import as_read
 from growplan.check.stages import Schedule, TypedStage
-from growplan.check.training import joined
 from growplan.diagnostics import Diagnostic
 from growplan.views import numbers
 from growplan.views.check import CheckReport, step_data
@@ -195,7 +194,7 @@ def _training(schedule: Schedule, stage: TypedStage) -> Iterator[tuple[str, str]
 
 
 def _options(schedule: Schedule, stage: TypedStage) -> str:
-    train = joined(schedule.plan, stage.stage)
+    train = schedule.plan.training(stage.stage)
     given = {} if train is None else train.options
     return "".join(f", {key} {value}" for key, value in given.items() if key not in ("batch", "tokens"))
 

@@ -90,7 +90,6 @@ BAD = [
     "{steps: [widen b], stages: [{name: a, steps: [widen b]}]}",
     "stages: {name: a, train: {steps: 3}}",
     "stages: [a]",
-    "stages: [{name: a}]",
     "stages: [{train: {steps: 3}}]",
     "stages: [{name: 3a, train: {steps: 3}}]",
     "stages: [{name: a, steps: [widn b]}]",
@@ -100,7 +99,6 @@ BAD = [
     "stages: [{name: a, train: {for: 300 steps, steps: 300}}]",
     "stages: [{name: a, train: {for: 300 steps, lr: [1]}}]",
     "stages: [{name: a, train: {for: 300 steps, 'on': c, data: c}}]",
-    "stages: [{name: a, steps: [widen b], freeze: head}]",
     "stages: [{name: a, train: {steps: 3}, freeze: []}]",
     "stages: [{name: a, train: {steps: 3}, frieze: head}]",
 ]

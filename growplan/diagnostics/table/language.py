@@ -171,7 +171,7 @@ CODES = {
         "Write `- name: NAME` (`stage NAME` in the DSL), and what belongs to the stage with it.",
     ),
     "GP045": Code(
-        "A training without a length, or with one that cannot be read.",
+        "The length of a training that cannot be read.",
         "How long a stage trains decides what it costs, and when its masks must be gone.",
         "Write `for: 300 steps` or `for: 2M tokens` (k, M, G and B are thousands, millions, billions).",
     ),
@@ -186,8 +186,8 @@ CODES = {
         "Write one of these; a pattern has a `.`, `*` or `?`, such as `*.attn.*`.",
     ),
     "GP048": Code(
-        "A stage that does nothing, or says which part to train without a training.",
-        "A stage has steps, a `train`, or both.",
-        "Add what is missing, or remove the rest.",
+        "`freeze` or `train-only` in a stage that is not trained.",
+        "A stage without `train` only grows, unless the plan's own `train` has a length.",
+        "Add a `train` to the stage, or remove the key.",
     ),
 }
