@@ -35,5 +35,5 @@ def ranked(folder: Path, body: str, world: int = 2) -> subprocess.CompletedProce
     """The body of a script that has `ranks`, run by `world` joined processes."""
     script = folder / "ranked.py"
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    script.write_text(f"from growplan.learn.ranks import *\nwith joined() as ranks:\n{lines}")
+    script.write_text(f"from growplan.learn.ranks import *\nwith joined() as ranks:\n{lines}leave(0)\n")
     return torchrun(world, str(script))

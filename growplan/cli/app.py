@@ -22,7 +22,7 @@ from growplan.cli.console import (
     internal_error,
     output_failed,
 )
-from growplan.cli.ranks import beside_the_first
+from growplan.cli.ranks import as_one_of_several, beside_the_first
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -113,5 +113,6 @@ def cli(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the `growplan` script."""
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins costs 10 ms
-    cli.main(args=None if argv is None else list(argv), prog_name="growplan")
+    with as_one_of_several():
+        cli.main(args=None if argv is None else list(argv), prog_name="growplan")
     raise AssertionError("click returned")

@@ -1,4 +1,4 @@
-"""A process that torchrun started beside the first one: it prints nothing, unless it fails by itself."""
+"""One of the processes that torchrun started. Those beside the first print nothing but their own failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from time import sleep
 
-from growplan.learn.ranks import place
+from growplan.learn.ranks import leave, place
 
 GRACE = 10.0  # seconds for the first process to say the same, after which torchrun ends this one
 
@@ -29,4 +29,15 @@ def beside_the_first() -> Iterator[None]:
         if end.code:
             sleep(GRACE)
             sys.stderr.write(f"process {rank}:\n{said.getvalue()}\n")
+        raise
+
+
+@contextmanager
+def as_one_of_several() -> Iterator[None]:
+    """Where torchrun started this process, it ends without the interpreter's own end (`leave`)."""
+    try:
+        yield
+    except SystemExit as end:
+        if place()[1] > 1:
+            leave(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise

@@ -80,13 +80,16 @@ def look_at(path: Path, source: Path, model: Model, recipe: Recipe, *, weights: 
 
 
 def check_size(path: Path, model: Model, recipe: Recipe) -> None:
-    """GP531 where a file is too short for two windows, whatever is in it: a token takes a byte at least."""
+    """GP531 where a text or raw ids are too short for two windows: a token takes a byte at least.
+
+    What has a form of its own is to be well formed first, and is measured when it is read.
+    """
     task, form, size = task_of(model), form_of(path), path.stat().st_size
-    if task not in ("causal", "masked") or form == "dataset":
+    if task not in ("causal", "masked") or form not in ("text", "ids") or path.suffix.lower() == ".npy":
         return
     length = min(recipe.tokens, longest_input(model) or recipe.tokens)
     tokens = size // 2 if path.suffix.lower() == ".bin" else size
-    least = 2 * (length - (2 if task == "masked" and form in ("text", "lines") else 0))
+    least = 2 * (length - (2 if task == "masked" and form == "text" else 0))
     if tokens < least:
         found = f"{path} has {size:,} bytes, too few for windows of {length} tokens: {least} tokens at least"
         shorter = max(2, tokens // 2)

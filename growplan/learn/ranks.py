@@ -13,11 +13,12 @@ a rank wait for as long as the first one works.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from growplan.diagnostics import DiagnosticError, fail
 
@@ -189,6 +190,17 @@ def joined(device: str = "cpu", *, shard: bool = False) -> Iterator[Ranks]:
     finally:
         if begun:
             dist.destroy_process_group()
+
+
+def leave(code: int) -> NoReturn:
+    """End this process now, when all that it had to do is done.
+
+    Threads of gloo outlive their group where a tensor of a mesh was gathered (torch 2.13). One that lets go
+    of a tensor while the interpreter ends aborts the process, and torchrun calls the run a failure.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def own_device(name: str) -> str:

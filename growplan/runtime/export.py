@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from growplan.checkpoint.config import read_config
-from growplan.checkpoint.files import guard, is_regular
-from growplan.checkpoint.headers import Headers, read_headers
+from growplan.checkpoint.files import guard, path_exists
+from growplan.checkpoint.headers import INDEX, Headers, read_headers
 from growplan.checkpoint.output import Target
+from growplan.checkpoint.sidecars import Leave, carry_sidecars, plan_sidecars
 from growplan.diagnostics import fail
 from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Model
 from growplan.runtime.fingerprint import check_fingerprint
 from growplan.runtime.ramps import value_at
-from growplan.runtime.state import RAW, STATE, GrowthState, MaskSite, read_state
-
-OWN = (STATE, RAW, "growth.json", "README.md")  # what speaks of the checkpoint before
-TRAINING = ("optimizer.pt", "scheduler.pt", "trainer_state.json", "training_args.bin", "scaler.pt")
+from growplan.runtime.state import GrowthState, MaskSite, read_state
 
 
-def export(directory: Path | str, out: Path | str, *, family: str | None = None, force: bool = False) -> Path:
+@dataclass(frozen=True)
+class Exported:
+    """A plain checkpoint, and the files that were not carried over to it."""
+
+    path: Path
+    left: tuple[Leave, ...]
+
+
+def export(
+    directory: Path | str, out: Path | str, *, family: str | None = None, force: bool = False
+) -> Exported:
     """Write the checkpoint in `directory` with its masks in the weights, so that a stock load is the model.
 
     Masks on what modules read or put out are linear in the weights: W[:, at] m. Those on norms and
@@ -37,15 +46,17 @@ def export(directory: Path | str, out: Path | str, *, family: str | None = None,
     check_fingerprint(state, directory)
     config, headers = read_config(directory), read_headers(directory)
     model = bind_stored(load_family(family) if family is not None else detect(config), config, headers)
-    factors = _factors(state, model)
+    factors, sidecars = _factors(state, model), plan_sidecars(directory)
     with Target.open(out, sources=[directory], force=force) as target:
         for file in headers.files:
             _write(directory, target.partial, file, headers, factors)
-        for path in sorted(directory.iterdir()):
-            if is_regular(path) and path.name not in (*OWN, *TRAINING, *headers.files):
-                with guard(path, "copy"):
-                    shutil.copyfile(path, target.partial / path.name)
-        return target.publish().path
+        for name in ("config.json", INDEX):
+            if path_exists(directory / name):
+                with guard(directory / name, "copy"):
+                    shutil.copyfile(directory / name, target.partial / name)
+        carry_sidecars(sidecars, directory, target.partial)
+        left = tuple(action for action in sidecars if isinstance(action, Leave))
+        return Exported(target.publish().path, left)
 
 
 Factor = tuple[int, list[list[int]], float]  # dimension, units, m

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from growplan.checkpoint.sidecars import Leave
 from growplan.views.style import Style, printable
 
 
@@ -14,10 +15,18 @@ class ExportReport:
 
     directory: str
     out: str
+    left: tuple[Leave, ...] = ()
     kind: ClassVar[str] = "runtime-export"
 
     def human(self, style: Style) -> str:
-        return f"{style.paint('wrote', 'green')} {printable(self.out)}: a stock load is the model now"
+        wrote = f"{style.paint('wrote', 'green')} {printable(self.out)}: a stock load is the model now"
+        return "\n".join(
+            [wrote, *(printable(f"not carried: {each.path} ({each.why})") for each in self.left)]
+        )
 
     def data(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "directory": self.directory,
+            "out": self.out,
+            "not_carried": [asdict(each) for each in self.left],
+        }

@@ -39,9 +39,18 @@ def gpt2(folder: Path, **config: Any) -> Path:
 def plan_of(
     folder: Path, line: str, *, options: str = ", lr 0.01, batch 4, warmup 2", steps: int = 12
 ) -> Any:
+    """A plan beside its data, both written into `folder`."""
     (folder / "austen.txt").write_bytes(TEXT.read_bytes())
-    text = f"source ./m\ntarget ./g\nseed 3\n{line.format(steps=steps)}{options}\n"
+    text = text_of(line, options, steps)
     (folder / "p.grow").write_text(text)
+    return parsed(folder, text)
+
+
+def text_of(line: str, options: str, steps: int) -> str:
+    return f"source ./m\ntarget ./g\nseed 3\n{line.format(steps=steps)}{options}\n"
+
+
+def parsed(folder: Path, text: str) -> Any:
     return parse_text(text, str(folder / "p.grow"), "dsl").read_from(str(folder / "p.grow"))
 
 

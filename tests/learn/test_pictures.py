@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from growplan.apply import apply
 from growplan.checkpoint.verify import verify
@@ -38,9 +40,8 @@ def read(path: Path, source: Path) -> Any:
 
 
 def picture(size: tuple[int, int], seed: int) -> Any:
-    image = pytest.importorskip("PIL.Image")
     waves = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return image.fromarray(waves)
+    return Image.fromarray(waves)
 
 
 def classes(folder: Path, names: tuple[str, ...] = ("ant", "cat", "dog"), each: int = 5) -> Path:
@@ -200,9 +201,8 @@ def test_a_damaged_image_is_told_by_its_name(tmp_path: Path, vit: Path) -> None:
 
 
 def test_sixteen_bits_are_refused(tmp_path: Path, vit: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
     file = classes(tmp_path / "d", each=2) / "ant" / "1.png"
-    image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(file)
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(file)
     with pytest.raises(DiagnosticError, match=r"GP562.*of more than 8 bits"):
         read(tmp_path / "d", vit).pixels[range(6)]
 
@@ -239,7 +239,6 @@ def test_a_missing_package_is_named(
 
 
 def save(columns: Mapping[str, Any], path: Path, **features: Any) -> Path:
-    datasets = pytest.importorskip("datasets")
     made = datasets.Dataset.from_dict(dict(columns))
     for name, feature in features.items():
         made = made.cast_column(name, feature)
@@ -268,7 +267,6 @@ def test_a_saved_dataset_of_labels(tmp_path: Path) -> None:
 
 def test_named_labels_of_a_dataset_are_the_models(tmp_path: Path) -> None:
     """By name where the config knows the names, whatever their numbers there; else as they are."""
-    datasets = pytest.importorskip("datasets")
     architecture = "BertForSequenceClassification"
     names = {0: "no", 1: "yes", 2: "maybe"}
     source = tiny_checkpoint("bert", tmp_path / "m", architecture=architecture, id2label=names)
@@ -280,7 +278,6 @@ def test_named_labels_of_a_dataset_are_the_models(tmp_path: Path) -> None:
 
 
 def test_a_saved_dataset_of_images(tmp_path: Path, vit: Path) -> None:
-    datasets = pytest.importorskip("datasets")
     files = sorted(classes(tmp_path / "d").rglob("*.png"))
     names = ["dog", "cat", "ant"]  # other numbers than the model's
     columns = {

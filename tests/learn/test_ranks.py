@@ -49,7 +49,7 @@ total = ranks.total(0.1 * (ranks.rank + 1))
 assert abs(total - 0.6) < 1e-15
 ranks.same({"total": total.hex()})
 assert ranks.by_first(lambda: {"x": torch.arange(3), "rank": ranks.rank})["rank"] == 0
-print("done", ranks.world)
+print(f"done {ranks.world}")  # one piece: the ranks share a pipe
 """,
         world=3,
     )

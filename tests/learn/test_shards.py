@@ -31,7 +31,7 @@ from growplan.learn.operators import OPERATOR, Fitted, Work, fit_step, objective
 from growplan.learn.ranks import ALONE, Ranks
 from growplan.pipeline import compile_plan
 from tests.learn.handmade import read_of
-from tests.learn.test_operators import LINE, gpt2, plan_of
+from tests.learn.test_operators import LINE, TEXT, gpt2, parsed, plan_of, text_of
 from tests.ranks import ranked, torchrun
 from tests.tiny import tiny_checkpoint
 
@@ -46,7 +46,7 @@ class Case:
 
     def __init__(self, folder: Path, line: str, options: str, steps: int) -> None:
         self.folder = folder
-        compiled = compile_plan(plan_of(folder, line, options=options, steps=steps))
+        compiled = compile_plan(parsed(folder, text_of(line, options, steps)))  # no rank writes
         assert compiled.graph is not None and compiled.typed is not None
         self.graph: Graph = compiled.graph
         self.step: TypedStep = compiled.typed.steps[0]
@@ -77,12 +77,13 @@ def cases(folder: Path) -> Iterable[tuple[str, str, dict[str, Any], str, str]]:
 
 
 def write(folder: Path) -> None:
-    """The sources of `cases`, in float64."""
+    """The sources and the data of `cases`; float64."""
     import numpy as np
 
     for path, family, config, _, _ in cases(folder):
         tiny_checkpoint(family, Path(path) / "m", dtype="float64", **config)
         (np.random.default_rng(0).integers(0, 20, 900).cumsum() % 31).astype("<u2").tofile(f"{path}/d.bin")
+        Path(path, "austen.txt").write_bytes(TEXT.read_bytes())
 
 
 # bodies --------------------------------------------------------------------------------------------

@@ -136,7 +136,13 @@ def test_masks_that_are_linear_go_into_the_weights(family: str, tmp_path: Path) 
     from tests.float64 import load_float64
 
     wanted = grown.logits(model)
-    export(tmp_path / "half", tmp_path / "out")
+    (tmp_path / "half" / "1_Pooling").mkdir()
+    (tmp_path / "half" / "1_Pooling" / "notes.json").write_text("{}")
+    for name in ("rng_state.pth", "optimizer.pt"):
+        (tmp_path / "half" / name).write_bytes(b"state")
+    exported = export(tmp_path / "half", tmp_path / "out")
+    assert {"rng_state.pth", "optimizer.pt"} <= {left.path for left in exported.left}
+    assert not list((tmp_path / "out").glob("*.pt*"))
     plain = load_float64(tmp_path / "out", type(model).__name__)
     assert float((grown.logits(plain) - wanted).abs().max()) < 1e-12
     assert not (tmp_path / "out" / STATE).exists()

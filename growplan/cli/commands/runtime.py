@@ -27,7 +27,8 @@ def export(console: Console, directory: str, out: str, force: bool, family: str 
     from growplan.runtime.export import export as write
     from growplan.views.runtime import ExportReport
 
-    console.emit(ExportReport(directory, str(write(directory, out, family=family, force=force))))
+    written = write(directory, out, family=family, force=force)
+    console.emit(ExportReport(directory, str(written.path), written.left))
 
 
 export.name = "export"
