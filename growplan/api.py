@@ -90,6 +90,8 @@ class LoadedPlan:
         stock: bool | None = None,
         optimizer: OptimizerMode | None = None,
         shard: bool = False,
+        stage: str | None = None,
+        begin: PathLike | None = None,
         progress: Callable[[Event], None] | None = None,
     ) -> ApplyResult:
         """Grow the source and write a Hugging Face directory (needs `growplan[torch]`).
@@ -99,7 +101,8 @@ class LoadedPlan:
         interrupted run. `stock`: compare source and result by
         their transformers class too (None: where both fit in memory). `optimizer`: `grow`, `reset` or
         `drop` the state of a Trainer's checkpoint (None: drop). `shard`: under torchrun, cut a fit over
-        the processes.
+        the processes. `stage`: grow this stage alone, from `begin`, what the stage before has trained
+        (None: the plan's source).
         """
         from growplan.apply import apply
 
@@ -116,6 +119,8 @@ class LoadedPlan:
             stock=stock,
             optimizer=optimizer,
             shard=shard,
+            stage=stage,
+            begin=None if begin is None else os.fspath(begin),
             progress=progress,
         )
 

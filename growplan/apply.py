@@ -18,6 +18,7 @@ from growplan.language import plan_hash
 from growplan.language.plan import Plan
 from growplan.pipeline import compile_plan, placed, target_directory
 from growplan.publish import Event, Job, Measured, Tell, prepare, publish
+from growplan.staged import begin_stage
 
 if TYPE_CHECKING:
     from growplan.backend.segments import SegmentError
@@ -66,6 +67,8 @@ def apply(
     stock: bool | None = None,
     optimizer: OptimizerMode | None = None,
     shard: bool = False,
+    stage: str | None = None,
+    begin: str | Path | None = None,
     progress: Tell | None = None,
 ) -> ApplyResult:
     """Grow the plan's source and write the result as a Hugging Face directory.
@@ -76,6 +79,8 @@ def apply(
     `resume`: go on with fits that an interrupted run of the same plan left beside the target.
     `optimizer`: carry the state of a Trainer's checkpoint, with AdamW's moments grown by the plan (`grow`)
     or empty (`reset`); `drop`, or None, leaves it out.
+    `stage`: the growth of this stage alone, from the checkpoint `begin` (None: the plan's source), which
+    must be the model that the plan has come to there.
     Every step is asserted against the step before it, before anything is written; the target
     appears whole or not at all. Raises DiagnosticError.
 
@@ -89,6 +94,8 @@ def apply(
     with joined(device, shard=shard) as ranks, ExitStack() as held:
         tell = progress if progress is not None and ranks.first else _silent
         with ranks.together():
+            if stage is not None:
+                plan, model_dir = begin_stage(plan, stage, begin, model_dir=model_dir, family=family)
             job = _compile(plan, out, model_dir, family, force, optimizer)
             if dry_run:
                 return _dry_run(job, _claim(plan, out, job, force, check_target))

@@ -78,8 +78,11 @@ def _extra(
     values: Found | None,
     optimizer: OptimizerRecord | None,
 ) -> dict[str, object]:
-    """What only some runs have: a comparison by transformers, values from data, an optimizer's state."""
+    """What only some runs have: a stage, a comparison by transformers, values from data, optimizer state."""
     out: dict[str, object] = {}
+    if (part := typed.plan.part_of) is not None:
+        of = {"of": len(part.whole.stages), "plan_hash": plan_hash(part.whole)}
+        out["stage"] = {"name": part.stage, "index": part.index, **of}
     if layers := new_layers(typed):
         out["new_layers"] = list(layers)
     if stock is not None:

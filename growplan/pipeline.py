@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
 from growplan.check.masks import live_steps
-from growplan.check.stages import Schedule, check_stages, growth_of, stage_words
+from growplan.check.stages import Schedule, check_stages, stage_words
 from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.config import Config, read_config
@@ -126,7 +126,7 @@ def stage_plan(plan: Plan, name: str) -> Plan:
     """
     found = next((stage for stage in plan.stages if stage.name == name), None)
     if found is not None:
-        return growth_of(plan, found)
+        return plan.growth_of(found)
     names = ", ".join(f"`{stage.name}`" for stage in plan.stages)
     if not names:
         fail("GP597", "the plan has no stages", plan.span, help="leave `--stage` out: it is one growth")
@@ -252,12 +252,10 @@ def target_directory(plan: Plan, out: str | Path | None = None) -> Path:
         return Path(out)
     target = _relative(plan, plan.target)
     if target is None:
-        fail(
-            "GP131",
-            "there is no target to write to",
-            plan.span,
-            help=("give `--out DIR`", "or add `target: DIR` to the plan"),
-        )
+        stage = plan.part_of
+        what = "there is no target to write to" if stage is None else "one stage has no target of its own"
+        ways = ("give `--out DIR`", "or add `target: DIR` to the plan")
+        fail("GP131", what, plan.span, help=ways[: 2 if stage is None else 1])
     return target
 
 

@@ -126,11 +126,6 @@ def stage_words(plan: Plan) -> Iterator[Diagnostic]:
             yield from trainings.words_of(train)
 
 
-def growth_of(plan: Plan, stage: Stage) -> Plan:
-    """The growth of one stage as a plan with steps, without a target."""
-    return plan.model_copy(update={"steps": stage.steps, "stages": (), "train": None, "target": None})
-
-
 @dataclass
 class _Walk:
     plan: Plan
@@ -147,7 +142,7 @@ class _Walk:
 
     def take(self, stage: Stage, index: int) -> None:
         """One stage; on a mistake it is recorded, and the walk goes on."""
-        plan = growth_of(self.plan, stage)
+        plan = self.plan.growth_of(stage)
         found = [*trainings.lacking(self.plan, stage)]
         found += trainings.words_of(stage.train) if stage.train is not None else ()
         self.errors += found

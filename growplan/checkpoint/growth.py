@@ -54,13 +54,14 @@ class Hint:
 
 @dataclass(frozen=True)
 class Parent:
-    """The growth.json of the source, in brief; `parent` is its own."""
+    """The growth.json of the source, in brief; `parent` is its own, `stage` that of a plan with stages."""
 
     growth_sha256: str
     plan_hash: str
     claim: str
     steps: tuple[str, ...]
     parent: Parent | None = None
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,15 @@ class Growth:
     hint: Hint | None = None
     parent: Parent | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage that was grown or trained; empty where the plan has none."""
+        for key, name in (("stage", "name"), ("trained", "stage")):
+            found = self.extra.get(key)
+            if isinstance(found, Mapping) and isinstance(found.get(name), str):
+                return str(found[name])
+        return ""
 
 
 def growth_text(growth: Growth) -> str:

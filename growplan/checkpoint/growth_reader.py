@@ -49,7 +49,8 @@ def parent_of(source: Path) -> Parent | None:
     if growth is None:
         return None
     digest = hashlib.sha256(read_bytes(source / GROWTH)).hexdigest()
-    return Parent(digest, growth.plan_hash, growth.claim, tuple(s.text for s in growth.steps), growth.parent)
+    steps = tuple(step.text for step in growth.steps)
+    return Parent(digest, growth.plan_hash, growth.claim, steps, growth.parent, growth.stage)
 
 
 @dataclass(frozen=True)
@@ -164,4 +165,5 @@ def _parent(node: _Node) -> Parent:
         claim=node.text("claim"),
         steps=node.strings("steps"),
         parent=node.optional("parent", _parent),
+        stage=node.text("stage") if "stage" in node.data else "",
     )

@@ -6,6 +6,7 @@ words; what an axis means, and whether a size is possible, is decided against a 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -106,6 +107,15 @@ class Stage(Node):
     train_only: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class PartOf:
+    """Which stage of `whole` a plan is the growth of: number `index`, from 1."""
+
+    whole: Plan
+    stage: str
+    index: int
+
+
 class Plan(Node):
     """A whole plan after `vars`, `extends` and `--set` were applied.
 
@@ -122,6 +132,18 @@ class Plan(Node):
     stages: tuple[Stage, ...] = ()
     extra: dict[str, Any] = Field(default_factory=dict)  # the user's `x-*` keys
     _path: str | None = PrivateAttr(default=None)
+    _part_of: PartOf | None = PrivateAttr(default=None)
+
+    @property
+    def part_of(self) -> PartOf | None:
+        """The stage that this plan is the growth of, where it was cut out of one with stages."""
+        return self._part_of
+
+    def growth_of(self, stage: Stage) -> Plan:
+        """The growth of one stage as a plan with steps, without a target of its own."""
+        alone = self.model_copy(update={"steps": stage.steps, "stages": (), "train": None, "target": None})
+        alone._part_of = PartOf(self, stage.name, self.stages.index(stage) + 1)
+        return alone
 
     @property
     def path(self) -> str | None:

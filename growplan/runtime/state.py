@@ -139,12 +139,15 @@ def write_state(directory: Path, state: GrowthState) -> str:
     return STATE
 
 
-def refuse_half_grown(directory: Path) -> None:
-    """GP588 where a checkpoint is in the middle of a ramp, and so cannot be grown as it stands."""
+def refuse_half_grown(directory: Path, *, ended: bool = False) -> None:
+    """GP588 where a checkpoint is in the middle of a ramp, and so cannot be grown as it stands.
+
+    `ended`: its masks must be gone, as the training of a stage leaves it, and not be given up.
+    """
     if not path_exists(directory / STATE):
         return
     state = read_state(directory)
-    if state.stock:  # what lies on disk is the model; its masks are given up
+    if state.stock and not ended:  # what lies on disk is the model; its masks are given up
         return
     low = {mask.step: m for mask in state.masks if (m := value_at(mask.ramp, state.step)) < 1}
     if low:

@@ -59,7 +59,7 @@ class LogReport:
 
     def _own(self, style: Style) -> list[str]:
         g = self.growth
-        lines = [f"{_head(g.plan_hash, g.claim, style)}  {printable(self.directory)}"]
+        lines = [f"{_head(g.plan_hash, g.claim, style, g.stage)}  {printable(self.directory)}"]
         for number, step in enumerate(g.steps, 1):
             implied = f"  (implied: {step.implied})" if step.implied else ""
             lines.append(f"{number:>4}  {printable(step.text + implied)}")
@@ -72,8 +72,11 @@ class LogReport:
         return {"directory": self.directory, "growth": asdict(self.growth)}
 
 
-def _head(plan_hash: str, claim: str, style: Style) -> str:
-    return f"{style.paint('plan', 'yellow')} {printable(plan_hash[:12])}  {style.strength(printable(claim))}"
+def _head(plan_hash: str, claim: str, style: Style, stage: str) -> str:
+    """`plan 0123456789ab  exact  stage wide`."""
+    of = f"  stage {printable(stage)}" if stage else ""
+    plan = f"{style.paint('plan', 'yellow')} {printable(plan_hash[:12])}"
+    return f"{plan}  {style.strength(printable(claim))}{of}"
 
 
 def _training(hint: Hint) -> str:
@@ -96,5 +99,5 @@ def _ancestors(parent: Parent | None) -> Iterator[Parent]:
 
 
 def _ancestor(parent: Parent, style: Style) -> list[str]:
-    head = _head(parent.plan_hash, parent.claim, style)
+    head = _head(parent.plan_hash, parent.claim, style, parent.stage)
     return [head, *(f"{number:>4}  {printable(text)}" for number, text in enumerate(parent.steps, 1))]

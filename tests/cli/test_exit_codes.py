@@ -91,7 +91,7 @@ def test_diff_and_fmt_report_what_they_found() -> None:
         ["show", "a.grow.yaml", "--as", "poem"],
         ["explain", "GP999"],
         ["fmt", "--to", "dsl", "a.grow.yaml", "b.grow.yaml"],
-        ["apply", "a.grow.yaml", "--stage", "one"],
+        ["apply", "a.grow.yaml", "--from", "gpt2"],
         ["apply", "a.grow.yaml", "--memory", "lots"],
         ["apply", "a.grow.yaml", "--memory", "1"],
         ["apply", "a.grow.yaml", "--memory", "999kB"],

@@ -33,7 +33,8 @@ from growplan.cli.sizes import byte_size
 @click.option("--force", is_flag=True, help="Replace a checkpoint at the target.")
 @click.option("--resume", is_flag=True, help="Go on with the fit of an interrupted run (learned steps).")
 @click.option("--shard", is_flag=True, help="Under torchrun: cut the fit over the processes (FSDP).")
-@click.option("--stage", metavar="NAME", help="Apply one stage (not in this version).")
+@click.option("--stage", metavar="NAME", help="Of a plan with stages: grow this one.")
+@click.option("--from", "start", metavar="DIR", help="What the stage before has trained [default: source].")
 @options.plan_options
 def command(
     console: Console,
@@ -48,6 +49,7 @@ def command(
     resume: bool,
     shard: bool,
     stage: str | None,
+    start: str | None,
     model_dir: str | None,
     family: str | None,
     overrides: Sequence[str],
@@ -56,8 +58,8 @@ def command(
 
     Every step is asserted against the step before it; the target appears whole or not at all.
     """
-    if stage:
-        raise click.UsageError("--stage is not supported yet: a run applies every step")
+    if start is not None and stage is None:
+        raise click.UsageError("--from goes with --stage; another source is given by --model")
     from growplan.apply import apply
     from growplan.cli.progress import apply_progress
     from growplan.pipeline import read_for
@@ -79,6 +81,8 @@ def command(
             stock=stock,
             optimizer=optimizer,
             shard=shard,
+            stage=stage,
+            begin=start,
             progress=progress,
         )
     console.emit(ApplyReport(result, display_name(plan), perf_counter() - begin))

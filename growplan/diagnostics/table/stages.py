@@ -41,6 +41,14 @@ CODES = {
         why="`--stage` names one of the plan's stages, and one that grows something.",
         fix="Use one of the names that the message lists.",
     ),
+    "GP598": Code(
+        what="A checkpoint is not the model that a stage begins with.",
+        why=(
+            "Each stage of a plan grows the model that the stage before it has left. From any other, the "
+            "stages after it would not be what `growplan check` said of them."
+        ),
+        fix="Give the checkpoint that the stage before has trained, or change the plan's sizes.",
+    ),
     "GP599": Code(
         what="A stage does nothing.",
         why="A stage grows the model, or trains it, or both.",
