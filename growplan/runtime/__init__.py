@@ -22,32 +22,36 @@ if TYPE_CHECKING:
     from growplan.runtime.state import GrowthState, read_state
     from growplan.runtime.trainer_files import record_frozen
     from growplan.runtime.two_stage import SubModels
+    from growplan.training.grow import Grown, grow
 
 _NAMES = {  # imported when first used: reading a state needs no torch, attaching no Trainer
-    "Attached": "attached",
-    "FreezeCallback": "callback",
-    "Frozen": "freezing",
-    "GrowthState": "state",
-    "MaskCallback": "callback",
-    "Moments": "adam",
-    "SubModelCallback": "callback",
-    "SubModels": "two_stage",
-    "Rewarm": "rewarm",
-    "RewarmCallback": "callback",
-    "attach": "attached",
-    "freeze": "freezing",
-    "grow_moments": "adam",
-    "grow_optimizer": "optimizer",
-    "read_state": "state",
-    "selected": "freezing",
-    "training_only": "freezing",
-    "record_frozen": "trainer_files",
-    "value_at": "ramps",
+    "Attached": ".attached",
+    "FreezeCallback": ".callback",
+    "Frozen": ".freezing",
+    "GrowthState": ".state",
+    "MaskCallback": ".callback",
+    "Moments": ".adam",
+    "SubModelCallback": ".callback",
+    "SubModels": ".two_stage",
+    "Rewarm": ".rewarm",
+    "RewarmCallback": ".callback",
+    "attach": ".attached",
+    "freeze": ".freezing",
+    "Grown": "growplan.training.grow",
+    "grow": "growplan.training.grow",
+    "grow_moments": ".adam",
+    "grow_optimizer": ".optimizer",
+    "read_state": ".state",
+    "selected": ".freezing",
+    "training_only": ".freezing",
+    "record_frozen": ".trainer_files",
+    "value_at": ".ramps",
 }
 __all__ = [
     "Attached",
     "FreezeCallback",
     "Frozen",
+    "Grown",
     "GrowthState",
     "MaskCallback",
     "Moments",
@@ -57,6 +61,7 @@ __all__ = [
     "SubModels",
     "attach",
     "freeze",
+    "grow",
     "grow_moments",
     "grow_optimizer",
     "read_state",
@@ -70,4 +75,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    return getattr(import_module(_NAMES[name], __name__), name)

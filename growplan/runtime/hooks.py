@@ -9,7 +9,7 @@ average of its weights, a replica) has masks of its own modules, moved by the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,22 +83,41 @@ class Weights:
 class Hook:
     """What a mask puts into a module; by its class a model is known to have masks."""
 
+    @property
+    def full(self) -> bool:
+        """Whether it does nothing: its masks are 1."""
+        raise NotImplementedError
+
+
+def hooks_of(model: nn.Module) -> Iterator[Hook]:
+    """The hooks of masks in `model`, its own or those of the model that it was copied from."""
+    for module in model.modules():
+        hooks: list[object] = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+        for hook in hooks:
+            if isinstance(hook, Hook):
+                yield hook
+
 
 def attached_to(model: nn.Module) -> bool:
-    """Whether a part of `model` has masks, its own or those of the model that it was copied from."""
-    return any(
-        isinstance(hook, Hook)
-        for module in model.modules()
-        for hook in (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-    )
+    """Whether a part of `model` has masks."""
+    return any(True for _ in hooks_of(model))
+
+
+def below_1(model: nn.Module) -> int:
+    """In how many places of `model` a mask is below 1."""
+    return sum(not hook.full for hook in hooks_of(model))
 
 
 @dataclass(eq=False)
 class _Input(Hook):
     weights: Weights
 
+    @property
+    def full(self) -> bool:
+        return self.weights.full
+
     def __call__(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if self.weights.full:
+        if self.full:
             return None
         x, *rest = args
         return (x * self.weights.like(x).to(x.dtype), *rest)
@@ -108,16 +127,24 @@ class _Input(Hook):
 class _Output(Hook):
     gate: Gate
 
+    @property
+    def full(self) -> bool:
+        return self.gate.full
+
     def __call__(self, _: nn.Module, args: tuple[Any, ...], y: Tensor) -> Tensor | None:
-        return None if self.gate.full else y * self.gate.like(y).to(y.dtype)
+        return None if self.full else y * self.gate.like(y).to(y.dtype)
 
 
 @dataclass(eq=False)
 class _Block(Hook):
     gate: Gate
 
+    @property
+    def full(self) -> bool:
+        return self.gate.full
+
     def __call__(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Any:
-        if self.gate.full:
+        if self.full:
             return None
         x: Tensor = args[0] if args else kwargs["hidden_states"]
         y, rest = (out[0], out[1:]) if isinstance(out, tuple) else (out, None)
@@ -132,10 +159,14 @@ class _Norm(Hook):
     centred: bool
     eps: float
 
+    @property
+    def full(self) -> bool:
+        return self.weights.full
+
     def __call__(
         self, norm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
     ) -> Tensor | None:
-        if self.weights.full:
+        if self.full:
             return None
         x: Tensor = args[0] if args else next(iter(kwargs.values()))
         gain, bias, w = norm.weight, getattr(norm, "bias", None), self.weights.like(x)

@@ -29,8 +29,8 @@ def grow_optimizer(
     old one does not hold is reset. Rates and other options of `new_optimizer` stay. The models are of
     the transformers classes that their configs name. Raises GP532, GP572, GP574 and GP575.
     """
-    old = _groups(rules.source, old_model, old_optimizer, "old")
-    new = _groups(rules.target, new_model, new_optimizer, "new")
+    old = groups_of(rules.source, old_model, old_optimizer, "old")
+    new = groups_of(rules.target, new_model, new_optimizer, "new")
     moments = state_dict.read(old_optimizer.state_dict(), old, WHERE)
     made = state_dict.grown(new_optimizer.state_dict(), rules.tensors, moments, new)
     # what nothing moved is still the old optimizer's own tensor, and `load_state_dict` copies none
@@ -38,7 +38,7 @@ def grow_optimizer(
     new_optimizer.load_state_dict(made)
 
 
-def _groups(model: Model, module: Any, optimizer: torch.optim.Optimizer, which: str) -> Groups:
+def groups_of(model: Model, module: Any, optimizer: torch.optim.Optimizer, which: str) -> Groups:
     """The optimizer's groups as slots of the model. Raises GP575 for a parameter that is not the model's."""
     found = slots(model, module)
     by_id = {id(parameter): found[name] for name, parameter in module.named_parameters()}
