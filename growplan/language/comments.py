@@ -31,6 +31,8 @@ class Piece:
     indent: str = ""
     before: list[str] = field(default_factory=list)
     after: str = ""
+    apart: bool = False  # with a blank line above its comments
+    rank: tuple[int, ...] = ()  # where it is printed among the others; those of one rank as written
 
 
 def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment]) -> list[str]:
@@ -72,11 +74,14 @@ def _host(source: Source, pieces: Sequence[Piece], comment: Comment, line: int) 
 
 
 def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
-    """The text of all pieces with their comments; never two blank lines together."""
+    """The text of all pieces with their comments, in the order of their ranks.
+
+    Never two blank lines together.
+    """
     lines: list[str] = []
     carried: list[str] = []
-    for piece in pieces:
-        above = carried + piece.before
+    for piece in sorted(pieces, key=lambda piece: piece.rank):
+        above = [""] * piece.apart + carried + piece.before
         carried = []
         if not piece.lines:
             carried = above + ([piece.after] if piece.after else [])

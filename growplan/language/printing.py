@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from growplan.language._tables import TERMINALS
-from growplan.language.draft import GrowthDraft, StepDraft
+from growplan.language.draft import GrowthDraft, PartsDraft, StepDraft, TrainDraft
 from growplan.language.plan import Growth, Plan, Scalar, Stage, Step, Train
 from growplan.language.scalars import FLOAT, is_trap
 from growplan.language.words import Word
@@ -113,6 +114,27 @@ def parts_text(key: str, parts: Sequence[str]) -> str:
 
 def _part_word(word: str) -> str:
     return word if re.fullmatch(BARE, word) else quote(word)
+
+
+def training_words(train: TrainDraft) -> list[tuple[str, Word]]:
+    """The keys of a training as written, `on` and its length (`for`) first."""
+    entries = train.entries
+    first = [(key, entries[key].value) for key in ("on", "for") if key in entries]
+    words = [*first, *((k, e.value) for k, e in entries.items() if k not in ("on", "for"))]
+    return [(k, replace(w, text=" ".join(w.text.split())) if k == "for" else w) for k, w in words]
+
+
+def training_draft_text(train: TrainDraft) -> str:
+    """The DSL statement of a training as it was written, in canonical order and spacing."""
+    words = dict(training_words(train))
+    on = word_text(words.pop("on")) if "on" in words else None
+    length = words.pop("for").text if "for" in words else None
+    return training_line(on, length, [(key, word_text(word)) for key, word in words.items()])
+
+
+def parts_draft_text(parts: PartsDraft) -> str:
+    """`freeze` or `train-only` as a DSL statement."""
+    return parts_text(parts.key.text, [word.text for word in parts.words])
 
 
 def stage_lines(plan: Plan, stage: Stage, *, label: bool = True) -> list[str]:

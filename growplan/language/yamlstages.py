@@ -37,8 +37,7 @@ def _stage(node: Node, variables: Variables, errors: Errors) -> StageDraft | Non
         elif key.text == "train":
             stage.train = read_train(key, value, variables, errors)
         elif key.text in PARTS:
-            words = _parts(key, value, variables, errors)
-            enter_parts(stage, PartsDraft(key, words), errors)
+            enter_parts(stage, read_parts(key, value, variables, errors), errors)
         elif key.text != "name" and stage.name.text:
             help = did_you_mean(key.text, KEYS, "keys of a stage: " + ", ".join(KEYS))
             errors.add(
@@ -83,8 +82,8 @@ def read_train(key: Word, node: Node, variables: Variables, errors: Errors) -> T
     return train
 
 
-def _parts(key: Word, node: Node, variables: Variables, errors: Errors) -> list[Word]:
-    """The parts of a model in a line with commas, or in a list."""
+def read_parts(key: Word, node: Node, variables: Variables, errors: Errors) -> PartsDraft:
+    """`freeze` or `train-only`: the parts of a model in a line with commas, or in a list."""
     items = node.items if isinstance(node, SequenceNode) else [node]
     if isinstance(node, ScalarNode) and not node.style and not node.text:
         items = []
@@ -97,4 +96,4 @@ def _parts(key: Word, node: Node, variables: Variables, errors: Errors) -> list[
     if not items:
         message = f"`{key.text}` names no part of the model"
         errors.add("GP047", message, node.span, help=f"remove `{key.text}`, or name a part")
-    return words
+    return PartsDraft(key, words)

@@ -1,9 +1,10 @@
-"""Random plans, as (headers, steps) from which both spellings are written independently of the package."""
+"""Random plans, as values from which both spellings are written independently of the package."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -76,8 +77,63 @@ def steps(draw: st.DrawFn, index: int = 0) -> StepSpec:
     return StepSpec(verb, grown, tuple(fields.items()), tuple(options.items()))
 
 
+@dataclass(frozen=True)
+class TrainSpec:
+    """The content of a `train`: its data, its length, its options."""
+
+    on: str | None
+    length: tuple[int, str] | None  # (300, "steps")
+    options: tuple[tuple[str, Value], ...]
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """The content of a stage."""
+
+    name: str
+    steps: tuple[StepSpec, ...]
+    train: TrainSpec | None
+    parts: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class PlanSpec:
+    """The content of a plan: steps, or stages (then perhaps a `train`)."""
+
+    headers: dict[str, Value]
+    steps: tuple[StepSpec, ...] = ()
+    train: TrainSpec | None = None
+    stages: tuple[StageSpec, ...] = ()
+
+
+PARTS = ["new-layers", "top 3", "layers 0:12", "embeddings", "head", "*.attn.*", "h.?.[ab].x"]
+
+
 @st.composite
-def plans(draw: st.DrawFn) -> tuple[dict[str, Value], list[StepSpec]]:
+def trains(draw: st.DrawFn) -> TrainSpec:
+    length = draw(st.none() | st.tuples(st.integers(1, 10**12), st.sampled_from(["steps", "tokens"])))
+    on = draw(st.none() | st.sampled_from(["c.txt", "my c.txt", "a,b", "7", "off", "#x", "for", "x: y"]))
+    options = draw(st.dictionaries(st.sampled_from([*KEYS, "lr", "tokens"]), values, max_size=3))
+    if isinstance(options.get("tokens"), str):
+        del options["tokens"]
+    return TrainSpec(on, length, tuple(options.items()))
+
+
+@st.composite
+def stages(draw: st.DrawFn, index: int, trained: bool) -> StageSpec:
+    """A stage; `trained`: the plan's own training has a length."""
+    train = draw(st.none() | trains())
+    keys = st.sampled_from(["freeze", "train-only"])
+    words = st.lists(st.sampled_from(PARTS), min_size=1, max_size=3, unique=True).map(tuple)
+    parts = draw(st.dictionaries(keys, words)) if train or trained else {}
+    grown = draw(st.lists(steps(index * 10), max_size=1))
+    return StageSpec(
+        draw(st.sampled_from(["a", "w-", "wide_"])) + str(index), tuple(grown), train, tuple(parts.items())
+    )
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> PlanSpec:
     paths = st.sampled_from(["./m", "../my model", "a#b", "off", "12", 'q"', "x: y", "[z", "a,b"])
     headers: dict[str, Value] = draw(
         st.fixed_dictionaries(
@@ -85,8 +141,12 @@ def plans(draw: st.DrawFn) -> tuple[dict[str, Value], list[StepSpec]]:
             optional={"source": paths, "target": paths, "family": paths, "seed": st.integers(0, 2**64 - 1)},
         )
     )
-    count = draw(st.integers(1, 4))
-    return headers, [draw(steps(index)) for index in range(count)]
+    count = range(draw(st.integers(1, 4)))
+    if draw(st.booleans()):
+        return PlanSpec(headers, tuple(draw(steps(index)) for index in count))
+    train = draw(st.none() | trains())
+    trained = train is not None and train.length is not None
+    return PlanSpec(headers, (), train, tuple(draw(stages(index, trained)) for index in count))
 
 
 def dsl_value(value: Value) -> str:
@@ -95,12 +155,23 @@ def dsl_value(value: Value) -> str:
     return json.dumps(value)
 
 
-def dsl(headers: dict[str, Value], specs: list[StepSpec]) -> str:
+def dsl(plan: PlanSpec) -> str:
     """The plan in the DSL, everything quoted that may be."""
-    return (
-        "\n".join([*(f"{key} {dsl_value(value)}" for key, value in headers.items()), *map(dsl_step, specs)])
-        + "\n"
-    )
+    lines = [f"{key} {dsl_value(value)}" for key, value in plan.headers.items()]
+    lines += [dsl_train(plan.train)] if plan.train else []
+    lines += map(dsl_step, plan.steps)
+    for stage in plan.stages:
+        lines += [f"stage {stage.name}", *map(dsl_step, stage.steps)]
+        lines += [f"{key}  " + " , ".join(map(dsl_value, words)) for key, words in stage.parts]
+        lines += [dsl_train(stage.train)] if stage.train else []
+    return "\n".join(lines) + "\n"
+
+
+def dsl_train(train: TrainSpec) -> str:
+    clauses = [f"{key} {dsl_value(value)}" for key, value in train.options]
+    clauses += [f"on {dsl_value(train.on)}"] if train.on is not None else []
+    clauses += [f"for  {train.length[0]} {train.length[1]}"] if train.length else []
+    return "train  " + " , ".join(clauses)
 
 
 def dsl_step(spec: StepSpec) -> str:
@@ -130,13 +201,33 @@ def yaml_value(value: Value) -> str:
     return json.dumps(value, ensure_ascii=False).replace("${", "$${")
 
 
-def yaml(headers: dict[str, Value], specs: list[StepSpec]) -> str:
+def yaml(plan: PlanSpec) -> str:
     """The plan as YAML with every step a mapping."""
-    lines = [f"{key}: {yaml_value(value)}" for key, value in headers.items()]
-    return (
-        "\n".join(["growplan: 1", *lines, "steps:", *(f"- {{{', '.join(pairs(spec))}}}" for spec in specs)])
-        + "\n"
-    )
+    lines = ["growplan: 1", *(f"{key}: {yaml_value(value)}" for key, value in plan.headers.items())]
+    if plan.stages:
+        lines += ["stages:", *(f"- {yaml_stage(stage)}" for stage in plan.stages)]
+    else:
+        lines += ["steps:", *(f"- {{{', '.join(pairs(spec))}}}" for spec in plan.steps)]
+    lines += [f"train: {yaml_train(plan.train)}"] if plan.train else []
+    return "\n".join(lines) + "\n"
+
+
+def yaml_stage(stage: StageSpec) -> str:
+    """A stage, on one line, or as a block where its name has an underscore."""
+    keys = [f"{key}: {json.dumps(list(words))}" for key, words in stage.parts]
+    keys += [f"train: {yaml_train(stage.train)}"] if stage.train else []
+    steps = [f"{{{', '.join(pairs(spec))}}}" for spec in stage.steps]
+    if "_" in stage.name:
+        block = [f"name: {stage.name}", *keys, *(["steps:"] if steps else []), *(f"- {s}" for s in steps)]
+        return "\n  ".join(block)
+    return "{" + ", ".join([*keys, f"name: {stage.name}", f"steps: [{', '.join(steps)}]"]) + "}"
+
+
+def yaml_train(train: TrainSpec) -> str:
+    keys: list[tuple[str, Any]] = [*train.options]
+    keys += [("for", f"{train.length[0]} {train.length[1]}")] if train.length else []
+    keys += [("data", train.on)] if train.on is not None else []
+    return "{" + ", ".join(f"{key}: {yaml_value(value)}" for key, value in keys) + "}"
 
 
 def pairs(spec: StepSpec) -> list[str]:

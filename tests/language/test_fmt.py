@@ -61,6 +61,50 @@ stack depth x2; mask-in heads  # two on a line
 """
 
 
+STAGED_YAML = """\
+stages:     # the sizes
+  # trained as it is
+  - {name:  small, train: {steps:  300}}   # no growth
+
+  - train:            # a block
+      for:   2M   tokens   # how long
+      # the rate
+      lr: 1e-3
+    name: wide  # named below
+    # what grows
+    steps:
+      -   mask-in ffn   x2 over 100   # masked
+      - {widen: heads,   to: 16}  # a mapping
+      - |  # in a block
+        # inside
+        deepen depth to 12 # last
+    freeze:   # two parts
+      - top   3   # the top
+      - '*.attn.*'
+  # in one line
+  - {name: deep, steps: [stack depth x2, 'widen ffn x2, note "a"'], train-only: [new-layers, head], train: {}}
+# of every stage
+train: {on: my corpus.txt, tokens: 64,   for: 20k steps}  # the data
+source: ./m
+"""
+
+STAGED_DSL = """\
+# top
+train on c.txt, lr 1e-3   # of all
+stage small # as it is
+# how long
+train   for 300 steps
+stage wide;freeze "*.attn.*" ,  head  # frozen
+# the growth
+widen ffn x2 # twice
+  mask-in heads
+
+train lr 5e-4, for   2M   tokens # short
+source ./m # late
+# the end
+"""
+
+
 def both_ways(text: str, source: str, target: str) -> str:
     """Format, and hold what must always hold."""
     formatted = format_plan(text, source, target)
@@ -98,6 +142,20 @@ def test_yaml_to_dsl(golden: Callable[[str], None]) -> None:
 def test_dsl_to_yaml(golden: Callable[[str], None]) -> None:
     golden(both_ways(BOTH, "dsl", "yaml"))
     assert format_plan(format_plan(BOTH, "dsl", "yaml"), "yaml", "dsl") == format_plan(BOTH, "dsl", "dsl")
+
+
+@pytest.mark.parametrize("target", ["yaml", "dsl"])
+@pytest.mark.parametrize("source", ["yaml", "dsl"])
+def test_stages(golden: Callable[[str], None], source: str, target: str) -> None:
+    text = STAGED_YAML if source == "yaml" else STAGED_DSL
+    formatted = both_ways(text, source, target)
+    golden(formatted)
+    assert comments(text) == comments(formatted)
+    back = both_ways(formatted, target, source)
+    assert comments(back) == comments(text)
+    again = format_plan(back, source, target)
+    assert again.replace("\n\n", "\n") == formatted.replace("\n\n", "\n")  # but for blank lines
+    assert format_plan(again, target, source) == back
 
 
 @pytest.mark.parametrize(

@@ -21,24 +21,39 @@ def content(plan: Plan) -> object:
 
 @settings(max_examples=80)
 @given(make.plans())
-def test_both_spellings_are_the_same_plan(drawn: tuple[dict[str, make.Value], list[make.StepSpec]]) -> None:
-    headers, specs = drawn
-    dsl, yaml = make.dsl(headers, specs), make.yaml(headers, specs)
+def test_both_spellings_are_the_same_plan(drawn: make.PlanSpec) -> None:
+    dsl, yaml = make.dsl(drawn), make.yaml(drawn)
     from_dsl, from_yaml = parse_text(dsl, syntax="dsl"), parse_text(yaml)
     assert content(from_dsl) == content(from_yaml)
     assert canonical(from_dsl) == canonical(from_yaml)
-    for spec, step in zip(specs, from_dsl.steps, strict=True):
+    specs = [*drawn.steps, *(spec for stage in drawn.stages for spec in stage.steps)]
+    for spec, step in zip(specs, from_dsl.every_step, strict=True):
         assert step.options == dict(spec.options)
         assert [type(v) for v in step.options.values()] == [type(v) for _, v in spec.options]
         assert [(g.axis, g.source, g.to, g.by) for g in step.growths] == list(spec.growths)
+    trains = [
+        (drawn.train, from_dsl.train),
+        *zip((s.train for s in drawn.stages), (s.train for s in from_dsl.stages), strict=True),
+    ]
+    for said, train in trains:
+        assert (said is None) == (train is None)
+        if said is not None and train is not None:
+            assert (train.on, train.options) == (said.on, dict(said.options))
+            assert (train.steps or train.tokens) == (said.length and said.length[0])
+            assert (train.tokens is None) == (said.length is None or said.length[1] == "steps")
+    for spec_of, stage in zip(drawn.stages, from_dsl.stages, strict=True):
+        assert stage.name == spec_of.name
+        assert {"freeze": stage.freeze, "train-only": stage.train_only} == {
+            "freeze": (),
+            "train-only": (),
+            **dict(spec_of.parts),
+        }
 
 
 @settings(max_examples=80)
 @given(make.plans(), st.sampled_from(SYNTAXES), st.sampled_from(SYNTAXES))
-def test_formatting_keeps_the_plan_and_is_idempotent(
-    drawn: tuple[dict[str, make.Value], list[make.StepSpec]], source: str, target: str
-) -> None:
-    text = make.dsl(*drawn) if source == "dsl" else make.yaml(*drawn)
+def test_formatting_keeps_the_plan_and_is_idempotent(drawn: make.PlanSpec, source: str, target: str) -> None:
+    text = make.dsl(drawn) if source == "dsl" else make.yaml(drawn)
     plan = parse_text(text, syntax=source)
     formatted = format_plan(text, source, target)
     again = parse_text(formatted, syntax=target)
@@ -51,18 +66,18 @@ def test_formatting_keeps_the_plan_and_is_idempotent(
 
 @settings(max_examples=80)
 @given(make.plans())
-def test_a_step_is_the_line_it_prints(drawn: tuple[dict[str, make.Value], list[make.StepSpec]]) -> None:
-    plan = parse_text(make.dsl(*drawn), syntax="dsl")
-    text = "\n".join(step_text(step, label=True) for step in plan.steps)
-    assert parse_text(text, syntax="dsl").steps == plan.steps
+def test_a_step_is_the_line_it_prints(drawn: make.PlanSpec) -> None:
+    plan = parse_text(make.dsl(drawn), syntax="dsl")
+    text = "\n".join(step_text(step, label=True) for step in plan.every_step)
+    if text:
+        assert parse_text(text, syntax="dsl").steps == plan.every_step
+    assert canonical(parse_text(canonical(plan), syntax="dsl")) == canonical(plan)
 
 
 @settings(max_examples=80)
 @given(make.plans(), st.sampled_from(SYNTAXES), st.sampled_from(SYNTAXES), st.data())
-def test_no_comment_is_lost(
-    drawn: tuple[dict[str, make.Value], list[make.StepSpec]], source: str, target: str, data: st.DataObject
-) -> None:
-    text = make.dsl(*drawn) if source == "dsl" else make.yaml(*drawn)
+def test_no_comment_is_lost(drawn: make.PlanSpec, source: str, target: str, data: st.DataObject) -> None:
+    text = make.dsl(drawn) if source == "dsl" else make.yaml(drawn)
     lines: list[str] = []
     for line in text.rstrip("\n").split("\n"):
         kind = data.draw(st.sampled_from(["none", "none", "above", "behind", "both", "blank"]))
@@ -80,6 +95,10 @@ SEEDS = [
     "steps:\n  - widen hidden 384→${w} via fpi # c\n  - {stack: depth, by: 2}\n",
     "source ./m; w: widen hidden 384→768 via fpi, split even\ngrow a to 5, b x2 via l on c for 3 steps # d\n",
     "steps:\n- |\n  widen hidden x2\n- 'a: stack depth'\n- b: upcycle ffn to 8 experts\nx-a: {b: [1, 2]}\n",
+    "train: {on: c, lr: 1e-3}\nstages:\n- {name: a, train: {steps: 300}} # c\n- name: b\n  steps: [widen a]\n"
+    "  train-only: top 3, head\n  train: {for: 2.5M tokens}\n",
+    "train on c, lr 1\nstage a; train for 20k steps\nstage b # d\nwiden a x2\nfreeze layers 0:3, \"*.b\"\n"
+    "train for 3 steps\n",
     "extends: base.yaml\nsteps:\n- grow: {hidden: 384→768}\n  via: ligo\n  data: \"c\\td\"\n",
 ]  # fmt: skip
 ALPHABET = " \n\t\"'#,;:{}[]&*!|>-→x0123456789.$~%\\éaviodwn\u2028\x00"
@@ -117,4 +136,4 @@ def test_random_text_is_refused_with_diagnostics(syntax: str, text: str) -> None
         plan = parse_text(text, syntax=syntax)
     except DiagnosticError:
         return
-    assert plan.steps
+    assert plan.steps or plan.stages
