@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from growplan.ir.graph import Graph
     from growplan.ir.moment_rules import MomentRules
     from growplan.publish import Event
-    from growplan.toy import ToyResult
+    from growplan.toy import StagedToy, ToyResult
 
 PathLike = str | os.PathLike[str]
 
@@ -124,16 +124,20 @@ class LoadedPlan:
             progress=progress,
         )
 
-    def toy(self, out: PathLike | None = None, *, device: str = "cpu", stock: bool = False) -> ToyResult:
+    def toy(
+        self, out: PathLike | None = None, *, device: str = "cpu", stock: bool = False
+    ) -> ToyResult | StagedToy:
         """Run the plan at small sizes on a random source of its family (needs `growplan[torch]`).
 
         `out`: keep `source/`, `grown/` and `plan.grow` there. Everything that `apply` asserts is
-        asserted, and every step must be proved to be what it is in the plan.
+        asserted, and every step must be proved to be what it is in the plan. Of a plan with stages the
+        growth of each is run, and nothing is trained.
         """
-        from growplan.toy import run_toy
+        from growplan.toy import run_toy, run_toys
 
         kept = None if out is None else os.fspath(out)
-        return run_toy(self.plan, kept, model_dir=self.model, family=self.family, device=device, stock=stock)
+        run = run_toys if self.plan.stages else run_toy
+        return run(self.plan, kept, model_dir=self.model, family=self.family, device=device, stock=stock)
 
 
 def load(

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from growplan.check.stages import Schedule
 from growplan.check.typed import TypedPlan
 from growplan.language import parse_file
 from growplan.language.plan import Plan
 from growplan.methods import method_names
-from growplan.pipeline import bind_source, check
-from growplan.toy import run_toy
+from growplan.pipeline import bind_source, check, check_schedule
+from growplan.toy import run_toy, run_toys
 from growplan.views.numbers import count
 
 ROOT = Path(__file__).parent.parent
@@ -47,8 +48,16 @@ def rows() -> dict[str, Row]:
     return found
 
 
-def checked(path: Path) -> TypedPlan:
-    return check(parse_file(str(path)))
+def checked(path: Path) -> TypedPlan | Schedule:
+    plan = parse_file(str(path))
+    return check_schedule(plan) if plan.stages else check(plan)
+
+
+def growths(found: TypedPlan | Schedule) -> list[TypedPlan]:
+    """The growth of a plan, or that of each stage."""
+    if isinstance(found, TypedPlan):
+        return [found]
+    return [stage.typed for stage in found.stages if stage.typed is not None]
 
 
 def test_the_table_has_every_plan() -> None:
@@ -103,20 +112,21 @@ def toys() -> list[object]:
 @pytest.mark.parametrize("path", toys())
 def test_toy_of_every_plan(path: Path) -> None:
     """Every plan runs on a random source of its own family, with every assertion of `apply`."""
-    result = run_toy(parse_file(str(path)))
-    assert str(result.toy.claim) == str(result.full.claim)
-    for step, measured in result.applied.steps:
-        if step.proof.claim.strength == "exact":
-            assert measured.relative < 1e-9, step.text
+    plan = parse_file(str(path))
+    for result in run_toys(plan).toys.values() if plan.stages else [run_toy(plan)]:
+        assert str(result.toy.claim) == str(result.full.claim)
+        for step, measured in result.applied.steps:
+            if step.proof.claim.strength == "exact":
+                assert measured.relative < 1e-9, step.text
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_example_parses(path: Path) -> None:
-    assert parse_file(str(path)).steps
+    assert parse_file(str(path)).every_step
 
 
 def test_every_method_has_a_plan() -> None:
-    used = {step.method for path in PLANS for step in checked(path).steps}
+    used = {step.method for path in PLANS for typed in growths(checked(path)) for step in typed.steps}
     assert set(method_names()) <= used
 
 

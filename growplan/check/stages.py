@@ -6,7 +6,7 @@ training also ends what growth made sure of (units that are equal).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from growplan.check import training as trainings
@@ -113,8 +113,9 @@ def check_stages(plan: Plan, source: Model) -> Schedule:
         walk.take(stage, index)
     if walk.errors:
         raise DiagnosticError(*dict.fromkeys(walk.errors[:MOST_ERRORS]))
-    lints = [lint for each in walk.stages if each.typed is not None for lint in each.typed.lints]
-    return Schedule(plan, source, tuple(walk.stages), tuple(dict.fromkeys([*lints, *walk.notes])))
+    return Schedule(
+        plan, source, tuple(walk.stages), tuple(dict.fromkeys([*_lints(walk.stages), *walk.notes]))
+    )
 
 
 def stage_words(plan: Plan) -> Iterator[Diagnostic]:
@@ -124,6 +125,15 @@ def stage_words(plan: Plan) -> Iterator[Diagnostic]:
     for train in (plan.train, *(stage.train for stage in plan.stages)):
         if train is not None:
             yield from trainings.words_of(train)
+
+
+def _lints(stages: Sequence[TypedStage]) -> Iterator[Diagnostic]:
+    """What is to be said of growth: one finding of a kind, from the first stage that it holds of."""
+    said: set[str] = set()
+    for stage in stages:
+        found = () if stage.typed is None else stage.typed.lints
+        yield from (lint for lint in found if lint.code not in said)
+        said |= {lint.code for lint in found}
 
 
 @dataclass

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from growplan.apply import ApplyResult, apply
+from growplan.check.stages import Schedule, check_stages
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.output import Target
 from growplan.diagnostics import fail
 from growplan.language.plan import Plan
 from growplan.language.printing import quote, step_text
-from growplan.pipeline import check, compile_plan
+from growplan.pipeline import bind_source, check, compile_plan
 from growplan.publish import Event
 from growplan.toy.data import write_data
 from growplan.toy.plan import SOURCE, toy_config, toy_plan
@@ -38,6 +39,15 @@ class ToyResult:
         return self.applied.typed
 
 
+@dataclass(frozen=True)
+class StagedToy:
+    """A plan with stages, and the toy of each that grows, by its name."""
+
+    schedule: Schedule
+    toys: Mapping[str, ToyResult]
+    directory: Path | None
+
+
 def run_toy(
     plan: Plan,
     out: str | Path | None = None,
@@ -58,31 +68,75 @@ def run_toy(
     compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="check")
     full = compiled.typed
     assert full is not None
+    with _place(out, compiled.config.directory, plan) as folder:
+        applied = _run(full, folder, family, device, stock, progress)
+    return ToyResult(full, *_kept(applied, out, ""))
+
+
+def run_toys(
+    plan: Plan,
+    out: str | Path | None = None,
+    *,
+    model_dir: str | Path | None = None,
+    family: str | Path | None = None,
+    device: str = "cpu",
+    stock: bool = False,
+    progress: Callable[[Event], None] | None = None,
+) -> StagedToy:
+    """`run_toy` for the growth of each stage, from a random source of the sizes that the stage begins with.
+
+    Nothing is trained. `out` gets a folder for each stage that grows. Raises what `run_toy` raises.
+    """
+    config, _, source = bind_source(plan, model_dir, family)
+    schedule = check_stages(plan, source)
+    found = {}
+    with _place(out, config.directory, plan) as folder:
+        for stage in schedule.stages:
+            if stage.typed is None:
+                continue
+            (folder / stage.folder).mkdir()
+            applied = _run(stage.typed, folder / stage.folder, family, device, stock, progress)
+            found[stage.name] = ToyResult(stage.typed, *_kept(applied, out, stage.folder))
+    return StagedToy(schedule, found, None if out is None else Path(out))
+
+
+def _kept(applied: ApplyResult, out: str | Path | None, folder: str) -> tuple[ApplyResult, Path | None]:
+    """What was applied, where it lies in the end."""
+    if out is None:
+        return applied, None
+    place = Path(out) / folder
+    return replace(applied, target=place / GROWN), place
+
+
+def _run(
+    full: TypedPlan,
+    folder: Path,
+    family: str | Path | None,
+    device: str,
+    stock: bool,
+    progress: Callable[[Event], None] | None,
+) -> ApplyResult:
+    """Source, data and plan of a toy in `folder`, and what `apply` makes of them there."""
     sizes = toy_sizes(full)
     _small_enough(full, sizes)
     small = toy_plan(full, sizes)
-    with _place(out, compiled.config.directory, plan) as folder:
-        source = folder / SOURCE
-        source.mkdir()
-        _write_source(full, sizes[0], source)
-        write_data(full, sizes, folder)
-        text, described = _plan_text(small, folder, family), _family(plan, family)
-        (folder / PLAN).write_text(text, encoding="utf-8")
-        small.read_from(str(folder / PLAN))  # where its data lies
-        _same_proofs(full, check(small, model_dir=source, family=described))
-        applied = apply(
-            small,
-            folder / GROWN,
-            model_dir=source,
-            family=described,
-            device=device,
-            stock=stock,
-            progress=progress,
-        )
-    kept = None if out is None else Path(out)
-    if kept is not None:
-        applied = replace(applied, target=kept / GROWN)
-    return ToyResult(full, applied, kept)
+    source = folder / SOURCE
+    source.mkdir()
+    _write_source(full, sizes[0], source)
+    write_data(full, sizes, folder)
+    text, described = _plan_text(small, folder, family), _family(full.plan, family)
+    (folder / PLAN).write_text(text, encoding="utf-8")
+    small.read_from(str(folder / PLAN))  # where its data lies
+    _same_proofs(full, check(small, model_dir=source, family=described))
+    return apply(
+        small,
+        folder / GROWN,
+        model_dir=source,
+        family=described,
+        device=device,
+        stock=stock,
+        progress=progress,
+    )
 
 
 def _write_source(full: TypedPlan, sizes: dict[str, int], source: Path) -> None:

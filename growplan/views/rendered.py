@@ -25,6 +25,7 @@ def rendered(value: Any) -> str:
         "PlanDiff": _diff,
         "ApplyResult": _applied,
         "ToyResult": _toy,
+        "StagedToy": _toys,
         "Graph": _graph,
         "Plan": _plan,
     }
@@ -62,6 +63,12 @@ def _toy(value: Any) -> str:
     from growplan.views.toy import ToyReport
 
     return ToyReport(value, value.full.plan.path or "plan").human(PLAIN)
+
+
+def _toys(value: Any) -> str:
+    from growplan.views.toy import StagedToyReport
+
+    return StagedToyReport(value, value.schedule.plan.path or "plan").human(PLAIN)
 
 
 def _graph(value: Any) -> str:

@@ -16,7 +16,7 @@ from growplan.views.style import Style, printable
 if TYPE_CHECKING:
     from growplan.backend.assertions import Measurement
     from growplan.check.typed import TypedPlan, TypedStep
-    from growplan.toy import ToyResult
+    from growplan.toy import StagedToy, ToyResult
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ class ToyReport:
     kind: ClassVar[str] = "toy"
 
     def human(self, style: Style) -> str:
+        blocks = [self._head(), *self.body(style), self._end(style)]
+        return "\n\n".join("\n".join(lines) for lines in blocks)
+
+    def body(self, style: Style) -> list[list[str]]:
+        """The sizes, each step, and what the claim means."""
         result = self.result
         blocks = [self._sizes(style)]
         for (step, measured), full in zip(result.applied.steps, result.full.steps, strict=True):
@@ -39,15 +44,17 @@ class ToyReport:
             loaded = stock_facts(result.applied.stock, result.toy.source.dtype)
             blocks.append(labelled(loaded, indent=0, label_width=7))
         blocks.append(verdict(result.toy, style, measured=True, loaded=result.applied.stock is not None))
-        return "\n\n".join("\n".join(lines) for lines in [*blocks, self._end(style)])
+        return blocks
+
+    def _head(self) -> list[str]:
+        facts = [("plan", self.name), ("toy", _described(self.result.toy))]
+        return [printable(line) for line in labelled(facts)]
 
     def _sizes(self, style: Style) -> list[str]:
         rows = [("", "plan", "toy"), *_sizes(self.result.full, self.result.toy)]
         rows.append(("parameters", _parameters(self.result.full), _parameters(self.result.toy)))
         lines = columns(rows, "<>>", gap=4)
-        facts = [("plan", self.name), ("toy", _described(self.result.toy))]
-        head = [printable(line) for line in labelled(facts)]
-        return [*head, "", style.dim(lines[0]), *lines[1:]]
+        return [style.dim(lines[0]), *lines[1:]]
 
     def _end(self, style: Style) -> list[str]:
         kept = self.result.directory
@@ -68,6 +75,44 @@ class ToyReport:
             "full": {"before": sizes[0], "after": sizes[1]},
             "toy": {key: value for key, value in applied.items() if key not in ("plan", "leftover")},
         }
+
+
+@dataclass(frozen=True)
+class StagedToyReport:
+    """What the toys of a plan's stages did; `seconds` is the wall time of all."""
+
+    result: StagedToy
+    name: str
+    seconds: float | None = None
+    kind: ClassVar[str] = "toy"
+
+    def human(self, style: Style) -> str:
+        first = next(iter(self.result.toys.values()), None)
+        described = "no stage grows" if first is None else _described(first.toy)
+        blocks = [[printable(line) for line in labelled([("plan", self.name), ("toy", described)])]]
+        for stage in self.result.schedule.stages:
+            toy = self.result.toys.get(stage.name)
+            blocks.append(
+                [style.bold(f"stage {stage.index}, {printable(stage.name)}") + ": no growth" * (not toy)]
+            )
+            blocks += [] if toy is None else ToyReport(toy, self.name).body(style)
+        return "\n\n".join("\n".join(lines) for lines in [*blocks, self._end(style)])
+
+    def _end(self, style: Style) -> list[str]:
+        took = "" if self.seconds is None else f" ({numbers.seconds(self.seconds)})"
+        said = "nothing was trained: each stage begins with a random source"
+        kept = self.result.directory
+        if kept is None:
+            return [style.bold(f"nothing was kept{took}; `--out DIR` keeps source, result and plan"), said]
+        folders = ", ".join(s.folder for s in self.result.schedule.stages if s.name in self.result.toys)
+        return [style.bold(f"wrote {printable(near(kept))}: {folders}{took}"), said]
+
+    def data(self) -> dict[str, Any]:
+        kept = self.result.directory
+        stages = {name: ToyReport(toy, self.name).data() for name, toy in self.result.toys.items()}
+        for each in stages.values():
+            del each["plan"]
+        return {"plan": self.name, "directory": None if kept is None else str(kept), "stages": stages}
 
 
 def _facts(toy: TypedStep, measured: Measurement) -> Iterator[tuple[str, str]]:

@@ -6,15 +6,31 @@ from pathlib import Path
 
 import pytest
 
+from growplan.ir.lower import lower
+from growplan.ir.moment_rules import MomentRules, moment_rules
 from growplan.language import parse_file
-from growplan.pipeline import rules_of_moments
+from growplan.language.plan import Plan
+from growplan.pipeline import check_schedule, rules_of_moments
 
 PLANS = sorted(path for path in Path("plans").glob("*.grow*") if path.suffix in (".yaml", ".grow"))
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.name)
 def test_every_tensor_of_a_plan_has_a_rule(path: Path) -> None:
-    rules = rules_of_moments(parse_file(path, ()))
+    plan = parse_file(path, ())
+    for rules in _rules(plan):
+        _holds(rules)
+
+
+def _rules(plan: Plan) -> list[MomentRules]:
+    """Of a plan, or of the growth of each of its stages."""
+    if not plan.stages:
+        return [rules_of_moments(plan)]
+    grown = [stage.typed for stage in check_schedule(plan).stages if stage.typed is not None]
+    return [moment_rules(lower(typed, {}), typed) for typed in grown]
+
+
+def _holds(rules: MomentRules) -> None:
     shapes = {name: rules.target.shape(param) for name, param, _ in rules.target.tensors()}
     sources = {name: rules.source.shape(param) for name, param, _ in rules.source.tensors()}
     assert set(rules.tensors) == set(shapes)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from growplan.language.plan import Plan, Stage, Train
 from growplan.pipeline import check_schedule, schedule_moments
@@ -10,7 +13,10 @@ from growplan.views.checks import ChecksReport
 from growplan.views.schedule import ScheduleReport
 from growplan.views.style import PLAIN
 from tests.check.test_stages import steps
+from tests.cli.made import run
 from tests.conftest import Golden
+
+PLANS = Path(__file__).parents[2] / "plans"
 
 
 def schedule(here: Path) -> ScheduleReport:
@@ -55,3 +61,19 @@ def test_the_schedule_as_data(here: Path) -> None:
 def test_a_schedule_beside_other_plans_is_a_line(here: Path) -> None:
     text = ChecksReport({"p.grow.yaml": schedule(here)}).human(PLAIN)
     assert "exact" not in text and "5 stages" in text
+
+
+STAGED = ("mslt-bert-base", "stackbert-bert-base", "msg-bert-base", "msg-flm-101b")
+
+
+@pytest.mark.parametrize("name", STAGED)
+def test_the_schedules_that_ship(name: str, monkeypatch: pytest.MonkeyPatch, golden: Golden) -> None:
+    monkeypatch.chdir(PLANS)
+    golden(run("check", f"{name}.grow.yaml").stdout)
+
+
+def test_each_stage_says_what_becomes_of_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PLANS)
+    arguments = ("check", "msg-bert-base.grow.yaml", "--optimizer")
+    text, data = run(*arguments).stdout, json.loads(run(*arguments, "--json").stdout)
+    assert text.count("    adam   ") == sum(len(s["optimizer"]) for s in data["stages"]) == 5

@@ -32,17 +32,22 @@ def command(
 
     Sizes shrink by common divisors, so that ratios, remainders and the family's equations stay; the
     toy must be proved to be what the plan is, and every assertion of `apply` runs. Without --out
-    nothing is kept.
+    nothing is kept. Of a plan with stages the growth of each is run, and nothing is trained.
     """
     from growplan.cli.progress import apply_progress
     from growplan.pipeline import read_for
-    from growplan.toy import run_toy
-    from growplan.views.toy import ToyReport
+    from growplan.toy import StagedToy, run_toy, run_toys
+    from growplan.views.toy import StagedToyReport, ToyReport
 
     parsed = read_for(lambda: read_plan(plan, overrides), model_dir=model_dir, family=family)
     begin = perf_counter()
+    run = run_toys if parsed.stages else run_toy
     with apply_progress(console) as progress:
-        result = run_toy(
+        result = run(
             parsed, out, model_dir=model_dir, family=family, device=device, stock=stock, progress=progress
         )
-    console.emit(ToyReport(result, display_name(plan), perf_counter() - begin))
+    name, seconds = display_name(plan), perf_counter() - begin
+    if isinstance(result, StagedToy):
+        console.emit(StagedToyReport(result, name, seconds))
+    else:
+        console.emit(ToyReport(result, name, seconds))
