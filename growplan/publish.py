@@ -139,7 +139,7 @@ def publish(
     files += _write_operators(place.partial, values)
     carried = None if job.trainer is None else job.trainer.write(place.partial)
     files += () if carried is None else carried.files
-    files += _write_masks(job, reader, place.partial, device, memory, values)
+    files += _write_masks(job, reader, place.partial, device, memory, values, carried)
     tell(Event("segments"))
     found = _measure_segments(job, read, device, measured)
     loaded = _load_stock(job, place.partial, stock, tell)
@@ -200,15 +200,22 @@ def _write_operators(out: Path, values: Found) -> tuple[str, ...]:
 
 
 def _write_masks(
-    job: Job, reader: Reader, out: Path, device: str, memory: int | None, values: Found
+    job: Job,
+    reader: Reader,
+    out: Path,
+    device: str,
+    memory: int | None,
+    values: Found,
+    carried: OptimizerRecord | None,
 ) -> tuple[str, ...]:
     """The files of growth masks; none where nothing is masked."""
     if not growth_masks(job.typed):
         return ()
     from growplan.runtime.writing import write_growth_state
 
-    assert job.compiled.graph is not None
-    return write_growth_state(job.typed, job.compiled.graph, reader, out, device, memory, values.leaves)
+    graph, at = job.compiled.graph, None if carried is None else carried.from_step
+    assert graph is not None
+    return write_growth_state(job.typed, graph, reader, out, device, memory, values.leaves, at)
 
 
 def _assert_steps(job: Job, read: Read, device: str, tell: Tell) -> Measured:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from growplan.runtime.state import GrowthState, read_state
     from growplan.runtime.trainer_files import record_frozen
     from growplan.runtime.two_stage import SubModels
+    from growplan.training.boundary import GrowthCallback
     from growplan.training.grow import Grown, grow
 
 _NAMES = {  # imported when first used: reading a state needs no torch, attaching no Trainer
     "Attached": ".attached",
     "FreezeCallback": ".callback",
     "Frozen": ".freezing",
+    "GrowthCallback": "growplan.training.boundary",
     "GrowthState": ".state",
     "MaskCallback": ".callback",
     "Moments": ".adam",
@@ -52,6 +54,7 @@ __all__ = [
     "FreezeCallback",
     "Frozen",
     "Grown",
+    "GrowthCallback",
     "GrowthState",
     "MaskCallback",
     "Moments",

@@ -26,7 +26,7 @@ def checkpoint_of(args: Any, state: Any) -> Path:
     return Path(args.output_dir) / f"checkpoint-{state.global_step}"
 
 
-class _Callback(TrainerCallback):  # type: ignore[misc]
+class RecordingCallback(TrainerCallback):  # type: ignore[misc]
     """Records with each checkpoint which parameters the optimizer does not hold, where there are any.
 
     Without that its state could not be grown: it knows its parameters by their numbers alone.
@@ -38,7 +38,7 @@ class _Callback(TrainerCallback):  # type: ignore[misc]
             record_frozen(checkpoint_of(args, state), names)
 
 
-class MaskCallback(_Callback):
+class MaskCallback(RecordingCallback):
     """Moves the masks of `attached` with the Trainer's steps, and saves their state with its checkpoints.
 
     `attached.state.step` steps were done before this training, be it a new one; a resumed one goes on from
@@ -52,7 +52,7 @@ class MaskCallback(_Callback):
         self.begun = attached.state.step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step and self.attached.state.begun is not None:
+        if state.global_step and self.attached.state.begun is not None:  # below 0: grown at that step
             self.begun = self.attached.state.begun
         self._at(state.global_step)
 
@@ -85,7 +85,7 @@ class MaskCallback(_Callback):
             self.attached.finish()
 
 
-class FreezeCallback(_Callback):
+class FreezeCallback(RecordingCallback):
     """Trains only `train` (`runtime.selected`) for the first `steps` steps, then everything (MSLT).
 
     The Trainer's optimizer is made before, and holds every parameter: what has no gradient it leaves alone.
@@ -110,7 +110,7 @@ class FreezeCallback(_Callback):
             self.frozen = None
 
 
-class SubModelCallback(_Callback):
+class SubModelCallback(RecordingCallback):
     """bert2BERT's first stage for `steps` steps: a sub-model each, then the whole model."""
 
     def __init__(self, models: SubModels, steps: int) -> None:
@@ -129,7 +129,7 @@ class SubModelCallback(_Callback):
         self.inside.close()
 
 
-class RewarmCallback(_Callback):
+class RewarmCallback(RecordingCallback):
     """Leads the learning rate up again after a growth, on top of the Trainer's own schedule.
 
     `rewarm`: from which global step on, and over how many; None, which `Rewarm.of` gives where no paper

@@ -86,8 +86,8 @@ class MaskState(_Part):
 
 
 class GrowthState(_Part):
-    """The document. `step`: optimiser steps done since the growth; `begun`: those of them that were done
-    when a Trainer's training began, whose checkpoint this is.
+    """The document. `step`: optimiser steps done since the growth; `begun`: those that were done at step 0 of
+    the Trainer's training whose checkpoint this is; below 0 where it was grown at a later step of it.
 
     `held`: the checkpoint's tensors are `raw`, as they are trained, or `effective`, times masks of 0.
     `raw` names the tensors of `growth-state.safetensors`. `fingerprint`: of the weights beside it, where
@@ -100,7 +100,7 @@ class GrowthState(_Part):
     seed: int
     held: Literal["raw", "effective"]
     step: int = Count
-    begun: int | None = Field(None, ge=0)
+    begun: int | None = None
     raw: list[str]
     fingerprint: str | None = None
     masks: list[MaskState] = Field(min_length=1)

@@ -29,11 +29,13 @@ def write_growth_state(
     device: torch.device | str = "cpu",
     memory: int | None = None,
     leaves: Mapping[str, Tensor] | None = None,
+    from_step: int | None = None,
 ) -> tuple[str, ...]:
     """Write the state of masked steps into `out`; the names of its files, none where nothing is masked.
 
     `graph` is the graph as lowered, masks and all; the weights lie in `out` already. Raw values are
-    written where the checkpoint itself holds masks of 0.
+    written where the checkpoint itself holds masks of 0. `from_step`: where the Trainer's training stands
+    that goes on with the grown model.
     """
     if not growth_masks(typed):
         return ()
@@ -42,7 +44,8 @@ def write_growth_state(
     raw = () if attached else masked_tensors(graph, live)
     state = state_of(typed, list(raw))
     assert state is not None
-    known = state.model_copy(update={"fingerprint": fingerprint(out)})
+    begun = None if from_step is None else -from_step
+    known = state.model_copy(update={"fingerprint": fingerprint(out), "begun": begun})
     files: tuple[str, ...] = (write_state(out, known),)
     if raw:
         plain = only(unmasked(graph, live), raw)

@@ -89,7 +89,7 @@ def grow(
     Raises GP588 (masks below 1), GP622, GP623, GP624, and what `apply` and `grow_optimizer` raise, before
     anything is made.
     """
-    chosen, bare = _chosen(plan, stage), _bare(model)
+    chosen, bare = chosen_plan(plan, stage), _bare(model)
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="growplan-")))
         held.enter_context(torch.random.fork_rng(_devices(bare)))
@@ -116,7 +116,8 @@ def grow(
         )
 
 
-def _chosen(plan: AnyPlan, stage: str | None) -> Plan:
+def chosen_plan(plan: AnyPlan, stage: str | None = None) -> Plan:
+    """The plan, or the growth of one of its stages. Raises what reading it raises, and GP597."""
     if isinstance(plan, str | os.PathLike):
         plan = parse_file(plan)
     found = plan if isinstance(plan, Plan) else plan.plan

@@ -21,4 +21,12 @@ CODES = {
         why="It goes on from where it stands on the new optimizer, and would move the rates of another one.",
         fix="Give the optimizer and the scheduler of the loop together.",
     ),
+    "GP625": Code(
+        what="A training of transformers' Trainer cannot be grown at the step that a `GrowthCallback` names.",
+        why=(
+            "It grows the Trainer's checkpoint of that very step, with the optimizer's state in it. A "
+            "training that begins behind the step, or ends before it, has no such checkpoint."
+        ),
+        fix="Let the training reach the step, with its optimizer saved, before the grown checkpoint is used.",
+    ),
 }

@@ -1,0 +1,103 @@
+"""Growth at a step of transformers' Trainer: its training ends there, and the next begins on what it grew to.
+
+callback = GrowthCallback("plan.grow", at=1000, out="grown")
+Trainer(model, args, callbacks=[callback]).train()        # ends behind step 1000, and grows
+model = AutoModelForCausalLM.from_pretrained(callback.grown)
+Trainer(model, args).train(resume_from_checkpoint=callback.grown)   # goes on with step 1001
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from growplan.apply import apply
+from growplan.check import check_plan
+from growplan.checkpoint.config import write_config
+from growplan.checkpoint.growth_reader import read_growth
+from growplan.checkpoint.training import OptimizerMode
+from growplan.diagnostics import fail
+from growplan.language import plan_hash
+from growplan.pipeline import bind_source
+from growplan.runtime.callback import RecordingCallback
+from growplan.training.grow import AnyPlan, chosen_plan
+
+
+class GrowthCallback(RecordingCallback):
+    """Saves a checkpoint behind step `at`, ends the training there, and grows the checkpoint to `out`.
+
+    A running Trainer keeps its model to itself, so that the next one is made on the grown state: resumed from
+    `grown`, it goes on with the same schedule, the same data and the moments of `optimizer` (see `apply`), at
+    the step that it stands at. `stage`: of a plan with stages, whose growth it is.
+    A run that was killed is taken up from its last checkpoint as ever: what was not grown is grown then, and
+    nothing where `done`.
+    """
+
+    def __init__(
+        self,
+        plan: AnyPlan,
+        at: int,
+        out: Path | str,
+        *,
+        stage: str | None = None,
+        optimizer: OptimizerMode = "grow",
+        family: str | Path | None = None,
+    ) -> None:
+        self.plan = chosen_plan(plan, stage)
+        self.at, self.out = at, Path(out)
+        self.optimizer, self.family = optimizer, family
+
+    @property
+    def done(self) -> bool:
+        """Whether `out` is what this plan makes; then no training is needed before `grown`."""
+        growth = read_growth(self.out) if self.out.is_dir() else None
+        return growth is not None and growth.plan_hash == plan_hash(self.plan)
+
+    @property
+    def grown(self) -> str:
+        """The grown checkpoint, for `from_pretrained` and `resume_from_checkpoint`. Raises GP625."""
+        if not self.done:
+            fail(
+                "GP625",
+                f"nothing is grown at {self.out} yet",
+                help=f"train for {self.at} steps with this callback first",
+            )
+        return str(self.out)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Refuse what could not be grown later, before a step is trained. Raises what `check` raises."""
+        way = "begin again with the checkpoint of that step, or another one before it"
+        if state.global_step > self.at:
+            fail(
+                "GP625",
+                f"the training stands at step {state.global_step}, behind the growth at {self.at}",
+                help=way,
+            )
+        if state.max_steps < self.at:
+            fail(
+                "GP625",
+                f"the training ends with step {state.max_steps}, before the growth at {self.at}",
+                help="give it more steps (`max_steps`, for all stages), or grow earlier",
+            )
+        if args.save_only_model and self.optimizer != "drop":
+            fail(
+                "GP625",
+                "the Trainer saves no optimizer's state (`save_only_model`), which is to be grown",
+                help="save it, or give `optimizer='drop'`",
+            )
+        with tempfile.TemporaryDirectory(prefix="growplan-") as folder:
+            config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
+            write_config(Path(folder), config)
+            check_plan(self.plan, bind_source(self.plan, folder, self.family)[2])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= self.at:
+            control.should_save = control.should_save or state.global_step == self.at
+            control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Grow the checkpoint of step `at`. Raises what `apply` raises."""
+        if state.global_step >= self.at and not self.done:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{self.at}"
+            apply(self.plan, self.out, model_dir=checkpoint, family=self.family, optimizer=self.optimizer)

@@ -1,0 +1,120 @@
+"""`GrowthCallback`: one Trainer's training ends at a step, and the next goes on with what it grew to."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
+from growplan.language.plan import Plan
+from growplan.runtime import GrowthCallback, MaskCallback, attach
+from growplan.runtime.state import read_state
+from tests.runtime.test_trainer import trained, watcher
+from tests.tiny import tiny_checkpoint
+
+AT = 3  # of the six steps of `trained`
+EXACT = "widen ffn 192→384 via fpi, split even; deepen depth x2 via identity"
+MASKED = "mask-in ffn x2 over 2 steps; mask-in depth x2 over 8 steps"
+
+
+def plan(text: str) -> Plan:
+    return parse_text(text, "p.grow", "dsl")
+
+
+def load(folder: Path | str) -> Any:
+    from transformers import GPT2LMHeadModel
+
+    return GPT2LMHeadModel.from_pretrained(folder, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tiny_checkpoint("gpt2", tmp_path / "m", architecture="GPT2LMHeadModel", dtype="float32")
+
+
+def losses(source: Path | str, folder: Path, callbacks: list[Any], resume: str | None = None) -> Any:
+    seen = watcher(lambda: None)
+    trainer = trained(load(source), folder, [*callbacks, seen], resume)
+    return trainer, seen.losses
+
+
+def test_two_trainings_are_one(source: Path, tmp_path: Path) -> None:
+    _, whole = losses(source, tmp_path / "whole", [])
+    growth = GrowthCallback(plan(EXACT), AT, tmp_path / "grown")
+    assert not growth.done
+    first, before = losses(source, tmp_path / "a", [growth])
+    assert growth.done and list(before) == [1, 2, 3] and first.state.global_step == AT
+    second, after = losses(growth.grown, tmp_path / "b", [], resume=growth.grown)
+    assert list(after) == [4, 5, 6]
+    assert after[4] == pytest.approx(whole[4], abs=1e-4)  # no step was taken since, the growth is exact
+    assert {s: before[s] for s in (1, 2, 3)} == {s: whole[s] for s in (1, 2, 3)}
+    assert second.model.config.n_layer == 4 and second.optimizer.param_groups[0]["lr"] == 0
+    state = second.optimizer.optimizer.state_dict()["state"]
+    assert {int(entry["step"]) for entry in state.values()} == {3, 6}  # old layers have moments of before
+
+
+def test_masks_begin_at_the_growth(source: Path, tmp_path: Path) -> None:
+    """At 0, be the Trainer at its fourth step; also where that training is taken up again."""
+    growth = GrowthCallback(plan(MASKED), AT, tmp_path / "grown")
+    losses(source, tmp_path / "a", [growth])
+    assert (read_state(growth.grown).step, read_state(growth.grown).begun) == (0, -AT)
+    model = load(growth.grown)
+    attached = attach(model, growth.grown)
+    seen = watcher(lambda: attached.done)
+    trained(model, tmp_path / "b", [MaskCallback(attached), seen], growth.grown)
+    assert seen.seen == {3: 0, 4: 1, 5: 2}
+    checkpoint = tmp_path / "b" / "checkpoint-6"
+    assert (read_state(checkpoint).step, read_state(checkpoint).begun) == (3, -AT)
+    shutil.copytree(checkpoint, tmp_path / "b" / "checkpoint-5")
+    state = tmp_path / "b" / "checkpoint-5" / "trainer_state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "global_step": 5}))
+    for folder in (growth.grown, checkpoint):  # attached from either
+        model = load(folder)
+        attached = attach(model, folder)
+        seen = watcher(lambda attached=attached: attached.done)
+        trained(model, tmp_path / "c", [MaskCallback(attached), seen], str(state.parent))
+        assert seen.seen == {5: 2} and attached.done == 3
+
+
+def test_a_run_killed_in_the_growth_goes_on(source: Path, tmp_path: Path) -> None:
+    growth = GrowthCallback(plan(EXACT), AT, tmp_path / "grown")
+    losses(source, tmp_path / "a", [growth])
+    wanted = (tmp_path / "grown" / "model.safetensors").read_bytes()
+    moments = torch.load(tmp_path / "grown" / "optimizer.pt")["state"]
+    shutil.rmtree(tmp_path / "grown")
+    assert not growth.done
+    losses(source, tmp_path / "a", [growth], resume=str(tmp_path / "a" / "checkpoint-3"))
+    assert (tmp_path / "grown" / "model.safetensors").read_bytes() == wanted
+    again = torch.load(tmp_path / "grown" / "optimizer.pt")["state"]
+    assert all(torch.equal(again[n][key], moments[n][key]) for n in moments for key in moments[n])
+    assert json.loads((tmp_path / "grown" / "trainer_state.json").read_text())["global_step"] == AT
+
+
+def refusal(source: Path, growth: GrowthCallback, tmp_path: Path, **options: Any) -> str:
+    steps: list[int] = []
+    look = watcher(lambda: steps.append(1))
+    with pytest.raises(DiagnosticError) as error:
+        trained(load(source), tmp_path / "r", [growth, look], **options)
+    (found,) = error.value.diagnostics
+    assert found.help and not steps  # before a step is trained
+    return found.code
+
+
+def test_what_could_not_be_grown_later_is_not_trained(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grown"
+    late, wrong = GrowthCallback(plan(EXACT), 9, out), GrowthCallback(plan("widen ffn 7→9 via fpi"), AT, out)
+    assert refusal(source, late, tmp_path) == "GP625"
+    assert refusal(source, wrong, tmp_path) == "GP102"
+    early = GrowthCallback(plan(EXACT), AT, out)
+    assert refusal(source, early, tmp_path, save_only_model=True) == "GP625"
+    losses(source, tmp_path / "a", [])
+    assert refusal(source, early, tmp_path, resume=str(tmp_path / "a" / "checkpoint-6")) == "GP625"
+    with pytest.raises(DiagnosticError, match="nothing is grown"):
+        _ = early.grown
+    assert not out.exists()
