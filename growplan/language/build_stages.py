@@ -33,9 +33,8 @@ def join_stages(files: Sequence[Sequence[StageDraft]], errors: Errors) -> list[S
         position = {stage.name.text: i for i, stage in enumerate(joined)}
         first: dict[str, Word] = {}
         for stage in stages:
-            if not check_name(stage.name, "the name of a stage", "two stages are called", first, errors):
-                continue
-            if stage.name.text in position:
+            fine = check_name(stage.name, "the name of a stage", "two stages are called", first, errors)
+            if fine and stage.name.text in position:
                 joined[position[stage.name.text]] = stage
             else:
                 joined.append(stage)

@@ -1,4 +1,4 @@
-"""`--set ID.to=1024`, `--set seed=3`, `--set vars.width=768`: changes to a parsed plan."""
+"""`--set ID.to=1024`, `--set STAGE.lr=1e-3`, `--set vars.width=768`: changes to a parsed plan."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from growplan.diagnostics import Source
-from growplan.language.draft import Entry, GrowthDraft, StepDraft
+from growplan.language.draft import (
+    Entry,
+    FileDraft,
+    GrowthDraft,
+    PartsDraft,
+    StageDraft,
+    StepDraft,
+    TrainDraft,
+)
 from growplan.language.errors import Errors
-from growplan.language.words import Text, Word, did_you_mean
+from growplan.language.stages import enter_setting, split_parts
+from growplan.language.words import PARTS, Text, Word, did_you_mean
 from growplan.language.yamlsteps import IDENTIFIER, size_parts
 
 NAME = "--set"
@@ -19,7 +28,7 @@ FORM = re.compile(r"\s*(?:(?P<owner>[^.=\s]+)\.)?(?P<key>[^.=\s]+)\s*=\s*(?P<val
 
 @dataclass(frozen=True)
 class Override:
-    """OWNER.KEY=VALUE; the owner is a step's id, `vars`, or empty for the plan itself."""
+    """OWNER.KEY=VALUE; the owner is a step's id, a stage's name, `train`, `vars`, or empty for the plan."""
 
     owner: Word
     key: Word
@@ -46,7 +55,7 @@ def _parse(text: str, errors: Errors) -> Override | None:
     quoted = len(raw) >= 2 and raw[0] == raw[-1] == '"'
     value = Word(raw[1:-1] if quoted else raw, whole.span(*form.span("value")), quoted)
     if not owner.text and key.text not in SETTABLE:
-        known = "settable: " + ", ".join(SETTABLE) + ", vars.NAME, ID.KEY"
+        known = "settable: " + ", ".join(SETTABLE) + ", vars.NAME, train.KEY, ID.KEY, STAGE.KEY"
         message = f"`{key.text}` is not a key that can be set"
         errors.add("GP037", message, key.span, help=did_you_mean(key.text, SETTABLE, known))
         return None
@@ -75,21 +84,52 @@ def set_headers(headers: dict[str, Entry], overrides: Sequence[Override]) -> Non
             headers[override.key.text] = Entry(override.key, override.value)
 
 
-def set_steps(steps: Sequence[StepDraft], overrides: Sequence[Override], errors: Errors) -> None:
-    """Apply `--set ID.KEY=VALUE`: a size, a field, or an option of the step."""
-    named = {step.name: step for step in steps}
+def set_steps(plan: FileDraft, overrides: Sequence[Override], errors: Errors) -> None:
+    """Apply `--set ID.KEY=VALUE` to the steps of a plan, its stages, and their training."""
+    steps = {step.name: step for step in plan.every_step}
+    stages = {stage.name.text: stage for stage in plan.stages}
     for override in overrides:
-        if override.owner.text in ("", "vars"):
+        owner = override.owner.text
+        if owner in ("", "vars"):
             continue
-        step = named.get(override.owner.text)
-        if step is None:
-            otherwise = "its steps: " + ", ".join(named) if named else "it has no steps"
-            help = did_you_mean(override.owner.text, list(named), otherwise)
-            errors.add(
-                "GP037", f"the plan has no step `{override.owner.text}`", override.owner.span, help=help
-            )
+        if owner in steps:
+            _set(steps[owner], override, errors)
+        elif owner in stages:
+            _set_stage(stages[owner], override, errors)
+        elif owner == "train" and plan.stages:
+            plan.train = plan.train or TrainDraft(override.owner, override.owner.span)
+            _set_training(plan.train, override, errors)
         else:
-            _set(step, override, errors)
+            known = [*stages, *(["train"] if stages else []), *steps]
+            what = "step or stage" if stages else "step"
+            otherwise = f"its {'stages and steps' if stages else 'steps'}: " + ", ".join(known)
+            help = did_you_mean(owner, known, otherwise if known else "it has no steps")
+            errors.add("GP037", f"the plan has no {what} `{owner}`", override.owner.span, help=help)
+
+
+def _set_stage(stage: StageDraft, override: Override, errors: Errors) -> None:
+    """Set what a stage trains, or an option of its training."""
+    key, name = override.key, stage.name.text
+    if key.text in ("name", "train", "stages"):
+        message = f"`{key.text}` of a stage cannot be set"
+        help = f"set an option of its training: `--set {name}.lr=1e-3`, `--set {name}.steps=300`"
+        errors.add("GP037", message, key.span, help=help)
+    elif key.text in PARTS:
+        stage.parts[key.text] = PartsDraft(key, split_parts(override.text))
+    else:
+        stage.train = stage.train or TrainDraft(key, key.span)
+        _set_training(stage.train, override, errors)
+
+
+def _set_training(train: TrainDraft, override: Override, errors: Errors) -> None:
+    """Set an option, the data or the length (`steps=300`, `for=2M tokens`) of a training."""
+    if not IDENTIFIER.fullmatch(override.key.text):
+        message = f"`{override.key.text}` is no name for an option"
+        errors.add("GP037", message, override.key.span, help="such as `lr`, `steps`, `for` or `batch`")
+        return
+    new = TrainDraft(train.key, train.span)
+    enter_setting(new, override.key, override.value, errors)
+    train.entries.update(new.entries)
 
 
 def _set(step: StepDraft, override: Override, errors: Errors) -> None:

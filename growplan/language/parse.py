@@ -116,7 +116,7 @@ def _plan(
     names = [stage.name for stage in whole.stages]
     whole.steps = join_steps([each.steps for _, each in files], errors, names)
     join_steps([[step for stage in whole.stages for step in stage.steps]], errors, names)
-    set_steps(whole.every_step, settings, errors)
+    set_steps(whole, settings, errors)
     fields, places = build_headers(headers, last.folder, errors)
     built = [build_step(step, errors) for step in whole.steps]
     stages = [build_stage(stage, errors) for stage in whole.stages]

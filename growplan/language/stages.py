@@ -17,7 +17,7 @@ from growplan.language.draft import (
 )
 from growplan.language.errors import Errors
 from growplan.language.scalars import LARGEST
-from growplan.language.words import Text, Word, did_you_mean
+from growplan.language.words import PARTS, Text, Word, did_you_mean
 
 Statement = Entry | StepDraft | StageDraft | TrainDraft | PartsDraft
 COUNT = re.compile(r"(?P<number>(?:0|[1-9]\d{0,18})(?:\.\d{1,18})?)(?P<unit>[kKMGB]?)")
@@ -95,6 +95,14 @@ def enter_parts(stage: StageDraft, parts: PartsDraft, errors: Errors) -> None:
 
 def enter_setting(train: TrainDraft, key: Word, value: Word, errors: Errors) -> None:
     """Add an option to a training. `steps 300` is short for `for 300 steps`, `data` for `on`."""
+    if key.text in PARTS:
+        message = f"`{key.text}` is no option of `train`"
+        help = (
+            f"write it beside `train`, in the stage: `{key.text}: {value.text}`",
+            f"in the DSL as a line of its own: `{key.text} {value.text}`",
+        )
+        errors.add("GP044", message, key.span, help=help)
+        return
     name = {"steps": "for", "data": "on"}.get(key.text, key.text)
     if key.text == "steps":
         if value.quoted:
