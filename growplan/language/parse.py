@@ -120,6 +120,7 @@ def _plan(
     fields, places = build_headers(headers, last.folder, errors)
     built = [build_step(step, errors) for step in whole.steps]
     stages = [build_stage(stage, errors) for stage in whole.stages]
+    places |= {"stages": whole.stages[0].name.span} if whole.stages else {}
     fields["train"] = build_train(whole.train, errors) if whole.train else None
     check_untrained(whole.train, whole.stages, errors)
     check_shape(whole, errors)
