@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from growplan.ir.moment_rules import MomentRules
     from growplan.publish import Event
     from growplan.toy import StagedToy, ToyResult
+    from growplan.training.run import TrainResult
+    from growplan.training.stage import Step
 
 PathLike = str | os.PathLike[str]
 
@@ -121,6 +123,35 @@ class LoadedPlan:
             shard=shard,
             stage=stage,
             begin=None if begin is None else os.fspath(begin),
+            progress=progress,
+        )
+
+    def train(
+        self,
+        out: PathLike | None = None,
+        *,
+        device: str = "cpu",
+        force: bool = False,
+        dry_run: bool = False,
+        stock: bool | None = None,
+        progress: Callable[[Step], None] | None = None,
+    ) -> TrainResult:
+        """Grow and train by the plan's stages, in a directory of its own (needs `growplan[torch,trainer]`).
+
+        `out` takes the place of the plan's `target`. A run that was stopped goes on when it is called again;
+        `force` begins it anew. The last model is in `result.model`.
+        """
+        from growplan.training.run import train
+
+        return train(
+            self.plan,
+            None if out is None else os.fspath(out),
+            model_dir=self.model,
+            family=self.family,
+            device=device,
+            force=force,
+            dry_run=dry_run,
+            stock=stock,
             progress=progress,
         )
 

@@ -62,7 +62,7 @@ def write_certificate(
         segments=tuple(_segment(typed, segment) for segment in segments),
         tensors=tensors,
         files={name: file_sha256(out / name) for name in files},
-        versions=_versions(),
+        versions=versions(),
         hint=_hint(typed),
         parent=parent_of(directory),
         extra=_extra(typed, stock, values, optimizer),
@@ -123,7 +123,8 @@ def _output(error: OutputError | None) -> dict[str, float]:
     return {"output_max_abs": error.error, "output_spread": error.spread, **kl}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of python, growplan and torch."""
     out = {"python": platform.python_version()}
     for package in ("growplan", "torch"):
         try:

@@ -69,8 +69,18 @@ def _tags(block: str | None) -> list[str]:
     return [word for word in clean if re.fullmatch(r"[\w.:/+-]+", word)]
 
 
-def card_text(growth: Growth, source: Path, *, title: str, plan_text: str | None = None) -> str:
-    """The card. `plan_text` is the plan as the user wrote it (default: its canonical text)."""
+def card_text(
+    growth: Growth,
+    source: Path,
+    *,
+    title: str,
+    plan_text: str | None = None,
+    body: Iterable[str] | None = None,
+) -> str:
+    """The card. `plan_text` is the plan as the user wrote it (default: its canonical text).
+
+    `body`: what stands below the title, where the checkpoint was trained after it was grown.
+    """
     blocks = _source_front_matter(source)
     head = ["---"]
     head += [block for key in _KEPT if (block := blocks.get(key)) is not None]
@@ -80,7 +90,9 @@ def card_text(growth: Growth, source: Path, *, title: str, plan_text: str | None
         head += ["base_model:", f"- {known}"]
     tags = [*(t for t in _tags(blocks.get("tags")) if t != "growplan"), "growplan"]
     head += ["tags:", *(f"- {_quoted(tag)}" for tag in tags), "---"]
-    return "\n".join([*head, "", *_body(growth, source, title, plan_text or growth.plan)]) + "\n"
+    if body is None:
+        body = _body(growth, source, plan_text or growth.plan)
+    return "\n".join([*head, "", f"# {title}", "", *body]) + "\n"
 
 
 def _quoted(tag: str) -> str:
@@ -109,9 +121,7 @@ def _source_front_matter(source: Path) -> dict[str, str]:
     return {} if card is None else front_matter(read_bytes(card).decode("utf-8", "replace"))
 
 
-def _body(growth: Growth, source: Path, title: str, plan_text: str) -> Iterable[str]:
-    yield f"# {title}"
-    yield ""
+def _body(growth: Growth, source: Path, plan_text: str) -> Iterable[str]:
     name = ("" if hub_id(source) else "a local checkpoint ") + f"`{base_model_name(source)}`"
     yield (
         f"Grown from {name} with growplan. As a whole the plan is **{growth.claim}**: "

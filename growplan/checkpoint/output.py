@@ -156,7 +156,7 @@ class Target:
 
         Raises GP401 when something came to lie at TARGET in the meantime.
         """
-        _sync_tree(self.partial)
+        sync_tree(self.partial)
         check_existing(self.path, self._force)
         leftover: Path | None = None
         if self._force and target_exists(self.path) and not is_empty_directory(self.path):
@@ -178,7 +178,8 @@ class Target:
         fsync_directory(self.path.parent)
 
 
-def _sync_tree(root: Path) -> None:
+def sync_tree(root: Path) -> None:
+    """Make every file below a directory durable, and the directories."""
     for folder, _, files in os.walk(root, topdown=False):
         for name in files:
             path = Path(folder) / name

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from growplan.publish import Event
+    from growplan.training.stage import Step
 
 ByteProgress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -64,6 +65,44 @@ def apply_progress(console: Console) -> Iterator[Callable[[Event], None]]:
                     progress.update(task, visible=False)
                 phases[event.kind] = progress.add_task(words, total=total, bytes=event.kind == "write")
             progress.update(phases[event.kind], description=words, completed=event.done, total=total)
+
+        yield show
+
+
+@contextmanager
+def train_progress(console: Console) -> Iterator[Callable[[Step], None]]:
+    """What `train` tells on its way: a line as a stage begins, ends, and ten times on its way; or a bar."""
+    from growplan.views.train import progress_line
+
+    def line(step: Step, say: Callable[[str], None]) -> None:
+        text = progress_line(step)
+        if text is not None:
+            say(text)
+        elif step.growing is not None:
+            _line(say, step.growing)
+
+    if not wanted(console):
+        yield lambda step: line(step, console.note)
+        return
+    with _bar() as progress:
+        task = progress.add_task("checking", total=None)
+
+        def say(text: str) -> None:
+            progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+        def show(step: Step) -> None:
+            if step.kind != "step":
+                line(step, say)
+            if step.growing is not None:
+                words = phase(step.growing)
+                if words is not None:
+                    total = step.growing.total or None
+                    progress.update(task, description=words, total=total, completed=step.growing.done)
+            elif step.stage.training is not None:
+                loss = "" if step.loss is None else f": loss {step.loss:.3f}"
+                total = step.stage.training.recipe.steps
+                words = f"training {step.stage.name}{loss}"
+                progress.update(task, description=words, total=total, completed=step.done)
 
         yield show
 

@@ -75,7 +75,8 @@ class Objective:
         cut = {name: tensor.detach().requires_grad_(tensor.requires_grad) for name, tensor in made.items()}
         model, total = self._model(leaves, cut), 0.0
         for number, part in enumerate(share.parts(parts)):
-            with self._drawing(f"{step}/{number}/{self.spread.ranks.rank}"):
+            rank = self.spread.ranks.rank
+            with drawing(self.dropout, f"{step}/{number}/{rank}", self.materialise.device):
                 loss = self._summed(model, part) / asked
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
@@ -98,27 +99,27 @@ class Objective:
         device, inputs = self.materialise.device, batch.inputs
         if inputs.is_floating_point():
             inputs = inputs.to(self.materialise.dtype)
-        with self._precision():
+        with precision(self.products, device):
             mask = None if batch.mask is None else batch.mask.to(device)
             logits = model(inputs.to(device), mask)
         return summed(logits, batch.targets.to(device))
 
-    def _precision(self) -> AbstractContextManager[object]:
-        if self.products is None:
-            return nullcontext()
-        return torch.autocast(self.materialise.device.type, self.products)
 
-    @contextmanager
-    def _drawing(self, what: str) -> Iterator[None]:
-        """Dropout's draws by a name; the generators of torch are left as they were."""
-        if self.dropout is None:
-            yield
-            return
-        device = self.materialise.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            low, high = key_of(f"{self.dropout}/dropout/{what}")
-            torch.manual_seed(high << 32 | low)
-            yield
+@contextmanager
+def drawing(key: str | None, what: str, device: torch.device) -> Iterator[None]:
+    """Dropout's draws by `key` and a name, none for no key; torch's generators are left as they were."""
+    if key is None:
+        yield
+        return
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        low, high = key_of(f"{key}/dropout/{what}")
+        torch.manual_seed(high << 32 | low)
+        yield
+
+
+def precision(products: torch.dtype | None, device: torch.device) -> AbstractContextManager[object]:
+    """Products in that dtype; as they are for None."""
+    return nullcontext() if products is None else torch.autocast(device.type, products)
 
 
 def products_of(recipe: Recipe, device: torch.device, dtype: torch.dtype) -> torch.dtype | None:

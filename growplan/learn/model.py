@@ -7,7 +7,7 @@ that a parameter which a call forgets to give cannot pass for one.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from math import prod
@@ -50,21 +50,14 @@ class Target:
         self.module.train(on)
 
     def __call__(self, tensors: Named, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The logits of the class' own head; of answers [rows, 2, tokens]: none begins or ends at a filler.
-
-        `mask` is 0 at tokens that only fill a row up. Raises GP533 where the class recomputes its blocks.
-        """
+        """The logits of the class' own head. Raises GP533 where the class recomputes its blocks."""
         refuse_recomputation(self.module)
         parameters = self.parameters(tensors)
-        word = "pixel_values" if self.model.inputs == "image" else "input_ids"
-        given = {word: inputs} if mask is None else {word: inputs, "attention_mask": mask}
-        out = torch.func.functional_call(self.module, parameters, (), given)
-        if "start_logits" in out:
-            spans = torch.stack([out.start_logits, out.end_logits], 1)
-            return spans if mask is None else spans.masked_fill(mask[:, None] == 0, -torch.inf)
-        logits = getattr(out, "logits", None)
-        found: Tensor = out.prediction_logits if logits is None else logits
-        return found
+
+        def call(**given: Tensor) -> Any:
+            return torch.func.functional_call(self.module, parameters, (), given)
+
+        return logits_of(call, self.model, inputs, mask)
 
     def parameters(self, tensors: Named) -> dict[str, Tensor]:
         """The parameters that some tensors make, by their names in memory; what is none is left out."""
@@ -77,6 +70,22 @@ class Target:
         if name in self.names:
             return self.names[name]
         return next(path for path, packed in self.packed.items() if name in packed.names)
+
+
+def logits_of(call: Callable[..., Any], model: Model, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The logits of a head of transformers; of answers [rows, 2, tokens]: none begins or ends at a filler.
+
+    `call` is a module of the model's class, or runs one; `mask` is 0 at tokens that only fill a row up.
+    """
+    word = "pixel_values" if model.inputs == "image" else "input_ids"
+    given = {word: inputs} if mask is None else {word: inputs, "attention_mask": mask}
+    out = call(**given)
+    if "start_logits" in out:
+        spans = torch.stack([out.start_logits, out.end_logits], 1)
+        return spans if mask is None else spans.masked_fill(mask[:, None] == 0, -torch.inf)
+    logits = getattr(out, "logits", None)
+    found: Tensor = out.prediction_logits if logits is None else logits
+    return found
 
 
 def build(model: Model) -> Any:

@@ -115,7 +115,7 @@ def read_trainer_files(source: Path, rules: MomentRules, mode: OptimizerMode) ->
     path = source / OPTIMIZER
     if OPTIMIZER not in list_directory(source):
         _missing(source)
-    state = _load(path)
+    state = load_state(path)
     lengths = state_dict.lengths(state, str(path))
     before, after = build(rules.source), build(rules.target)
     old, new = slots(rules.source, before), slots(rules.target, after)
@@ -123,7 +123,7 @@ def read_trainer_files(source: Path, rules: MomentRules, mode: OptimizerMode) ->
     both = (trainer_groups(before, old, frozen), plain_groups(old, frozen))
     groups = next((each for each in both if [len(group) for group in each] == lengths), None)
     if groups is None:
-        _another_model(path, lengths, old, frozen)
+        of_another_model(path, lengths, old, frozen)
     kept = _frozen_after(old, new, frozen, rules)
     grown = plain_groups(new, kept) if len(lengths) == 1 else trainer_groups(after, new, kept)
     moments = state_dict.read(state, groups, str(path))
@@ -165,7 +165,8 @@ def _frozen_after(
     return tuple(name for name, slot in new.items() if stays and all(frozen_tensors(slot)))
 
 
-def _load(path: Path) -> Any:
+def load_state(path: Path) -> Any:
+    """An optimizer's state dict, of tensors and numbers alone. Raises GP571."""
     with guard(path, "read"):
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -196,9 +197,10 @@ def _missing(source: Path) -> NoReturn:
     )
 
 
-def _another_model(
+def of_another_model(
     path: Path, lengths: list[int], old: Mapping[str, Slot], frozen: tuple[str, ...]
 ) -> NoReturn:
+    """GP573: the groups of an optimizer's state are not those of the model."""
     count, known = sum(lengths), len(old) - len([name for name in frozen if name in old])
     ways = ["use the optimizer state saved with these weights"]
     if count < known:

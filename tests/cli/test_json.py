@@ -26,6 +26,7 @@ CALLS = {
     "toy": ["a.grow.yaml"],
 }
 NEEDS_WEIGHTS = {"apply": ["a.grow.yaml", "--out", "grown"], "verify": ["gpt2"], "log": ["gpt2"]}
+NEEDS_WEIGHTS["train"] = ["a.grow.yaml", "--out", "run"]
 NEEDS_WEIGHTS["runtime"] = ["export", "gpt2", "out"]
 
 

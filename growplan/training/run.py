@@ -1,0 +1,210 @@
+"""`growplan train`: every stage of a plan, one after the other, from wherever an earlier run was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from growplan.backend.devices import resolve_device
+from growplan.check.stages import Schedule, TypedStage
+from growplan.checkpoint.card import base_model_name
+from growplan.checkpoint.files import file_sha256, guard, path_exists
+from growplan.checkpoint.headers import read_headers
+from growplan.checkpoint.lock import RunLock
+from growplan.checkpoint.output import partial_of
+from growplan.checkpoint.target_checks import check_parent, check_relations, resolve_target
+from growplan.diagnostics import Diagnostic, fail
+from growplan.language import canonical
+from growplan.language.plan import Plan
+from growplan.pipeline import check_schedule, placed, source_directory, target_directory
+from growplan.training.facts import enter, facts_of_stage, hold_to, source_hash, surroundings
+from growplan.training.history import History
+from growplan.training.lineage import publish_model
+from growplan.training.places import (
+    HISTORY,
+    MODEL,
+    PLAN,
+    RUN,
+    STAGE_FOLDER,
+    discard,
+    entries,
+    published,
+    sweep,
+    write_whole,
+)
+from growplan.training.stage import Run, Step, Tell, run_stage
+
+OWN = (RUN, PLAN, HISTORY, MODEL, f"{MODEL}.partial")
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run. `history`: the lines of history.jsonl; `findings`: warnings."""
+
+    out: Path
+    schedule: Schedule
+    history: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Diagnostic, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def model(self) -> Path:
+        """The last model, as a plain checkpoint."""
+        return self.out / MODEL
+
+
+def train(
+    plan: Plan,
+    out: str | Path | None = None,
+    *,
+    model_dir: str | Path | None = None,
+    family: str | Path | None = None,
+    device: str = "cpu",
+    force: bool = False,
+    dry_run: bool = False,
+    stock: bool | None = None,
+    progress: Tell | None = None,
+) -> TrainResult:
+    """Grow and train a model by the stages of `plan`, in a directory of its own (`out`, or its `target`).
+
+    A run that was stopped, at whatever moment, goes on when it is called again; on a CPU it ends with the
+    bytes that it would have had. `force` begins it anew. Raises GP610 to GP617, and what `apply` raises.
+    """
+    if not plan.stages:
+        way = "grow it by `growplan apply`, or write `stages:` with a `train:` each"
+        fail("GP612", "the plan has no stages, so that nothing says how it is trained", plan.span, help=way)
+    schedule = check_schedule(plan, model_dir=model_dir, family=family)
+    source = source_directory(plan, model_dir)
+    read_headers(source)
+    where = _device(device)
+    with placed(plan.place("target") if out is None else None):
+        place = _checked(resolve_target(target_directory(plan, out)), source, plan, force)
+    if dry_run:
+        return TrainResult(place, schedule, dry_run=True)
+    with _claimed(place, force):
+        run = Run(
+            place,
+            schedule,
+            base_model_name(source),
+            where,
+            History(place / HISTORY),
+            stock,
+            progress or _silent,
+        )
+        _begin(run, source)
+        found = _stages(run, source)
+        return TrainResult(place, schedule, tuple(run.history.lines()), (*schedule.lints, *found))
+
+
+def _device(name: str) -> torch.device:
+    """The device of a run. Raises GP508, GP613 (no accelerate), GP617 (not the first one)."""
+    if find_spec("accelerate") is None:
+        what = "transformers' Trainer needs `accelerate`, which is not installed"
+        fail("GP613", what, help="pip install 'growplan[trainer]'")
+    device = resolve_device(name)
+    if device.index:
+        way = f"set CUDA_VISIBLE_DEVICES={device.index} and give `--device cuda`"
+        fail("GP617", f"transformers' Trainer takes the first device, not `{name}`", help=way)
+    return device
+
+
+# the directory -------------------------------------------------------------------------------------
+
+
+def _checked(place: Path, source: Path, plan: Plan, force: bool) -> Path:
+    """The directory of the run. Raises GP402, GP405, GP431, and GP610 for one that holds something else."""
+    protect = [Path(plan.path)] if plan.path else []
+    check_relations(place, partial_of(place), [source], protect)
+    check_parent(place)
+    if not path_exists(place):
+        return place
+    if not place.is_dir():
+        fail("GP610", f"{place} is no directory", help="choose another `--out`")
+    names = [path.name for path in entries(place) if not path.name.startswith(".")]
+    if names and not (place / RUN).is_file():
+        fail(
+            "GP610",
+            f"{place} is not empty, and holds no run of `growplan train`",
+            notes=[("found", ", ".join(names[:4]))],
+            help="choose another `--out`, or empty it yourself" if force else "choose another `--out`",
+        )
+    return place
+
+
+@contextmanager
+def _claimed(place: Path, force: bool) -> Iterator[None]:
+    """The directory, made, locked, and without what a killed run left half-deleted. Raises GP404."""
+    with guard(place, "create"):
+        place.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(place.with_name(f".{place.name}.growplan-lock"), place)
+    try:
+        if force:
+            own = [path for path in entries(place) if path.name in OWN or STAGE_FOLDER.fullmatch(path.name)]
+            for path in sorted(own, key=lambda path: path.name == RUN):  # it goes last
+                discard(path)
+        sweep(place)
+        yield
+    finally:
+        lock.release()
+
+
+def _begin(run: Run, source: Path) -> None:
+    """Write what the run is, or hold it to what was written. Raises GP611."""
+    plan, described = run.schedule.plan, Path(run.schedule.source.family.path)
+    facts = {"source": source_hash(source), "seed": str(plan.seed), "family": file_sha256(described)}
+    hold_to(run.out / RUN, facts, f"the run in {run.out}")
+    there = [path.name for path in entries(run.out) if STAGE_FOLDER.fullmatch(path.name)]
+    gone = sorted(set(there) - {stage.folder for stage in run.schedule.stages})
+    if gone:
+        what = f"{run.out} holds `{gone[0]}`, which is no stage of the plan"
+        ways = ("give the plan as it was", f"or move {run.out / gone[0]} away, and what comes after it")
+        fail("GP611", what, plan.place("stages"), help=ways)
+    for stage in run.schedule.stages:
+        path = run.folder(stage).facts
+        if path_exists(path):
+            with placed(stage.stage.span):
+                hold_to(path, facts_of_stage(stage), f"stage `{stage.name}`")
+    given = Path(plan.path) if plan.path else None
+    if given is not None and given.is_file():
+        with guard(given, "read"):
+            write_whole(run.out / PLAN, given.read_bytes())
+    else:
+        write_whole(run.out / PLAN, canonical(plan).encode())
+
+
+# the run -------------------------------------------------------------------------------------------
+
+
+def _stages(run: Run, source: Path) -> list[Diagnostic]:
+    """Every stage in turn, and the last model; warnings."""
+    here, found, before = surroundings(run.device), list[Diagnostic](), source
+    for stage in run.schedule.stages:
+        if _is_done(run, stage):
+            before = run.left(stage)
+            continue
+        folder = run.folder(stage)
+        with guard(folder.path, "create"):
+            folder.path.mkdir(exist_ok=True)
+        warning = enter(folder.facts, stage, here)
+        found += [] if warning is None else [warning]
+        before = run_stage(run, stage, before)
+    publish_model(run.out / MODEL, before, run.schedule.source.dtype)
+    return found
+
+
+def _is_done(run: Run, stage: TypedStage) -> bool:
+    """Whether a stage has left what it leaves, and has said so."""
+    if not published(run.left(stage)):
+        return False
+    last = "growth" if stage.training is None else "end"
+    return any(line["stage"] == stage.name and line["kind"] == last for line in run.history.lines())
+
+
+def _silent(step: Step) -> None:
+    """What nobody watches."""

@@ -1,0 +1,206 @@
+"""What `growplan train` refuses, and that what it says to do then works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.training import run as running
+from growplan.training.loaded import Asks
+from tests.training.runs import bytes_of, losses, run, write_plan, write_source
+
+pytest.importorskip("accelerate")
+STAGES = "{name: a, train: {for: 2 steps}}\n{name: b, train: {for: 2 steps}}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("refused")
+    write_source(folder)
+    return folder
+
+
+@pytest.fixture
+def done(folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A plan, and a run of it whose second stage is not done."""
+    plan, whole = write_plan(folder, STAGES), folder / "whole"
+    if not whole.exists():
+        run(plan, whole)
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "model")
+    shutil.rmtree(out / "02-b" / "trained")
+    return plan, out
+
+
+@contextmanager
+def refused(code: str) -> Iterator[list[Diagnostic]]:
+    found: list[Diagnostic] = []
+    with pytest.raises(DiagnosticError) as error:
+        yield found
+    found += error.value.diagnostics
+    assert [d.code for d in found] == [code] and found[0].help
+
+
+def test_a_directory_that_holds_something_else(folder: Path, tmp_path: Path) -> None:
+    plan = write_plan(folder, STAGES)
+    (tmp_path / "letter.txt").write_text("dear")
+    for force in (False, True):
+        with refused("GP610") as found:
+            run(plan, tmp_path, force=force)
+        assert found[0].notes == (("found", "letter.txt"),)
+    with refused("GP610"):
+        run(plan, tmp_path / "letter.txt")
+    with refused("GP405"):
+        run(plan, folder / "source" / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("name: b, train: {", "name: b, train: {lr: 1e-2, ", "lr"),
+        ("a, train: {for: 2 steps}", "a, train: {for: 3 steps}", "steps"),
+        ("a, train: {for: 2 steps}", "a, train: {for: 96 tokens, dropout: none}", "dropout"),
+        ("batch: 4", "batch: 2", "batch"),
+        ("source: ./source", "seed: 1\nsource: ./source", "seed"),
+        ("name: b,", "name: b, train-only: top 1,", "train-only"),
+    ],
+)
+def test_another_plan(old: str, new: str, name: str, done: tuple[Path, Path]) -> None:
+    plan, out = done
+    before, text = bytes_of(out), plan.read_text()
+    changed = plan.with_name("changed.grow.yaml")
+    changed.write_text(text.replace(old, new))
+    with refused("GP611") as found:
+        run(changed, out)
+    assert [note[0] for note in found[0].notes] == [name]
+    assert bytes_of(out) == before
+    again = run(changed, out, force=True)
+    assert len(losses(again)) == (5 if name == "steps" else 4)
+
+
+def test_a_stage_that_has_not_begun_may_change(folder: Path, tmp_path: Path, done: tuple[Path, Path]) -> None:
+    _, out = done
+    more = write_plan(folder, STAGES + "\n{name: c, train: {for: 2 steps}}", "more")
+    whole = run(more, tmp_path / "whole")
+    went_on = run(more, out)
+    assert losses(went_on) == losses(whole)  # growth.json of stages that were done names the plan of then
+    same = [name for name, raw in bytes_of(out).items() if bytes_of(whole.out)[name] == raw]
+    assert {"model/model.safetensors", "03-c/trained/model.safetensors"} <= set(same)
+    other = write_plan(folder, STAGES.replace("name: b", "name: z"), "other")
+    with refused("GP611") as found:
+        run(other, out)
+    assert "`02-b`" in found[0].message and "`03-c`" not in found[0].message
+    shutil.rmtree(out / "02-b")
+    shutil.rmtree(out / "03-c")
+    assert [line["stage"] for line in run(other, out).history if line["kind"] == "end"] == ["a", "z"]
+
+
+def test_other_data_and_another_source(done: tuple[Path, Path], folder: Path, tmp_path: Path) -> None:
+    plan, out = done
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns("whole"))
+    np.save(other / "data.npy", np.arange(4000) % 30)
+    with refused("GP611") as found:
+        run(other / plan.name, out)
+    assert found[0].notes[0][0] == "data"
+    shutil.rmtree(other / "source")
+    write_source(other, seed=1)
+    with refused("GP611") as found:
+        run(other / plan.name, out)
+    assert [note[0] for note in found[0].notes] == ["source"]
+
+
+def test_other_surroundings_are_told(done: tuple[Path, Path]) -> None:
+    plan, out = done
+    facts = json.loads((out / "02-b" / "stage.json").read_text())
+    facts["where"]["torch"] = "2.0.0"
+    (out / "02-b" / "stage.json").write_text(json.dumps(facts))
+    (warning,) = [d for d in run(plan, out).findings if d.severity == "warning"]
+    assert warning.code == "GP616" and warning.notes == (("torch", f"was 2.0.0, is {torch.__version__}"),)
+    assert not [d for d in run(plan, out).findings if d.severity == "warning"]  # it is done
+
+
+def test_broken_facts(done: tuple[Path, Path]) -> None:
+    plan, out = done
+    (out / "run.json").write_text("{")
+    with refused("GP615"):
+        run(plan, out)
+    assert len(losses(run(plan, out, force=True))) == 4
+
+
+def test_no_stages_no_trainer_no_such_device(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = folder / "steps.grow.yaml"
+    steps.write_text("source: ./source\nsteps: [widen ffn x2]\n")
+    with refused("GP612"):
+        run(steps, tmp_path / "run")
+    plan = write_plan(folder, STAGES)
+    with refused("GP508"):
+        run(plan, tmp_path / "run", device="tpu")
+    monkeypatch.setattr(running, "resolve_device", lambda name: torch.device("cuda", 1))
+    with refused("GP617"):
+        run(plan, tmp_path / "run", device="cuda:1")
+    monkeypatch.setattr(running, "find_spec", lambda name: None)
+    with refused("GP613"):
+        run(plan, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_not_finite(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, backward = write_plan(folder, STAGES), Asks.backward
+
+    def hot(self: Asks, batch: Any, step: int, then: Any) -> torch.Tensor:
+        return backward(self, batch, step, then) + (torch.inf if step == 3 else 0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Asks, "backward", hot)
+        with refused("GP614") as found:
+            run(plan, tmp_path / "run")
+    assert found[0].message == "the loss is inf in step 2 of 2"
+    assert len(losses(run(plan, tmp_path / "run"))) == 4
+
+
+def test_a_full_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = write_plan(folder, STAGES)
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:668] . unexpected pos 64 vs 0")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with refused("GP615") as found:
+            run(plan, tmp_path / "run")
+    assert "unexpected pos" in found[0].message
+    assert bytes_of(run(plan, tmp_path / "run").out) == bytes_of(run(plan, tmp_path / "other").out)
+
+
+def test_a_dry_run_writes_nothing(folder: Path, tmp_path: Path) -> None:
+    result = run(write_plan(folder, STAGES), tmp_path / "run", dry_run=True)
+    assert result.dry_run and not (tmp_path / "run").exists() and not list(tmp_path.iterdir())
+
+
+def test_two_runs_at_once(folder: Path, tmp_path: Path) -> None:
+    plan, out = write_plan(folder, STAGES), tmp_path / "run"
+
+    def second(step: object) -> None:
+        with refused("GP404"):
+            run(plan, out)
+
+    run(plan, out, progress=second)
+
+
+def test_the_trainer_says_nothing(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(write_plan(folder, STAGES), tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
