@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from growplan.runtime.attached import Attached, attach
     from growplan.runtime.callback import FreezeCallback, MaskCallback, RewarmCallback, SubModelCallback
     from growplan.runtime.freezing import Frozen, freeze, selected, training_only
+    from growplan.runtime.lightning_callback import LightningGrowth
     from growplan.runtime.optimizer import grow_optimizer
     from growplan.runtime.ramps import value_at
     from growplan.runtime.rewarm import Rewarm
@@ -31,6 +32,7 @@ _NAMES = {  # imported when first used: reading a state needs no torch, attachin
     "Frozen": ".freezing",
     "GrowthCallback": "growplan.training.boundary",
     "GrowthState": ".state",
+    "LightningGrowth": ".lightning_callback",
     "MaskCallback": ".callback",
     "Moments": ".adam",
     "SubModelCallback": ".callback",
@@ -56,6 +58,7 @@ __all__ = [
     "Grown",
     "GrowthCallback",
     "GrowthState",
+    "LightningGrowth",
     "MaskCallback",
     "Moments",
     "Rewarm",
