@@ -231,7 +231,6 @@ def _masks_left(
 
 def _unseen(stage: Stage, word: str) -> Diagnostic:
     """GP539: in memory there may be such a name."""
-    part = "train-only" if word in stage.train_only else "freeze"
     what = f"`{word}` matches no name on disk; costs are those of training everything"
     ways = "`growplan train` holds it against the names in memory, and stops where none matches"
-    return Diagnostic("GP539", what, stage.place(part), help=(ways,), severity="warning")
+    return Diagnostic("GP539", what, stage.place(word), help=(ways,), severity="warning")

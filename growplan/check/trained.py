@@ -7,7 +7,7 @@ memory some families have others, so that a pattern which matches none is left t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -53,17 +53,17 @@ def trained(
 
     `new`: the layers that the stage adds. `tied` is the option of the training: whether a head that is the
     embedding trains, where only one of the two is named. Raises GP590 (a word that names nothing, nothing
-    is left), GP591 (no `tied` where it is asked), GP592 (no layer is new); `part` says of which list.
+    is left), GP591 (no `tied` where it is asked), GP592 (no layer is new); `part` is the word.
     """
     unseen: list[str] = []
     keys = frozenset(keys_of(model))
     if train_only:
-        keys = frozenset().union(*(_named(model, word, "train-only", new, unseen) for word in train_only))
+        keys = frozenset().union(*(_named(model, word, new, unseen) for word in train_only))
     for word in freeze:
-        keys -= _named(model, word, "freeze", new, unseen)
-    keys = _with_tied(model, keys, {"train-only": train_only, "freeze": freeze}, tied)
+        keys -= _named(model, word, new, unseen)
+    keys = _with_tied(model, keys, (train_only, freeze), tied)
     if not keys and not unseen:
-        part = "train-only" if train_only else "freeze"
+        part = "train_only" if train_only else "freeze"
         fail("GP590", "nothing is left to train", help="freeze less, or leave the training out", part=part)
     return Trained(keys, tuple(unseen), keys if train_only else frozenset())
 
@@ -75,15 +75,15 @@ def keys_of(model: Model) -> Iterator[Key]:
             yield param.module, param.leaf, layer
 
 
-def _named(model: Model, word: str, part: str, new: Sequence[int], unseen: list[str]) -> frozenset[Key]:
+def _named(model: Model, word: str, new: Sequence[int], unseen: list[str]) -> frozenset[Key]:
     """The parameters that one word names. Raises GP590, GP592; patterns without a match go to `unseen`."""
     if word == "new-layers" and not new:
         ways = ("name the layers: `top 3`, `layers 6:12`", "or add layers in this stage")
-        fail("GP592", "the stage adds no layers", help=ways, part=part)
+        fail("GP592", "the stage adds no layers", help=ways, part=word)
     layers = layers_named(word, model.depth, new)
     if layers is not None:
         if not layers or min(layers) < 0 or max(layers) >= model.depth:
-            fail("GP590", f"`{word}` names no layers of this model of {model.depth}", help=WORDS, part=part)
+            fail("GP590", f"`{word}` names no layers of this model of {model.depth}", help=WORDS, part=word)
         return frozenset(key for key in keys_of(model) if key[2] in layers)
     if word == "all":
         return frozenset(keys_of(model))
@@ -92,7 +92,7 @@ def _named(model: Model, word: str, part: str, new: Sequence[int], unseen: list[
         return frozenset(key for key in keys_of(model) if key[:2] in here)
     found = frozenset(_matching(model, word))
     if not found and not any(ch in word for ch in ".*?["):
-        fail("GP590", f"`{word}` names no part of a model", help=WORDS, part=part)
+        fail("GP590", f"`{word}` names no part of a model", help=WORDS, part=word)
     if not found:
         unseen.append(word)
     return found
@@ -107,18 +107,17 @@ def _matching(model: Model, pattern: str) -> Iterator[Key]:
 
 
 def _with_tied(
-    model: Model, keys: frozenset[Key], words: Mapping[str, Sequence[str]], tied: str
+    model: Model, keys: frozenset[Key], lists: Sequence[Sequence[str]], tied: str
 ) -> frozenset[Key]:
     """The parameter of a tied head in or out, as `tied` says, where a list names one of its two ends."""
     shared = frozenset((name, "weight", None) for name in tied_embeddings(model))
-    halved = [part for part, each in words.items() if len(HALVES & set(each)) == 1 and "all" not in each]
+    halved = [min(HALVES & set(each)) for each in lists if len(HALVES & set(each)) == 1 and "all" not in each]
     if not shared or not halved:
         return keys
     if tied == "none":
-        half = min(HALVES & set(words[halved[0]]))
         fail(
             "GP591",
-            f"`{half}` is named, and head and embedding are one parameter",
+            f"`{halved[0]}` is named, and head and embedding are one parameter",
             help=("`tied train`: it is trained, for both", "`tied freeze`: it is frozen, for both"),
             part=halved[0],
         )

@@ -94,6 +94,7 @@ def build_stage(draft: StageDraft, errors: Errors) -> Stage | None:
         **{key.replace("-", "_"): words for key, words in parts.items()},
     }
     places = {"name": draft.name.span}
+    places |= {word.text: word.span for each in draft.parts.values() for word in each.words}
     places |= {key.replace("-", "_"): each.key.span for key, each in draft.parts.items()}
     return validated(Stage, fields, draft.span, places, errors)
 

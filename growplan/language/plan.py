@@ -97,7 +97,8 @@ class Train(Node):
 class Stage(Node):
     """A size of the model: the growth that leads to it, and the training that it gets.
 
-    `freeze` and `train_only` are words for parts of the model (`new-layers`, `top 3`, `embeddings`).
+    `freeze` and `train_only` are words for parts of the model (`new-layers`, `top 3`, `embeddings`), each
+    with its own place.
     """
 
     name: str

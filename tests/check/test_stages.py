@@ -174,7 +174,7 @@ def test_words_that_name_nothing_or_half(words: tuple[str, ...], code: str) -> N
 
 def test_nothing_left_to_train_is_refused() -> None:
     (found,) = refused(stage("a", train=5, train_only=("top 1",), freeze=("all",)))
-    assert (found.code, found.part) == ("GP590", "train-only")
+    assert (found.code, found.part) == ("GP590", "train_only")
 
 
 def test_a_tied_head_trains_with_the_embedding_or_not() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from growplan.methods.training import TRAINING
 from tests.cli.made import REPOSITORY, run
 from tests.tiny import tiny_checkpoint
 
@@ -32,6 +33,21 @@ LIGO = (
     "growplan: 1\nsource: ./bert-small\nsteps:\n"
     "  - grow hidden 512→768, heads 8→12, ffn 2048→3072, depth 6→12 via ligo on corpus.txt for 100 steps\n"
 )
+STAGED = """growplan: 1
+source: ./bert-small
+target: ./run
+train: {on: corpus.txt, lr: 1e-3, batch: 16, tokens: 64, tied: freeze}
+stages:
+  - {name: small, train: {for: 2000 steps}}
+  - name: wide
+    steps: [mask-in ffn 2048→3072 over 500 steps]
+    train: {for: 2000 steps}
+  - name: deep
+    steps: [stack depth x2 via mslt]
+    train-only: new-layers, head
+    train: {for: 1M tokens, lr: 5e-4}
+  - {name: all, train: {for: 2M tokens}}
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(small, tmp_path / "bert-small")
     (tmp_path / "corpus.txt").write_text("It is a truth universally acknowledged.\n" * 99)
     (tmp_path / "ligo.grow.yaml").write_text(LIGO, encoding="utf-8")
+    (tmp_path / "staged.grow.yaml").write_text(STAGED, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
 
 
@@ -64,6 +81,11 @@ def test_console_blocks(command: str, expected: str) -> None:
     shown = result.stdout + result.stderr
     checker = doctest.OutputChecker()
     assert checker.check_output(expected, shown, doctest.ELLIPSIS), shown
+
+
+def test_every_option_of_a_training_is_described() -> None:
+    said = re.findall(r"^\| `([\w-]+)` \| (.*) \(default (.*)\) \|$", PAGES[0], re.MULTILINE)
+    assert said == [(option.name, option.doc, str(option.default)) for option in TRAINING]
 
 
 def test_the_python_api() -> None:
