@@ -76,10 +76,13 @@ def textconv(file: str) -> str:
 
 
 def _spelled(plan: Plan) -> str:
-    """Header lines, then one line a step, sizes as written."""
+    """Header lines, then one line a step, sizes as written; stages with the whole of their training."""
     from growplan.compare.header import header
     from growplan.language import step_text
+    from growplan.language.printing import stage_lines
 
     lines = [f"{key} {value}" for key, value in header(plan).items() if value is not None]
-    lines += ["", *(step_text(step, label=True) for step in plan.steps)]
+    lines += ["", *(step_text(step, label=True) for step in plan.steps)] if plan.steps else []
+    for stage in plan.stages:
+        lines += ["", *stage_lines(plan, stage)]
     return "\n".join(lines) + "\n"

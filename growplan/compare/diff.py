@@ -1,22 +1,21 @@
-"""The semantic diff: steps matched by id, then compared field by field."""
+"""The semantic diff: steps matched by id and stages by name, then compared field by field."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from growplan.compare.facts import facts, totals
+from growplan.compare.align import aligned, by_key, differing, paired
+from growplan.compare.facts import facts, stage_facts, totals
 from growplan.compare.header import header
 from growplan.compare.sides import CompiledSide, Side, compiled
 from growplan.compare.values import (
-    Added,
     Change,
-    Changed,
-    Edit,
-    Kept,
-    Moved,
     PlanDiff,
     Removed,
+    StageEdit,
+    StageFacts,
+    StepEdit,
     StepFacts,
     TensorChange,
 )
@@ -44,26 +43,37 @@ def compare(
         compiled(side, model_dir=model_dir, family=family, lower=tensors and not same) for side in (old, new)
     )
     missing = [side for side in (left, right) if side.problems]
-    steps = [facts(side, symbolic=bool(missing)) for side in (left, right)]
+    before, after = (facts(side, symbolic=bool(missing)) for side in (left, right))
+    stages = stage_edits(*(stage_facts(side, symbolic=bool(missing)) for side in (left, right)))
     return PlanDiff(
         old.name,
         new.name,
         same,
-        _mapping_changes(header(left.plan), header(right.plan)),
-        edits(*steps),
-        None if left.typed is None else totals(left.typed),
-        None if right.typed is None else totals(right.typed),
-        _tensors(left, right) if tensors and not same else (() if same else None),
+        differing(by_key(header(left.plan), header(right.plan))),
+        edits(before, after, names(stages)),
+        totals(left),
+        totals(right),
+        _tensors(left, right, names(stages)) if tensors and not same else (() if same else None),
         tuple(_note(side) for side in missing),
+        stages,
     )
 
 
-def _tensors(left: CompiledSide, right: CompiledSide) -> tuple[TensorChange, ...] | None:
-    if left.graph is None or right.graph is None:
+def _tensors(
+    left: CompiledSide, right: CompiledSide, renamed: Mapping[str, str]
+) -> tuple[TensorChange, ...] | None:
+    """Of each growth that both have: of plans with steps one, else one for each stage."""
+    if left.problems or right.problems:
         return None
     from growplan.compare.tensors import tensor_changes
 
-    return tensor_changes(left.graph, right.graph)
+    now = {renamed.get(name, name): graph for name, graph in left.graphs.items()}
+    return tuple(
+        replace(change, stage=name or None)
+        for name, graph in right.graphs.items()
+        if name in now
+        for change in tensor_changes(now[name], graph)
+    )
 
 
 def _note(side: CompiledSide) -> str:
@@ -79,91 +89,63 @@ def _note(side: CompiledSide) -> str:
 # steps -------------------------------------------------------------------------------------------------
 
 
-def edits(old: Sequence[StepFacts], new: Sequence[StepFacts]) -> tuple[Edit, ...]:
-    """One edit per step, in the new order; what was removed stands before what took its place."""
-    pairs = _pairs(old, new)
-    still = _longest_run([pairs[i] for i in sorted(pairs)])
-    matched = {j: i for i, j in pairs.items()}
-    out: list[Edit] = []
-    shown = 0  # old steps before this index have been dealt with
-    for j, step in enumerate(new):
-        until = next((matched[k] for k in range(j, len(new)) if k in still), len(old))
-        out += [Removed(old[i]) for i in range(shown, until) if i not in pairs]
-        shown = max(shown, until)
-        source = matched.get(j)
-        out.append(Added(step) if source is None else _edit(old[source], step, moved=j not in still))
-    return (*out, *(Removed(old[i]) for i in range(shown, len(old)) if i not in pairs))
+def edits(
+    old: Sequence[StepFacts], new: Sequence[StepFacts], renamed: Mapping[str, str] | None = None
+) -> tuple[StepEdit, ...]:
+    """One edit per step, in the new order; what was removed stands before what took its place.
 
-
-def _pairs(old: Sequence[StepFacts], new: Sequence[StepFacts]) -> dict[int, int]:
-    """Old index -> new index: by id, then steps that say the same under another id."""
-    by_id = {step.id: j for j, step in enumerate(new)}
-    pairs = {i: by_id[step.id] for i, step in enumerate(old) if step.id in by_id}
-    taken = set(pairs.values())
-    for i, step in enumerate(old):
-        if i in pairs:
-            continue
-        for j, other in enumerate(new):
-            if j not in taken and _meaning(step) == _meaning(other):
-                pairs[i] = j
-                taken.add(j)
-                break
-    return pairs
+    Steps are one by id, else where they say the same under another id. `renamed`: old name -> new name
+    of the stages that are one.
+    """
+    same = [lambda a, b: a.id == b.id, lambda a, b: _meaning(a) == _meaning(b)]
+    return aligned(old, new, paired(old, new, same), lambda a, b: step_changes(a, b, renamed or {}))
 
 
 def _meaning(step: StepFacts) -> tuple[object, ...]:
     return step.verb, step.method, step.sizes, step.words, step.options
 
 
-def _edit(old: StepFacts, new: StepFacts, moved: bool) -> Edit:
-    changes = step_changes(old, new)
-    if moved:
-        return Moved(old, new, changes)
-    return Changed(old, new, changes) if changes else Kept(old, new)
-
-
-def step_changes(old: StepFacts, new: StepFacts) -> tuple[Change, ...]:
+def step_changes(old: StepFacts, new: StepFacts, renamed: Mapping[str, str]) -> tuple[Change, ...]:
     """The fields that differ, those the user wrote first."""
-    fields = [
-        ("id", old.id, new.id),
-        ("verb", old.verb, new.verb),
-        ("sizes", old.words, new.words),
-        ("method", old.method, new.method),
-        *((f"option {key}", a, b) for key, a, b in _by_key(dict(old.options), dict(new.options))),
-        ("implied", old.implied, new.implied),
-        ("candidate", old.candidate, new.candidate),
-        ("claim", old.promised, new.promised),
-        ("proof", old.proof, new.proof),
-    ]
-    return tuple(Change(name, a, b) for name, a, b in fields if a != b)
+    moved = old.stage is None or renamed.get(old.stage) != new.stage
+    return differing(
+        [
+            ("id", old.id, new.id),
+            *([("stage", old.stage, new.stage)] if moved else []),
+            ("verb", old.verb, new.verb),
+            ("sizes", old.words, new.words),
+            ("method", old.method, new.method),
+            *((f"option {key}", a, b) for key, a, b in by_key(dict(old.options), dict(new.options))),
+            ("implied", old.implied, new.implied),
+            ("candidate", old.candidate, new.candidate),
+            ("claim", old.promised, new.promised),
+            ("proof", old.proof, new.proof),
+        ]
+    )
 
 
-def _mapping_changes(old: Mapping[str, str | None], new: Mapping[str, str | None]) -> tuple[Change, ...]:
-    return tuple(Change(key, a, b) for key, a, b in _by_key(old, new) if a != b)
+# stages ------------------------------------------------------------------------------------------------
 
 
-def _by_key(
-    old: Mapping[str, str | None], new: Mapping[str, str | None]
-) -> list[tuple[str, str | None, str | None]]:
-    return [(key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+def stage_edits(old: Sequence[StageFacts], new: Sequence[StageFacts]) -> tuple[StageEdit, ...]:
+    """One edit per stage, in the new order.
 
-
-def _longest_run(order: Sequence[int]) -> set[int]:
-    """A longest increasing subsequence: the steps that did not move.
-
-    >>> sorted(_longest_run([2, 0, 1, 3]))
-    [0, 1, 3]
+    Stages are one by name, else where they say the same under another name, share a step, or stand at
+    one place and grow nothing.
     """
-    tails: list[int] = []
-    last: list[int] = []  # position in `order` of each tail
-    before: list[int] = []
-    for position, value in enumerate(order):
-        k = bisect_left(tails, value)
-        tails[k : k + 1], last[k : k + 1] = [value], [position]
-        before.append(last[k - 1] if k else -1)
-    out: set[int] = set()
-    at = last[-1] if last else -1
-    while at >= 0:
-        out.add(order[at])
-        at = before[at]
-    return out
+    same = [
+        lambda a, b: a.name == b.name,
+        lambda a, b: (a.steps, a.training) == (b.steps, b.training),
+        lambda a, b: bool(set(a.steps) & set(b.steps)),
+        lambda a, b: (a.index, a.steps, b.steps) == (b.index, (), ()),
+    ]
+    return aligned(old, new, paired(old, new, same), _stage_changes)
+
+
+def _stage_changes(old: StageFacts, new: StageFacts) -> tuple[Change, ...]:
+    return differing([("name", old.name, new.name), *by_key(dict(old.training), dict(new.training))])
+
+
+def names(stages: Sequence[StageEdit]) -> dict[str, str]:
+    """Old name -> new name of the stages that both have."""
+    return {e.old.name: e.new.name for e in stages if not isinstance(e, Removed) and hasattr(e, "old")}

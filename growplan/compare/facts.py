@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from growplan.check.cost import cost
-from growplan.check.typed import TypedPlan, TypedStep
+from growplan.check.typed import TypedStep
 from growplan.compare.sides import CompiledSide
-from growplan.compare.values import StepFacts, Totals
-from growplan.language.plan import Growth, Step
+from growplan.compare.values import StageFacts, StepFacts, Totals
+from growplan.language.plan import Growth, Step, Train
+from growplan.language.printing import length_text, stage_lines, value_text
 from growplan.methods import default_method
 
 
 def facts(side: CompiledSide, symbolic: bool) -> tuple[StepFacts, ...]:
     """The steps of a side; `symbolic` leaves out what only a source can tell."""
-    if symbolic or side.typed is None:
-        return tuple(_written(step, index) for index, step in enumerate(side.plan.steps, 1))
-    options = {step.id: _options(step) for step in side.plan.steps}
-    return tuple(_typed(step, options) for step in side.typed.steps)
+    if symbolic or not side.growths:
+        named: list[tuple[str | None, Step]] = [(None, step) for step in side.plan.steps]
+        named += [(stage.name, step) for stage in side.plan.stages for step in stage.steps]
+        return tuple(
+            replace(_written(step, index), stage=stage) for index, (stage, step) in enumerate(named, 1)
+        )
+    options = {step.id: _options(step) for step in side.plan.every_step}
+    typed = [(name, step) for name, growth in side.growths for step in growth.steps]
+    return tuple(
+        replace(_typed(step, options), index=index, stage=name or None)
+        for index, (name, step) in enumerate(typed, 1)
+    )
+
+
+def stage_facts(side: CompiledSide, symbolic: bool) -> tuple[StageFacts, ...]:
+    """The stages of a side, none where it is a plan of steps."""
+    found = []
+    for index, stage in enumerate(side.plan.stages, 1):
+        parts = (("freeze", stage.freeze), ("train-only", stage.train_only))
+        training = [*_training(side.plan.training(stage))]
+        training += [(key, ", ".join(words)) for key, words in parts if words]
+        name, *lines = stage_lines(side.plan, stage, steps=False)
+        text = f"{name}: {'; '.join(lines)}" if lines else name
+        steps = tuple(step.id or "" for step in stage.steps)
+        one = StageFacts(stage.name, index, text, steps, tuple(training))
+        if side.schedule is not None and not symbolic:
+            cost_of = side.schedule[stage.name].cost
+            parameters = cost(side.schedule[stage.name].after).parameters
+            one = replace(one, parameters=parameters, tokens=cost_of.tokens, flops=cost_of.flops)
+        found.append(one)
+    return tuple(found)
+
+
+def _training(train: Train | None) -> Iterator[tuple[str, str]]:
+    """A training key by key: `length`, `on`, `option lr`."""
+    if train is None:
+        return
+    if length := length_text(train, short=True):
+        yield "length", length
+    if train.on is not None:
+        yield "on", train.on
+    yield from sorted((f"option {key}", value_text(value)) for key, value in train.options.items())
 
 
 def _written(step: Step, index: int) -> StepFacts:
@@ -74,11 +114,18 @@ def _typed(step: TypedStep, options: Mapping[str | None, tuple[tuple[str, str], 
     )
 
 
-def totals(typed: TypedPlan) -> Totals:
-    """The target of a checked plan."""
-    return Totals(
-        tuple(typed.target.sizes.items()),
-        typed.cost_after,
-        str(typed.claim),
-        f"{typed.target.family.name}, {typed.target.architecture}, {typed.target.dtype}",
+def totals(side: CompiledSide) -> Totals | None:
+    """The target of a side; None where it could not be compiled."""
+    whole = side.typed or side.schedule
+    if whole is None:
+        return None
+    model = whole.target
+    found = Totals(
+        tuple(model.sizes.items()),
+        cost(model),
+        str(whole.claim),
+        f"{model.family.name}, {model.architecture}, {model.dtype}",
     )
+    if side.schedule is None:
+        return found
+    return replace(found, tokens=side.schedule.tokens, flops=side.schedule.flops)

@@ -1,9 +1,9 @@
-"""A semantic diff as values: one edit per step, and what the edits change as a whole."""
+"""A semantic diff as values: one edit per step and per stage, and what the edits change as a whole."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from growplan.check.typed import Cost
 
@@ -29,11 +29,29 @@ class StepFacts:
     reasons: tuple[str, ...] = ()
     parameters: int | None = None  # of the model after the step
     flops_per_token: int | None = None
+    stage: str | None = None  # the name of the one that it belongs to, in a plan with stages
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """What is compared of a stage, beside its steps. `None` is what only a readable source could tell."""
+
+    name: str
+    index: int  # 1-based
+    text: str  # `stage wide: train on corpus.txt for 300 steps`
+    steps: tuple[str, ...]  # ids
+    training: tuple[tuple[str, str], ...]  # `length`, `on`, `option lr`, `freeze`, `train-only`
+    parameters: int | None = None  # of the model that it trains
+    tokens: int | None = None  # that it reads
+    flops: int | None = None  # of its training
+
+
+F = TypeVar("F")  # StepFacts or StageFacts
 
 
 @dataclass(frozen=True)
 class Change:
-    """One field that differs: `sizes`, `method`, `option split`, `claim`, ..."""
+    """One field that differs: `sizes`, `method`, `option split`, `claim`, `length`, ..."""
 
     field: str
     old: str | None
@@ -41,46 +59,48 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Added:
-    """A step that only the new plan has."""
+class Added(Generic[F]):
+    """A step or a stage that only the new plan has."""
 
-    new: StepFacts
-
-
-@dataclass(frozen=True)
-class Removed:
-    """A step that only the old plan has."""
-
-    old: StepFacts
+    new: F
 
 
 @dataclass(frozen=True)
-class Moved:
-    """A step that now runs at another place among the kept ones; maybe changed too."""
+class Removed(Generic[F]):
+    """One that only the old plan has."""
 
-    old: StepFacts
-    new: StepFacts
+    old: F
+
+
+@dataclass(frozen=True)
+class Moved(Generic[F]):
+    """One that now stands at another place among the kept ones; maybe changed too."""
+
+    old: F
+    new: F
     changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)
-class Changed:
-    """A step at its place with other contents."""
+class Changed(Generic[F]):
+    """One at its place with other contents."""
 
-    old: StepFacts
-    new: StepFacts
+    old: F
+    new: F
     changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A step that is the same in both."""
+class Kept(Generic[F]):
+    """One that is the same in both."""
 
-    old: StepFacts
-    new: StepFacts
+    old: F
+    new: F
 
 
-Edit = Added | Removed | Moved | Changed | Kept
+Edit = Added[F] | Removed[F] | Moved[F] | Changed[F] | Kept[F]
+StepEdit = Edit[StepFacts]
+StageEdit = Edit[StageFacts]
 
 
 @dataclass(frozen=True)
@@ -99,6 +119,7 @@ class TensorChange:
     shape_old: str = ""
     shape_new: str = ""
     experts: tuple[int, ...] = ()
+    stage: str | None = None  # whose growth it is, in a plan with stages
 
     @property
     def count(self) -> int:
@@ -108,12 +129,14 @@ class TensorChange:
 
 @dataclass(frozen=True)
 class Totals:
-    """The plan as a whole: sizes of the target, cost, claim."""
+    """The plan as a whole: sizes of the target, cost, claim; of stages also what all their training costs."""
 
     sizes: tuple[tuple[str, int], ...]
     cost: Cost
     claim: str
     model: str
+    tokens: int | None = None
+    flops: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,13 +151,15 @@ class PlanDiff:
     new: str
     same: bool
     header: tuple[Change, ...] = ()
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[StepEdit, ...] = ()
     old_totals: Totals | None = None
     new_totals: Totals | None = None
     tensors: tuple[TensorChange, ...] | None = None
     notes: tuple[str, ...] = ()
+    stages: tuple[StageEdit, ...] = ()
 
     @property
     def differs(self) -> bool:
         """Whether anything but layout and comments differs."""
-        return not self.same or bool(self.tensors) or any(not isinstance(e, Kept) for e in self.edits)
+        edited = any(not isinstance(e, Kept) for e in (*self.edits, *self.stages))
+        return not self.same or bool(self.tensors) or edited

@@ -92,12 +92,32 @@ def step_text(step: Step, growths: Sequence[Growth] | None = None, *, label: boo
     return line_text(step.verb, sizes, fields, [(k, value_text(v)) for k, v in step.options.items()])
 
 
-def train_text(train: Train) -> str:
-    """The DSL statement of a training: `train on corpus.txt for 300 steps, lr 0.001`."""
-    length = None if train.steps is None else f"{train.steps} steps"
-    length = length if train.tokens is None else f"{train.tokens} tokens"
+def train_text(train: Train, *, short: bool = False) -> str:
+    """The DSL statement of a training: `train on corpus.txt for 300 steps, lr 0.001`.
+
+    `short` writes its length as `20k steps`, `2.5M tokens`, where that is exact.
+    """
+    length = length_text(train, short=short)
     on = None if train.on is None else value_text(train.on)
     return training_line(on, length, [(key, value_text(value)) for key, value in train.options.items()])
+
+
+def length_text(train: Train, *, short: bool = False) -> str | None:
+    """`300 steps`, `2.5M tokens`; None where a training has no length of its own."""
+    for number, unit in ((train.steps, "steps"), (train.tokens, "tokens")):
+        if number is not None:
+            return f"{_short(number) if short else number} {unit}"
+    return None
+
+
+def _short(number: int) -> str:
+    """A number with B, M or k where at most two digits then stand behind the point: 245.37B."""
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        hundredths, rest = divmod(number * 100, size)
+        if number >= size and not rest:
+            whole, part = divmod(hundredths, 100)
+            return f"{whole}.{part:02d}".rstrip("0").rstrip(".") + letter
+    return str(number)
 
 
 def training_line(on: str | None, length: str | None, options: Sequence[tuple[str, str]]) -> str:
@@ -137,18 +157,21 @@ def parts_draft_text(parts: PartsDraft) -> str:
     return parts_text(parts.key.text, [word.text for word in parts.words])
 
 
-def stage_lines(plan: Plan, stage: Stage, *, label: bool = True) -> list[str]:
-    """The DSL statements of a stage, its training with all that the plan's `train` adds to it."""
+def stage_lines(plan: Plan, stage: Stage, *, steps: bool = True, short: bool = True) -> list[str]:
+    """The DSL statements of a stage, its training with all that the plan's `train` adds to it.
+
+    `steps=False` leaves its steps out; `short`: see `train_text`.
+    """
     train = plan.training(stage)
     return [
         f"stage {stage.name}",
-        *(step_text(step, label=label) for step in stage.steps),
+        *(step_text(step, label=True) for step in stage.steps if steps),
         *(
             parts_text(key, parts)
             for key, parts in (("freeze", stage.freeze), ("train-only", stage.train_only))
             if parts
         ),
-        *([] if train is None else [train_text(train)]),
+        *([] if train is None else [train_text(train, short=short)]),
     ]
 
 
@@ -183,7 +206,7 @@ def canonical(plan: Plan) -> str:
         if train is not None:
             train = train.model_copy(update={"options": dict(sorted(train.options.items()))})
         whole = {"steps": tuple(map(_chosen, stage.steps)), "train": train}
-        lines += stage_lines(Plan(), stage.model_copy(update=whole))
+        lines += stage_lines(Plan(), stage.model_copy(update=whole), short=False)
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from growplan.compare.values import Edit, PlanDiff, TensorChange
+from growplan.compare.values import PlanDiff, StageEdit, StepEdit, TensorChange
 from growplan.views import edits as words
 from growplan.views.layout import columns, labelled, wrapped
 from growplan.views.numbers import plural
@@ -39,8 +39,10 @@ class DiffReport:
 
     def _steps(self, style: Style) -> list[str]:
         lines: list[str] = []
-        for edit in self.diff.edits:
-            lines += _step_lines(edit, style)
+        for stage, steps in words.in_stages(self.diff):
+            lines += [] if stage is None else _stage_lines(stage, style)
+            for edit in steps:
+                lines += _step_lines(edit, style, 0 if stage is None else 2)
         return lines or ["no steps"]
 
     def _result(self, style: Style) -> list[str]:
@@ -89,6 +91,7 @@ class DiffReport:
             "differs": d.differs,
             "header": [asdict(change) for change in d.header],
             "edits": [_edit_data(edit) for edit in d.edits],
+            "stages": [_stage_data(edit) for edit in d.stages],
             "old_totals": None if d.old_totals is None else _totals_data(d.old_totals),
             "new_totals": None if d.new_totals is None else _totals_data(d.new_totals),
             "tensors": None if d.tensors is None else [asdict(change) for change in d.tensors],
@@ -106,24 +109,49 @@ def _only(texts: Sequence[str], others: Sequence[str]) -> Sequence[str]:
     return rest or (texts if sorted(texts) == sorted(others) else ())
 
 
-def _step_lines(edit: Edit, style: Style) -> Iterator[str]:
-    sign, step = words.glyph(edit), words.step_of(edit)
-    line = f"{sign} {words.place(edit):>2}  {words.title(step)}"
-    color = words.COLORS.get(sign)
-    yield style.paint(line, color) if color else style.dim(line)
+def _step_lines(edit: StepEdit, style: Style, indent: int) -> Iterator[str]:
+    sign, step = words.glyph(edit), words.fact_of(edit)
+    line = f"{sign} {' ' * indent}{words.place(edit):>2}  {words.title(step)}"
+    yield _painted(line, sign, style)
     if sign == "+" and step.promised:
-        yield f"        claim {step.promised}"
+        yield f"{' ' * indent}        claim {step.promised}"
+    yield from _changes(edit, 8 + indent)
+
+
+def _stage_lines(edit: StageEdit, style: Style) -> Iterator[str]:
+    """`~  2  stage wide: train for 300 steps`, then what changed of it."""
+    sign = words.glyph(edit)
+    yield _painted(
+        f"{sign} {printable(words.place(edit))}. {printable(words.fact_of(edit).text)}", sign, style
+    )
+    yield from _changes(edit, 8)
+
+
+def _painted(line: str, sign: str, style: Style) -> str:
+    color = words.COLORS.get(sign)
+    return style.paint(line, color) if color else style.dim(line)
+
+
+def _changes(edit: StepEdit | StageEdit, indent: int) -> list[str]:
     pairs = [(change.field, words.arrow(change)) for change in words.changes_of(edit)]
-    yield from labelled(pairs, indent=8)
+    return labelled(pairs, indent=indent)
 
 
 # data ----------------------------------------------------------------------------------------------------
 
 
-def _edit_data(edit: Edit) -> dict[str, Any]:
+def _edit_data(edit: StepEdit) -> dict[str, Any]:
     sides = {side: _facts_data(getattr(edit, side)) for side in ("old", "new") if hasattr(edit, side)}
     changes = [asdict(change) for change in words.changes_of(edit)]
-    return {"action": words.action(edit), "id": words.step_of(edit).id, **sides, "changes": changes}
+    return {"action": words.action(edit), "id": words.fact_of(edit).id, **sides, "changes": changes}
+
+
+def _stage_data(edit: StageEdit) -> dict[str, Any]:
+    sides = {side: asdict(getattr(edit, side)) for side in ("old", "new") if hasattr(edit, side)}
+    for facts in sides.values():
+        facts["training"] = dict(facts["training"])
+    changes = [asdict(change) for change in words.changes_of(edit)]
+    return {"action": words.action(edit), "name": words.fact_of(edit).name, **sides, "changes": changes}
 
 
 def _facts_data(step: Any) -> dict[str, Any]:
@@ -159,11 +187,18 @@ def _step_table(d: PlanDiff) -> Iterator[str]:
     yield "|---|---|---|---|"
     for change in d.header:
         yield f"| `~` | | {_cell(change.field)} | {_cell(words.arrow(change))} |"
-    for edit in d.edits:
-        changes = "<br>".join(f"{c.field}: {_cell(words.arrow(c))}" for c in words.changes_of(edit))
-        sign = words.glyph(edit).strip()
-        line = _code(words.title(words.step_of(edit)))
-        yield f"| {f'`{sign}`' if sign else ''} | {words.place(edit)} | `{line}` | {changes} |"
+    for stage, steps in words.in_stages(d):
+        if stage is not None:
+            yield _table_row(stage, words.fact_of(stage).text, "**")
+        for edit in steps:
+            yield _table_row(edit, words.title(words.fact_of(edit)))
+
+
+def _table_row(edit: StepEdit | StageEdit, text: str, strong: str = "") -> str:
+    changes = "<br>".join(f"{_cell(c.field)}: {_cell(words.arrow(c))}" for c in words.changes_of(edit))
+    sign = words.glyph(edit).strip()
+    mark = f"`{sign}`" if sign else ""
+    return f"| {mark} | {strong}{words.place(edit)}{strong} | {strong}`{_code(text)}`{strong} | {changes} |"
 
 
 def _result_table(d: PlanDiff) -> Iterator[str]:

@@ -10,10 +10,13 @@ from growplan.compare.values import (
     Change,
     Changed,
     Edit,
+    F,
     Kept,
     Moved,
     PlanDiff,
     Removed,
+    StageEdit,
+    StepEdit,
     StepFacts,
     TensorChange,
     Totals,
@@ -27,31 +30,31 @@ COLORS = {"+": "green", "-": "red", "~": "yellow", ">": "cyan"}
 TENSOR_GLYPHS = {"added": "+", "removed": "-", "changed": "~", "redrawn": "~"}
 
 
-def glyph(edit: Edit) -> str:
+def glyph(edit: StepEdit | StageEdit) -> str:
     """`+ - ~ >`, or a blank for what is kept."""
     return GLYPHS[type(edit)]
 
 
-def action(edit: Edit) -> str:
+def action(edit: StepEdit | StageEdit) -> str:
     """`added`, `removed`, `changed`, `moved` or `kept`."""
     return type(edit).__name__.lower()
 
 
-def step_of(edit: Edit) -> StepFacts:
-    """The step an edit is about; the new one where there are two."""
+def fact_of(edit: Edit[F]) -> F:
+    """The step or the stage that an edit is about; the new one where there are two."""
     return edit.old if isinstance(edit, Removed) else edit.new
 
 
-def changes_of(edit: Edit) -> tuple[Change, ...]:
+def changes_of(edit: StepEdit | StageEdit) -> tuple[Change, ...]:
     """The fields that differ."""
     return edit.changes if isinstance(edit, (Changed, Moved)) else ()
 
 
-def place(edit: Edit) -> str:
+def place(edit: StepEdit | StageEdit) -> str:
     """`2`, or `3→1` for a step that moved."""
     if isinstance(edit, Moved):
         return f"{edit.old.index}→{edit.new.index}"
-    return str(step_of(edit).index)
+    return str((edit.old if isinstance(edit, Removed) else edit.new).index)
 
 
 def title(step: StepFacts) -> str:
@@ -94,6 +97,37 @@ def result_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, str]]
     for name, show, a, b in costs:
         if a != b:
             yield name, show(a), show(b), numbers.ratio(a, b)
+    yield from _training_rows(old, new)
+
+
+def _training_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, str]]:
+    """What all stages read, and what their training costs."""
+    rows = [
+        ("tokens of training", numbers.count, old.tokens, new.tokens),
+        ("FLOPs of training", numbers.flops, old.flops, new.flops),
+    ]
+    for name, show, a, b in rows:
+        if a != b:
+            before, after = ("(none)" if value is None else show(value) for value in (a, b))
+            yield name, before, after, numbers.ratio(a, b) if a and b else ""
+
+
+def in_stages(diff: PlanDiff) -> Iterator[tuple[StageEdit | None, list[StepEdit]]]:
+    """Every stage with the edits of its steps; those of no stage come first, those of gone ones with them.
+
+    Of a plan that has no stages on either side: one group.
+    """
+    groups: dict[tuple[str, str | None], list[StepEdit]] = {}
+    for edit in diff.edits:
+        side = "old" if isinstance(edit, Removed) else "new"
+        groups.setdefault((side, fact_of(edit).stage), []).append(edit)
+    loose = [*groups.pop(("old", None), []), *groups.pop(("new", None), [])]
+    if loose or not diff.stages:
+        yield None, [edit for edit in diff.edits if fact_of(edit).stage is None]
+    for stage in diff.stages:
+        found = [] if isinstance(stage, Added) else groups.pop(("old", stage.old.name), [])
+        found += [] if isinstance(stage, Removed) else groups.pop(("new", stage.new.name), [])
+        yield stage, [edit for edit in diff.edits if edit in found]
 
 
 def by_name(changes: Sequence[TensorChange]) -> list[TensorChange]:
@@ -114,7 +148,8 @@ def tensor_name(change: TensorChange) -> str:
     from growplan.compare.tensors import ranges
 
     name = change.name.replace("{i}", "{" + ranges(list(change.layers)) + "}")
-    return name.replace("{e}", "{" + ranges(list(change.experts)) + "}")
+    name = name.replace("{e}", "{" + ranges(list(change.experts)) + "}")
+    return name if change.stage is None else f"{change.stage}: {name}"
 
 
 def shapes(change: TensorChange) -> str:
