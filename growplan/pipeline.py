@@ -66,23 +66,28 @@ def compile_plan(
 
         _raise_any([*data_findings(typed, config.directory, weights=headers is not None)])
     typed = replace(typed, lints=(*typed.lints, *tokenizer_findings(typed, config.directory)))
-    if stop_after == "check":
-        return Compiled(plan, config, headers, model, typed)
+    return lowered(Compiled(plan, config, headers, model, typed), stop_after)
 
+
+def lowered(compiled: Compiled, stop_after: Stage) -> Compiled:
+    """The rest of a compile, from typed steps on. Raises what the verifier finds."""
+    typed = compiled.typed
+    if typed is None or stop_after in ("bind", "check"):
+        return compiled
     from growplan.ir.lower import lower
     from growplan.ir.verify import verify
 
-    graph = lower(typed, tensor_types(headers))
+    graph = lower(typed, tensor_types(compiled.headers))
     _raise_any(verify(graph))
     if stop_after == "lower":
-        return Compiled(plan, config, headers, model, typed, graph)
+        return replace(compiled, graph=graph)
 
     from growplan.ir.passes import run_passes
     from growplan.ir.unmasked import unmasked
 
     live = live_steps(typed.steps)
     stored = unmasked(graph, live) if typed.claim.where == "attached" else graph
-    return Compiled(plan, config, headers, model, typed, graph, stored, run_passes(stored))
+    return replace(compiled, graph=graph, stored=stored, final=run_passes(stored))
 
 
 def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None) -> TypedPlan:

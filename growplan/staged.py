@@ -1,14 +1,22 @@
-"""Applying one stage of a plan: the growth, and the checkpoint that it begins with."""
+"""One stage of a plan: its growth alone, and the checkpoint that it begins with."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from growplan.check.stages import TypedStage, check_stages
+from growplan.check.stages import Schedule, TypedStage, check_stages
 from growplan.diagnostics import fail
 from growplan.families.model import Model
 from growplan.language.plan import Plan
-from growplan.pipeline import bind_source, source_directory, stage_plan
+from growplan.pipeline import (
+    Compiled,
+    bind_source,
+    check_schedule,
+    lowered,
+    source_directory,
+    stage_plan,
+)
+from growplan.pipeline import Stage as Stop
 from growplan.runtime.state import refuse_half_grown
 
 
@@ -28,11 +36,7 @@ def begin_stage(
     """
     alone = stage_plan(plan, name)
     _, _, source = bind_source(plan, model_dir, family)
-    stage = check_stages(plan, source)[name]
-    if stage.typed is None:
-        grown = [f"`{each.name}`" for each in plan.stages if each.steps]
-        ways = f"name one that grows: {', '.join(grown)}" if grown else "run it by `growplan train PLAN`"
-        fail("GP597", f"stage `{name}` grows nothing", stage.stage.span, help=ways)
+    stage = _growing(check_stages(plan, source), name)
     if begin is None:
         if stage.index > 1:
             before = plan.stages[stage.index - 2].name
@@ -44,6 +48,37 @@ def begin_stage(
     _hold_to(stage, found, directory)
     refuse_half_grown(config.directory, ended=True)
     return alone, directory
+
+
+def compile_stage(
+    plan: Plan,
+    name: str,
+    *,
+    model_dir: str | Path | None = None,
+    family: str | Path | None = None,
+    stop_after: Stop = "passes",
+) -> Compiled:
+    """Compile the growth of one stage against the sizes that the plan comes to there; no checkpoint is read.
+
+    Raises GP597 where there is no such stage or it grows nothing, and whatever is wrong with the plan.
+    """
+    alone = stage_plan(plan, name)
+    config, headers, _ = bind_source(plan, model_dir, family)
+    schedule = check_schedule(plan, model_dir=model_dir, family=family)
+    stage = _growing(schedule, name)
+    grown = any(each.typed is not None for each in schedule.stages[: stage.index - 1])
+    found = Compiled(alone, config, None if grown else headers, stage.before, stage.typed)
+    return lowered(found, stop_after)
+
+
+def _growing(schedule: Schedule, name: str) -> TypedStage:
+    """The stage of a name. Raises GP597 where it grows nothing."""
+    stage = schedule[name]
+    if stage.typed is None:
+        grown = [f"`{each.name}`" for each in schedule.stages if each.typed is not None]
+        ways = f"name one that grows: {', '.join(grown)}" if grown else "run it by `growplan train PLAN`"
+        fail("GP597", f"stage `{name}` grows nothing", stage.stage.span, help=ways)
+    return stage
 
 
 def _hold_to(stage: TypedStage, found: Model, directory: Path) -> None:
