@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_lineage_is_recorded_and_shown(source: Path, wide: Path, tmp_path: Path)
     text = LogReport("deep", growth).human(PLAIN)
     assert "stage deep" in text and "stage wide" in text
     assert text.index("stage deep") < text.index("stage wide")
+
+
+def test_what_a_stage_was_trained_on_is_shown(source: Path, wide: Path, tmp_path: Path) -> None:
+    growth = read_growth(ended(wide, tmp_path / "trained"))
+    assert growth is not None
+    facts = {
+        "stage": "wide",
+        "steps": 20,
+        "data": "corpus.txt",
+        "tokens": 320,
+        "flops": 7 * 10**8,
+        "held_out": 2.5,
+    }
+    text = LogReport("d", replace(growth, extra={"trained": facts})).human(PLAIN)
+    assert "20 steps on corpus.txt, 320 tokens, 700M FLOPs, held-out loss 2.5" in text
+    assert "held-out" not in LogReport("d", replace(growth, extra={"trained": {"held_out": "x"}})).human(
+        PLAIN
+    )
 
 
 def test_growth_json_without_a_stage_is_read_as_before(source: Path, wide: Path, tmp_path: Path) -> None:

@@ -34,15 +34,29 @@ steps:
   - widen ffn x2 via fpi, split even
   - {stack: depth, by: 2, id: deeper, via: interlace}
 """
+C = """\
+growplan: 1
+source: ./gpt2
+train: {on: corpus.txt, for: 20 steps, batch: 4, tokens: 8}
+stages:
+  - name: small
+  - name: wide
+    steps: [mask-in ffn x2 over 20 steps]
+  - name: deep
+    steps: [{stack: depth, by: 2, via: mslt, id: deeper}]
+    train-only: new-layers
+"""
 
 
 def write_models(folder: Path) -> Path:
-    """bert/, gpt2/ and llama/ with a config.json each, a.grow.yaml and b.grow.yaml beside them."""
+    """bert/, gpt2/ and llama/ with a config.json each, a plan, another, and one with stages beside them."""
     for family, config in CONFIGS.items():
         (folder / family).mkdir(parents=True, exist_ok=True)
         (folder / family / "config.json").write_text(json.dumps(config, indent=2))
     (folder / "a.grow.yaml").write_text(A, encoding="utf-8")
     (folder / "b.grow.yaml").write_text(B, encoding="utf-8")
+    (folder / "c.grow.yaml").write_text(C, encoding="utf-8")
+    (folder / "corpus.txt").write_text("a text of some words, " * 99, encoding="utf-8")
     return folder
 
 

@@ -41,6 +41,7 @@ def modules(code: str, cwd: Path) -> str:
     "arguments",
     [
         ["check", "a.grow.yaml"],
+        ["check", "c.grow.yaml"],
         ["diff", "a.grow.yaml", "b.grow.yaml"],
         ["fmt", "--check", "a.grow.yaml"],
         ["explain", "GP204"],

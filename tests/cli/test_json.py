@@ -66,6 +66,16 @@ def test_usage_and_internal_errors_are_documents(monkeypatch: pytest.MonkeyPatch
     assert json.loads(result.stdout)["error"]["kind"] == "internal"
 
 
+def test_a_plan_with_stages_is_a_schedule() -> None:
+    data = document("check", "c.grow.yaml")
+    assert [stage["name"] for stage in data["stages"]] == ["small", "wide", "deep"]
+    assert [stage["sizes"]["depth"] for stage in data["stages"]] == [3, 3, 6]
+    assert data["stages"][1]["steps"][0]["mask"]["steps"] == 20
+    assert data["stages"][2]["train_only"] == ["new-layers"]
+    assert data["flops"] == sum(stage["cost"]["flops"] for stage in data["stages"]) > 0
+    assert list(document("toy", "c.grow.yaml")["stages"]) == ["wide", "deep"]
+
+
 def test_check_says_everything_that_is_printed() -> None:
     data = document("check", "a.grow.yaml")
     assert data["steps"][0]["text"] == "widen hidden 48→96 via fpi"
