@@ -7,10 +7,10 @@ JOBS   ?= 2
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-ligo test test-full evidence lint types imports fmt bench clean
+.PHONY: help venv demo demo-ligo demo-progressive test test-full evidence lint types imports fmt bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 venv: $(STAMP) ## make .venv and install growplan with everything its tests need
 
@@ -27,6 +27,9 @@ demo: $(STAMP) ## grow a real model (all-MiniLM-L6-v2) twice and show what happe
 
 demo-ligo: $(STAMP) ## train a small GPT-2, grow it by fitted operators, compare losses (a few minutes)
 	@$(BIN)/python examples/ligo/demo.py
+
+demo-progressive: $(STAMP) ## train a small GPT-2 while it grows, by MSG and by MSLT, and draw the losses
+	@$(BIN)/python examples/progressive/demo.py
 
 test: $(STAMP) ## every exact fact, in minutes (ARGS="-k norm" narrows)
 	$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)

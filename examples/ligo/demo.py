@@ -2,36 +2,38 @@
 
 Trains a source on the documentation inside Python's standard library (about a minute), grows it by copies
 and by operators fitted for 100 steps, and compares held-out losses: as grown, and after some steps of
-training each model plainly. Writes a picture of the latter to out/losses.svg.
+training each model plainly. Writes a picture of the latter to out/losses.png.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "gpt2"))
+sys.path[:0] = [str(HERE.parent / "gpt2"), str(HERE.parent / "common")]
 
-from picture import picture  # noqa: E402
+from console import growplan, load, show, title  # noqa: E402
+from curves import Curve, draw  # noqa: E402
 from train import corpus, cross_entropy, held_out, loss_of, train, windows  # noqa: E402
 
 MODEL, OUT = HERE / "model", HERE / "out"
 SCRATCH = "drawn at random"
 GROWN = {"stacked + fpi": "copies", "LiGO": "ligo", "Mango": "mango"}
 BATCH, EVERY, RATE = 16, 10, 2e-3
-Curve = list[tuple[int, float]]
+Points = list[tuple[int, float]]
 
 
 def main() -> None:
     """Train, grow, compare, print."""
     parser = argparse.ArgumentParser(description="Grow a small GPT-2 by fitted operators.")
     parser.add_argument("--steps", type=int, default=100, help="of plain training after growth")
+    from transformers import GPT2LMHeadModel
+
     further = parser.parse_args().steps
     started = time.perf_counter()
     training, evaluation = held_out(corpus())
@@ -42,7 +44,7 @@ def main() -> None:
     title("1. A small GPT-2: 4 layers of 96, reading bytes")
     if not (MODEL / "model.safetensors").exists():
         train(MODEL)
-    source = load(MODEL)
+    source = load(GPT2LMHeadModel, MODEL)
     print(f"in {show(MODEL)}; held-out loss {loss_of(source, evaluation):.3f} nats a byte")
 
     for number, (name, plan) in enumerate(GROWN.items(), start=2):
@@ -50,47 +52,15 @@ def main() -> None:
         growplan("apply", show(HERE / f"{plan}.grow"))
 
     title(f"{len(GROWN) + 2}. Held-out loss of the grown models, as stock transformers has it")
-    models = {SCRATCH: drawn(load(OUT / "ligo").config)}
-    models |= {name: load(OUT / plan) for name, plan in GROWN.items()}
+    models = {SCRATCH: drawn(load(GPT2LMHeadModel, OUT / "ligo").config)}
+    models |= {name: load(GPT2LMHeadModel, OUT / plan) for name, plan in GROWN.items()}
     curves = {name: trained(name, model, training, evaluation, further) for name, model in models.items()}
     print(f"\n{'':18}{'as grown':>10}{f'{further} steps later':>18}")
     for name, curve in curves.items():
         print(f"{name:18}{curve[0][1]:10.3f}{curve[-1][1]:18.3f}")
-    (OUT / "losses.svg").write_text(picture(curves), encoding="utf-8")
+    draw(OUT / "losses.png", {name: Curve(curve) for name, curve in curves.items()}, "steps", "held-out loss")
     seconds = time.perf_counter() - started
-    print(f"\ndemo done in {seconds:.0f} s; a picture of the training is in {show(OUT / 'losses.svg')}")
-
-
-def title(text: str) -> None:
-    """Print a heading."""
-    print(f"\n=== {text}", flush=True)
-
-
-def show(path: Path) -> str:
-    """The path as a user would type it from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def growplan(*arguments: str) -> None:
-    """Run the command line as a user would, and stop the demo if it fails."""
-    print(f"\n$ growplan {' '.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "growplan", *arguments])
-    if done.returncode != 0:
-        sys.exit(f"demo: growplan {arguments[0]} ended with exit code {done.returncode}")
-
-
-def load(folder: Path) -> Any:
-    """The checkpoint through from_pretrained; refuses a load with anything amiss."""
-    from transformers import GPT2LMHeadModel, logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    model, info = GPT2LMHeadModel.from_pretrained(folder, output_loading_info=True)
-    amiss = {key: value for key, value in info.items() if value}
-    if amiss:
-        sys.exit(f"demo: {show(folder)} did not load cleanly: {amiss}")
-    return model
+    print(f"\ndemo done in {seconds:.0f} s; a picture of the training is in {show(OUT / 'losses.png')}")
 
 
 def drawn(config: Any) -> Any:
@@ -102,7 +72,7 @@ def drawn(config: Any) -> Any:
     return GPT2LMHeadModel(config)
 
 
-def trained(name: str, model: Any, training: Any, evaluation: Any, steps: int) -> Curve:
+def trained(name: str, model: Any, training: Any, evaluation: Any, steps: int) -> Points:
     """Train plainly, the same batches for every model; (steps done, held-out loss) on the way."""
     import torch
 

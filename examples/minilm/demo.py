@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,10 @@ from typing import Any
 from fetch import fetch
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "common"))
+
+from console import growplan, load, show, title  # noqa: E402
+
 OUT = HERE / "out"
 
 PAIRS = [
@@ -67,36 +70,12 @@ def main() -> int:
     return 0 if drift < 1e-6 else 1
 
 
-def title(text: str) -> None:
-    """Print a heading."""
-    print(f"\n=== {text}", flush=True)
-
-
-def show(path: Path) -> str:
-    """The path as a user would type it from here."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
-
-
-def growplan(*arguments: str) -> None:
-    """Run the command line as a user would, and stop the demo if it fails."""
-    print(f"\n$ growplan {' '.join(arguments)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", "growplan", *arguments])
-    if done.returncode != 0:
-        sys.exit(f"demo: growplan {arguments[0]} ended with exit code {done.returncode}")
-
-
 def similarities(folder: Path) -> list[float]:
     """Cosine similarity of each pair, in float32; refuses a load with anything amiss."""
     import torch
-    from transformers import AutoModel, AutoTokenizer, logging
+    from transformers import AutoModel, AutoTokenizer
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
-    amiss = {key: value for key, value in info.items() if value}
-    if amiss:
-        sys.exit(f"demo: {show(folder)} did not load cleanly: {amiss}")
+    model = load(AutoModel, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = model.config
     print(
