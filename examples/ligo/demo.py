@@ -58,7 +58,13 @@ def main() -> None:
     print(f"\n{'':18}{'as grown':>10}{f'{further} steps later':>18}")
     for name, curve in curves.items():
         print(f"{name:18}{curve[0][1]:10.3f}{curve[-1][1]:18.3f}")
-    draw(OUT / "losses.png", {name: Curve(curve) for name, curve in curves.items()}, "steps", "held-out loss")
+    draw(
+        OUT / "losses.png",
+        {name: Curve(curve) for name, curve in curves.items()},
+        "steps of training",
+        "held-out loss",
+        top=3.5,
+    )
     seconds = time.perf_counter() - started
     print(f"\ndemo done in {seconds:.0f} s; a picture of the training is in {show(OUT / 'losses.png')}")
 
