@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 SIZE, DOTS = (9.0, 5.2), 130  # inches, and dots of each
 
 
 @dataclass(frozen=True)
+class Growth:
+    """Where a model grew: at `x`, from the loss `before` to the loss `after`."""
+
+    name: str
+    x: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class Curve:
-    """Points (x, y), and those at which the model grew, each with a word for it."""
+    """Points (x, y), and the growths on the way."""
 
     points: Sequence[tuple[float, float]]
-    growths: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    growths: Sequence[Growth] = ()
 
 
 def draw(path: Path, curves: Mapping[str, Curve], across: str, up: str, top: float | None = None) -> None:
@@ -25,16 +36,17 @@ def draw(path: Path, curves: Mapping[str, Curve], across: str, up: str, top: flo
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
-    for name, curve in curves.items():
+    for below, (name, curve) in zip(cycle((True, False)), curves.items(), strict=False):
         (line,) = axes.plot(*zip(*curve.points, strict=True), label=name, linewidth=1.8)
-        for word, (x, y) in curve.growths.items():
-            axes.plot(x, y, "o", color=line.get_color(), markersize=6)
+        for growth in curve.growths:
+            heights = growth.before, growth.after
+            axes.plot((growth.x, growth.x), heights, "o-", color=line.get_color(), markersize=5, linewidth=1)
             axes.annotate(
-                word,
-                (x, y),
-                xytext=(4, 7),
+                growth.name,
+                (growth.x, min(heights) if below else max(heights)),
+                xytext=(4, -13) if below else (4, 6),
                 textcoords="offset points",
-                fontsize=8.5,
+                fontsize=9,
                 color=line.get_color(),
             )
     axes.set_xlabel(across)

@@ -2,7 +2,8 @@
 
 Trains one model by Masked Structural Growth and one by MSLT, both up to 4 layers of 96, and one of that size
 from its first step on, each by `growplan train` on the documentation inside Python's standard library.
-Draws their losses over the FLOPs spent, with the places where they grew, to out/losses.png.
+Draws their losses over the FLOPs spent to out/losses.png; dots are losses on what is held out, before and
+after each growth.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "gpt2"), str(HERE.parent / "common")]
 
 from console import growplan, load, show, title  # noqa: E402
-from curves import Curve, draw  # noqa: E402
+from curves import Curve, Growth, draw  # noqa: E402
 from train import corpus, held_out, loss_of  # noqa: E402
 
 MODEL, OUT = HERE / "model", HERE / "out"
@@ -30,9 +31,9 @@ SOURCES = {  # name -> layers, hidden, heads, ffn
     "last": (4, 96, 6, 384),
 }
 PLANS = {
-    "msg": "masks rise: ffn, layers, hidden with heads (MSG)",
-    "mslt": "layers on top, trained alone (MSLT)",
-    "scratch": "the last size from the start",
+    "msg": "MSG: masks rise over ffn, layers, hidden with heads",
+    "mslt": "MSLT: layers on top, which train alone",
+    "scratch": "the last size from its first step on",
 }
 SMOOTHED = 20  # steps whose mean loss is one point
 
@@ -53,13 +54,13 @@ def main() -> None:
         file = show(HERE / f"{plan}.grow")
         growplan("check", file)
         growplan("train", file)
-        curves[plan] = curve_of(OUT / plan / "history.jsonl")
+        curves[what] = curve_of(OUT / plan / "history.jsonl")
 
     title(f"{len(PLANS) + 1}. Loss on text that nothing was trained on, by stock transformers")
     for plan, what in PLANS.items():
-        spent = curves[plan].points[-1][0]
+        spent = curves[what].points[-1][0]
         print(f"{evaluated(OUT / plan, evaluation):6.3f}  {spent:5.2f} TFLOPs  {what}")
-    draw(OUT / "losses.png", curves, "FLOPs of training (10¹²)", "training loss (nats a byte)", top=3.5)
+    draw(OUT / "losses.png", curves, "FLOPs of training (10¹²)", "loss (nats a byte)", top=3.5)
     seconds = time.perf_counter() - started
     print(f"\ndemo done in {seconds:.0f} s; a picture of the training is in {show(OUT / 'losses.png')}")
 
@@ -78,17 +79,18 @@ def draw_source(folder: Path, layers: int, hidden: int, heads: int, ffn: int) ->
 
 
 def curve_of(history: Path) -> Curve:
-    """(TFLOPs, training loss) as a run recorded them, and where it grew."""
+    """(TFLOPs, training loss) as a run recorded them, and its growths with the losses on what is held out."""
     points: list[tuple[float, float]] = []
-    growths: dict[str, tuple[float, float]] = {}
     steps: list[tuple[float, float]] = []
+    growths: list[Growth] = []
     for line in map(json.loads, history.read_text(encoding="utf-8").splitlines()):
+        spent = line["flops"] / 1e12
         if line["kind"] == "growth":
+            growths.append(Growth(line["stage"], spent, line["before"], line["after"]))
             points += smoothed(steps)
-            growths[line["stage"]] = points[-1]
             steps = []
         elif line["kind"] == "step":
-            steps.append((line["flops"] / 1e12, line["loss"]))
+            steps.append((spent, line["loss"]))
     return Curve([*points, *smoothed(steps)], growths)
 
 
