@@ -72,7 +72,7 @@ def check_target(
     check_parent(target)
     check_partial(target, partial)
     check_existing(target, force)
-    check_free_space(target, needed_bytes, reclaimable=_size(partial))
+    check_free_space(target, needed_bytes, reclaimable=size_of(partial))
     return target
 
 
@@ -192,7 +192,7 @@ def sync_tree(root: Path) -> None:
         fsync_directory(Path(folder))
 
 
-def _size(directory: Path) -> int:
+def size_of(directory: Path) -> int:
     """Bytes on disk under a directory."""
     total = 0
     for folder, _, files in os.walk(directory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,14 @@ from typing import Any
 import torch
 
 from growplan.backend.devices import resolve_device
+from growplan.check.cost import cost
 from growplan.check.stages import Schedule, TypedStage
 from growplan.checkpoint.card import base_model_name
 from growplan.checkpoint.files import file_sha256, guard, path_exists
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.lock import RunLock
-from growplan.checkpoint.output import partial_of
-from growplan.checkpoint.target_checks import check_parent, check_relations, resolve_target
+from growplan.checkpoint.output import partial_of, size_of
+from growplan.checkpoint.target_checks import check_free_space, check_parent, check_relations, resolve_target
 from growplan.diagnostics import Diagnostic, fail
 from growplan.language import canonical
 from growplan.language.plan import Plan
@@ -40,6 +42,7 @@ from growplan.training.places import (
 )
 from growplan.training.stage import Run, Step, Tell, run_stage
 
+FLOAT = 4  # bytes
 OWN = (RUN, PLAN, HISTORY, MODEL, f"{MODEL}.partial")
 
 
@@ -85,6 +88,7 @@ def train(
     where = _device(device)
     with placed(plan.place("target") if out is None else None):
         place = _checked(resolve_target(target_directory(plan, out)), source, plan, force)
+        check_free_space(place, _room(schedule), reclaimable=size_of(place))
     if dry_run:
         return TrainResult(place, schedule, dry_run=True)
     with _claimed(place, force):
@@ -103,7 +107,10 @@ def train(
 
 
 def _device(name: str) -> torch.device:
-    """The device of a run. Raises GP508, GP613 (no accelerate), GP617 (not the first one)."""
+    """The device of a run. Raises GP508, GP613 (no accelerate), GP617 (not the first), GP618 (torchrun)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        way = "run it without torchrun; or `growplan apply --stage NAME` between trainings of your own"
+        fail("GP618", "`growplan train` runs in one process", help=way)
     if find_spec("accelerate") is None:
         what = "transformers' Trainer needs `accelerate`, which is not installed"
         fail("GP613", what, help="pip install 'growplan[trainer]'")
@@ -135,6 +142,18 @@ def _checked(place: Path, source: Path, plan: Plan, force: bool) -> Path:
             help="choose another `--out`, or empty it yourself" if force else "choose another `--out`",
         )
     return place
+
+
+def _room(schedule: Schedule) -> int:
+    """Bytes that a run takes, about: weights and two moments of what each stage grows and leaves, in float32;
+    two checkpoints of one stage at a time; the last model.
+    """
+    sizes = [FLOAT * cost(stage.after).parameters for stage in schedule.stages]
+    each = [
+        3 * size * ((stage.typed is not None) + (stage.training is not None))
+        for size, stage in zip(sizes, schedule.stages, strict=True)
+    ]
+    return sum(each) + 2 * 3 * max(sizes) + sizes[-1]
 
 
 @contextmanager
@@ -185,15 +204,16 @@ def _stages(run: Run, source: Path) -> list[Diagnostic]:
     """Every stage in turn, and the last model; warnings."""
     here, found, before = surroundings(run.device), list[Diagnostic](), source
     for stage in run.schedule.stages:
-        if _is_done(run, stage):
-            before = run.left(stage)
-            continue
         folder = run.folder(stage)
-        with guard(folder.path, "create"):
-            folder.path.mkdir(exist_ok=True)
-        warning = enter(folder.facts, stage, here)
-        found += [] if warning is None else [warning]
-        before = run_stage(run, stage, before)
+        if not _is_done(run, stage):
+            with guard(folder.path, "create"):
+                folder.path.mkdir(exist_ok=True)
+            warning = enter(folder.facts, stage, here)
+            found += [] if warning is None else [warning]
+            run_stage(run, stage, before)
+        if path_exists(folder.checkpoints):  # all of the last one lies in `trained`
+            discard(folder.checkpoints)
+        before = run.left(stage)
     publish_model(run.out / MODEL, before, run.schedule.source.dtype)
     return found
 

@@ -15,7 +15,7 @@ from growplan.check.stages import Schedule, TypedStage
 from growplan.check.training import place
 from growplan.checkpoint.config import list_directory
 from growplan.checkpoint.training import OPTIMIZER
-from growplan.diagnostics import fail
+from growplan.diagnostics import DiagnosticError, fail
 from growplan.learn.corpus import Batch, Corpus
 from growplan.learn.place import data_folder, data_path
 from growplan.learn.reading import read_corpus
@@ -123,17 +123,26 @@ def _grown(run: Run, stage: TypedStage, before: Path) -> Path:
         return grown
     run.tell(Step("grow", stage))
     carried = stage.training is None or stage.training.optimizer == "grow"
-    apply(
-        stage.plan,
-        grown,
-        model_dir=before,
-        family=stage.before.family.path,
-        device=str(run.device),
-        resume=any(step.operator is not None for step in stage.typed.steps),
-        stock=run.stock,
-        optimizer="grow" if carried and OPTIMIZER in list_directory(before) else None,
-        progress=lambda event: run.tell(Step("grow", stage, growing=event)),
-    )
+
+    def grow(resume: bool) -> None:
+        apply(
+            stage.plan,
+            grown,
+            model_dir=before,
+            family=stage.before.family.path,
+            device=str(run.device),
+            resume=resume,
+            stock=run.stock,
+            optimizer="grow" if carried and OPTIMIZER in list_directory(before) else None,
+            progress=lambda event: run.tell(Step("grow", stage, growing=event)),
+        )
+
+    try:
+        grow(resume=any(step.operator is not None for step in stage.typed.steps))
+    except DiagnosticError as error:
+        if [d.code for d in error.diagnostics] != ["GP535"]:
+            raise
+        grow(resume=False)  # the state of a fit that began with another torch or elsewhere
     return grown
 
 

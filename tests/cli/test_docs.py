@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from growplan.methods.training import TRAINING
@@ -90,6 +91,7 @@ def test_every_option_of_a_training_is_described() -> None:
 
 def test_the_python_api() -> None:
     tiny_checkpoint("gpt2", Path("gpt2-tiny"))
+    np.save("tokens.npy", np.arange(600) % 30)
     path = REPOSITORY / "docs" / "python-api.md"
     failed, tried = doctest.testfile(str(path), module_relative=False, encoding="utf-8")
     assert tried > 10

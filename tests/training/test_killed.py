@@ -69,3 +69,16 @@ def test_killed_anywhere(part: int, plan: Path, whole: tuple[dict[str, bytes], i
         assert not alone(lambda out=out: run(plan, out), at)
         assert alone(lambda out=out: run(plan, out))
         assert bytes_of(out) == expected and not hidden(out), at
+
+
+def test_killed_in_a_fit(plan: Path, tmp_path: Path) -> None:
+    """A learned growth goes on with its fit, from the last state of that."""
+    line = "grow ffn 192→256, depth 2→3 via ligo on data.npy for 5 steps, batch 2, tokens 8, every 2"
+    stages = f"{{name: a, train: {{for: 2 steps}}}}\n{{name: b, steps: ['{line}'], train: {{for: 2 steps}}}}"
+    learned = write_plan(plan.parent, stages, "learned")
+    moves = counted(lambda: run(learned, tmp_path / "whole"))
+    draw, lives, reach = random.Random(1), 0, 30
+    while not alone(lambda: run(learned, tmp_path / "run"), draw.randint(1, reach)):
+        lives, reach = lives + 1, reach + 10
+    assert lives > 5 and moves > 100
+    assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")

@@ -149,6 +149,14 @@ def test_no_stages_no_trainer_no_such_device(
     plan = write_plan(folder, STAGES)
     with refused("GP508"):
         run(plan, tmp_path / "run", device="tpu")
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        with refused("GP618"):
+            run(plan, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr("growplan.checkpoint.target_checks.free_bytes", lambda path: 1 << 20)
+        with refused("GP406"):
+            run(plan, tmp_path / "run", dry_run=True)
     monkeypatch.setattr(running, "resolve_device", lambda name: torch.device("cuda", 1))
     with refused("GP617"):
         run(plan, tmp_path / "run", device="cuda:1")

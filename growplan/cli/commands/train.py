@@ -48,17 +48,21 @@ def command(
 
     parsed = read_for(lambda: read_plan(plan, overrides), model_dir=model_dir, family=family)
     begin = perf_counter()
-    with train_progress(console) as progress:
-        result = train(
-            parsed,
-            out,
-            model_dir=model_dir,
-            family=family,
-            device=device,
-            force=force,
-            dry_run=dry_run,
-            stock=stock,
-            progress=progress,
-        )
+    try:
+        with train_progress(console) as progress:
+            result = train(
+                parsed,
+                out,
+                model_dir=model_dir,
+                family=family,
+                device=device,
+                force=force,
+                dry_run=dry_run,
+                stock=stock,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        console.note("the same command goes on from the last checkpoint")
+        raise
     console.emit(TrainReport(result, display_name(plan), perf_counter() - begin))
     console.diagnose(result.findings, gap=not console.as_json)

@@ -46,4 +46,9 @@ CODES = {
         why="transformers' Trainer takes the first device that it sees.",
         fix="Set CUDA_VISIBLE_DEVICES to the device, and give `--device cuda`.",
     ),
+    "GP618": Code(
+        what="`growplan train` was started by torchrun, in several processes.",
+        why="It trains models that fit on one device, in one process; several would write the same run.",
+        fix="Run it without torchrun; for larger models, `apply --stage` between trainings of your own.",
+    ),
 }
