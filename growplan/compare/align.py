@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from growplan.compare.values import Added, Change, Changed, Edit, F, Kept, Moved, Removed
 
@@ -38,19 +38,37 @@ def _edit(old: F, new: F, moved: bool, changes: Callable[[F, F], tuple[Change, .
     return Changed(old, new, found) if found else Kept(old, new)
 
 
-def paired(old: Sequence[F], new: Sequence[F], same: Sequence[Callable[[F, F], bool]]) -> dict[int, int]:
-    """Old index -> new index, by the first of these tests that holds for a pair, each one used once."""
+def paired(
+    old: Sequence[F], new: Sequence[F], ways: Sequence[Callable[[F], Iterable[Hashable]]]
+) -> dict[int, int]:
+    """Old index -> new index: those that have a key in common by the first of these ways, then by the next.
+
+    Each is paired once, with the first that is free.
+    """
     pairs: dict[int, int] = {}
     taken: set[int] = set()
-    for test in same:
+    for keys in ways:
+        free: dict[Hashable, list[int]] = {}
+        for j in reversed(range(len(new))):
+            for key in keys(new[j]) if j not in taken else ():
+                free.setdefault(key, []).append(j)
         for i, each in enumerate(old):
-            if i in pairs:
-                continue
-            match = next((j for j, other in enumerate(new) if j not in taken and test(each, other)), None)
-            if match is not None:
-                pairs[i] = match
-                taken.add(match)
+            for key in keys(each) if i not in pairs else ():
+                match = _next(free.get(key, []), taken)
+                if match is not None:
+                    pairs[i] = match
+                    taken.add(match)
+                    break
     return pairs
+
+
+def _next(free: list[int], taken: set[int]) -> int | None:
+    """The last of these indices that is not taken; those behind it are dropped."""
+    while free:
+        index = free.pop()
+        if index not in taken:
+            return index
+    return None
 
 
 def by_key(

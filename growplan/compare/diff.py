@@ -97,8 +97,8 @@ def edits(
     Steps are one by id, else where they say the same under another id. `renamed`: old name -> new name
     of the stages that are one.
     """
-    same = [lambda a, b: a.id == b.id, lambda a, b: _meaning(a) == _meaning(b)]
-    return aligned(old, new, paired(old, new, same), lambda a, b: step_changes(a, b, renamed or {}))
+    pairs = paired(old, new, [lambda step: (step.id,), lambda step: (_meaning(step),)])
+    return aligned(old, new, pairs, lambda a, b: step_changes(a, b, renamed or {}))
 
 
 def _meaning(step: StepFacts) -> tuple[object, ...]:
@@ -133,13 +133,17 @@ def stage_edits(old: Sequence[StageFacts], new: Sequence[StageFacts]) -> tuple[S
     Stages are one by name, else where they say the same under another name, share a step, or stand at
     one place and grow nothing.
     """
-    same = [
-        lambda a, b: a.name == b.name,
-        lambda a, b: (a.steps, a.training) == (b.steps, b.training),
-        lambda a, b: bool(set(a.steps) & set(b.steps)),
-        lambda a, b: (a.index, a.steps, b.steps) == (b.index, (), ()),
-    ]
-    return aligned(old, new, paired(old, new, same), _stage_changes)
+    pairs = paired(
+        old,
+        new,
+        [
+            lambda stage: (stage.name,),
+            lambda stage: ((stage.steps, stage.training),),
+            lambda stage: stage.steps,
+            lambda stage: () if stage.steps else (stage.index,),
+        ],
+    )
+    return aligned(old, new, pairs, _stage_changes)
 
 
 def _stage_changes(old: StageFacts, new: StageFacts) -> tuple[Change, ...]:

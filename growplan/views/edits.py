@@ -113,21 +113,18 @@ def _training_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, st
 
 
 def in_stages(diff: PlanDiff) -> Iterator[tuple[StageEdit | None, list[StepEdit]]]:
-    """Every stage with the edits of its steps; those of no stage come first, those of gone ones with them.
-
-    Of a plan that has no stages on either side: one group.
-    """
-    groups: dict[tuple[str, str | None], list[StepEdit]] = {}
+    """Every stage with the edits of its steps, those of no stage first; of plans without stages one group."""
+    new = {e.new.name: i for i, e in enumerate(diff.stages) if not isinstance(e, Removed)}
+    old = {e.old.name: i for i, e in enumerate(diff.stages) if not isinstance(e, Added)}
+    groups: dict[int | None, list[StepEdit]] = {}
     for edit in diff.edits:
-        side = "old" if isinstance(edit, Removed) else "new"
-        groups.setdefault((side, fact_of(edit).stage), []).append(edit)
-    loose = [*groups.pop(("old", None), []), *groups.pop(("new", None), [])]
-    if loose or not diff.stages:
-        yield None, [edit for edit in diff.edits if fact_of(edit).stage is None]
-    for stage in diff.stages:
-        found = [] if isinstance(stage, Added) else groups.pop(("old", stage.old.name), [])
-        found += [] if isinstance(stage, Removed) else groups.pop(("new", stage.new.name), [])
-        yield stage, [edit for edit in diff.edits if edit in found]
+        name = fact_of(edit).stage
+        at = None if name is None else (old if isinstance(edit, Removed) else new)[name]
+        groups.setdefault(at, []).append(edit)
+    if None in groups or not diff.stages:
+        yield None, groups.get(None, [])
+    for index, stage in enumerate(diff.stages):
+        yield stage, groups.get(index, [])
 
 
 def by_name(changes: Sequence[TensorChange]) -> list[TensorChange]:

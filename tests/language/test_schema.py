@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
 from jsonschema import Draft7Validator
 
 from growplan.language import json_schema, parse_text
 from growplan.language.plan import Plan, Stage, Step
 from growplan.language.schema import schema_text
 from growplan.language.words import FIELDS, VERBS
+from tests.language import strategies as make
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "grammar" / "plan.schema.json"
@@ -116,6 +118,12 @@ def test_schema_and_parser_refuse(text: str) -> None:
     assert not accepts(text)
     with pytest.raises(Exception, match="GP0"):
         parse_text(text)
+
+
+@settings(max_examples=60)
+@given(make.plans())
+def test_schema_accepts_every_plan(drawn: make.PlanSpec) -> None:
+    assert accepts(make.yaml(drawn))
 
 
 def test_schema_is_plain_json() -> None:
