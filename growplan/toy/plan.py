@@ -8,7 +8,9 @@ from typing import Any
 from growplan.check.resolve import axis_aliases
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.families.model import Model
-from growplan.language.plan import Growth, Plan, Step
+from growplan.language.plan import Growth, Plan, Scalar, Step
+from growplan.methods import get_method
+from growplan.methods.operator import Operator
 from growplan.toy.data import FITTING, LONGEST, data_name, masks
 from growplan.toy.sizes import Sizes, counting
 
@@ -43,7 +45,7 @@ def _step(step: Step, typed: TypedStep, sizes: Sequence[Sizes]) -> Step:
     if "data" in options:
         options["data"] = data_name(typed)
     if typed.operator is not None:
-        options |= {"batch": 2, "tokens": LONGEST, "accumulate": 1}
+        options |= {"batch": 2, "tokens": LONGEST, "accumulate": 1, **_settled(typed.operator)}
     if typed.predictor is not None:
         options |= {"epochs": 1, "updates": 1}
     if masks(typed):
@@ -55,6 +57,14 @@ def _step(step: Step, typed: TypedStep, sizes: Sequence[Sizes]) -> Step:
     places = {part: step.place(part) for part in parts}
     out.located(step.span, {part: place for part, place in places.items() if place is not None})
     return out
+
+
+def _settled(operator: Operator) -> dict[str, Scalar]:
+    """What the sizes of the plan itself settle, where its method leaves it open."""
+    method = get_method(operator.method)
+    named = {} if method is None else {option.name: option.default for option in method.options}
+    found = {"tying": operator.tying, "mix": operator.mix}
+    return {key: value for key, value in found.items() if named.get(key) == "auto"}
 
 
 def _growth(growth: Growth, axis: str, before: Sizes, after: Sizes) -> Growth:

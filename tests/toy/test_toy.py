@@ -124,3 +124,14 @@ def test_what_the_stock_class_computes_is_shown() -> None:
     shown = run("toy", PLANS / "fpi-smollm2-360m.grow.yaml", "--stock").stdout
     assert "loaded" in shown and "by the stock transformers class" in shown
     assert "by the stock transformers class" not in run("toy", PLANS / "fpi-smollm2-360m.grow.yaml").stdout
+
+
+def test_what_the_sizes_of_a_plan_settle_holds_for_its_toy(tmp_path: Path) -> None:
+    text = "grow ffn x2, depth x2 via ligo on corpus.txt for 1 steps, mask 0"
+    (tmp_path / "corpus.txt").write_text("a text of some words, " * 99)
+    plan = parse_text(text, "p.grow", "dsl").read_from(str(tmp_path / "p.grow"))
+    result = run_toy(plan, model_dir=PLANS / "configs" / "bert-base-uncased")
+    ties = [
+        step.operator.tying for typed in (result.full, result.toy) for step in typed.steps if step.operator
+    ]
+    assert ties == ["shared", "shared"]
