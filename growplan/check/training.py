@@ -69,7 +69,7 @@ def lacking(plan: Plan, stage: Stage) -> Iterator[Diagnostic]:
 
 
 def findings(plan: Plan, stage: Stage, model: Model, found: Training) -> Iterator[Diagnostic]:
-    """What does not fit the model (GP593), and notes: sequences that are cut (GP554), a rate that is never
+    """What does not fit (GP593, GP117), and notes: sequences that are cut (GP554), a rate that is never
     reached (GP538).
     """
     recipe, depth = found.recipe, model.depth
@@ -78,6 +78,10 @@ def findings(plan: Plan, stage: Stage, model: Model, found: Training) -> Iterato
         where = place(plan, stage, "sub-models")
         what = f"{depth} layers are no whole number of {found.sub_models}"
         yield Diagnostic("GP593", what, where, help=(f"one of {ways}",))
+    if found.sub_models and stage.freeze:
+        what = "`freeze` says nothing beside `sub-models`: the top layers of a prefix train, and no others"
+        help = ("take it out", "name by `train-only` what every sub-model trains too")
+        yield Diagnostic("GP117", what, stage.place("freeze"), help=help)
     read = as_read(recipe, model)
     if read != recipe:
         message = f"sequences of {recipe.tokens} tokens are cut to the {read.tokens} that the model reads"

@@ -150,6 +150,11 @@ def test_sub_models_divide_the_layers() -> None:
     assert found.code == "GP593" and found.help == ("one of 1, 2, 4",)
 
 
+def test_freezing_beside_sub_models_says_nothing() -> None:
+    (found,) = refused(stage("a", train=5, options={"sub-models": 1}, freeze=("*.attn.*",)))
+    assert found.code == "GP117" and "sub-models" in found.message
+
+
 MSLT = ("deep", "stack depth x2 via mslt", 5)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -75,3 +77,33 @@ def test_sub_models_cost_their_mean(tmp_path: Path, depth: int) -> None:
             found[layers] = counted(model)
     assert len(found) == len(models.depths)
     assert sum(found.values()) / len(found) == pytest.approx(cost(bound, (), depth), abs=1)
+
+
+MODELS = {
+    "gpt2": "GPT2LMHeadModel",
+    "bert": "BertForMaskedLM",
+    "roberta": "RobertaForMaskedLM",
+    "llama": "LlamaForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "vit": "ViTForImageClassification",
+}
+WORDS = [("all",), ("top 1", "embeddings"), ("layers 1:3",), ("embeddings",), ("head",), ("*norm*", "top 1")]
+
+
+@pytest.mark.parametrize("tied", ["train", "freeze"])
+@pytest.mark.parametrize("family", MODELS)
+def test_check_counts_the_parameters_that_the_runtime_trains(
+    tmp_path: Path, family: str, tied: Literal["train", "freeze"]
+) -> None:
+    model, bound = loaded(tmp_path, family, MODELS[family])
+    for words in WORDS:
+        named = [
+            p for word in words if word.startswith("*") for p in bound.tensors() if fnmatchcase(p[0], word)
+        ]
+        if any(word.startswith("*") for word in words) and not named:
+            continue
+        names = selected(model, tmp_path, words, tied=tied)
+        found = sum(p.numel() for name, p in model.named_parameters() if name in names)
+        part = trained(bound, words, (), tied=tied, new=())
+        assert stage_cost(bound, training_of({}, 1, "c.txt"), part, None).trained == found, words
