@@ -38,7 +38,32 @@ widen ffn x2 via net2net
 deepen depth 3→4 via identity, expect none
 grow heads to 12, ffn to 400 via fpi  # comment
 """
+STAGED_YAML = """\
+source: ./{family}
+vars: {{rate: 1e-3}}
+train: {{on: corpus.txt, lr: "${{rate}}", batch: 4, tokens: 8, tied: freeze}}
+stages:
+  - {{name: small, train: {{for: 3k tokens}}}}
+  - name: wide
+    steps: [widen hidden 48→96 via fpi, "masked: mask-in ffn x2 over 20"]
+    train: {{steps: 40, optimizer: reset}}
+  - name: deep
+    steps:
+      - {{stack: depth, by: 2}}
+    train-only: [new-layers, head]
+    freeze: layers 0:1
+    train: {{for: 40 steps, sub-models: 2}}
+"""
+STAGED_DSL = """\
+source ./{family}; train on corpus.txt for 40 steps, batch 4, tokens 8
+stage small; freeze layers 0:1, "*.bias"
+stage wide
+masked: mask-in ffn x2 over 20
+train lr 1e-4, for 20k tokens  # comment
+stage deep; stack depth x2; train-only new-layers
+"""
 WORDS = [
+    *["stage", "train", "freeze", "train-only", "for", "tokens", "stages:", "name:", "top 3", "2M", "all"],
     *[
         "widen",
         "stack",
@@ -245,7 +270,10 @@ def assert_answered(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_models(tmp_path_factory.mktemp("mutations"))
+    made = write_models(tmp_path_factory.mktemp("mutations"))
+    (made / "corpus.txt").write_text("a text\n" * 99, encoding="utf-8")
+    (made / "staged.grow.yaml").write_text(STAGED_YAML.format(family="gpt2"), encoding="utf-8")
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -272,6 +300,27 @@ def test_mutated_plans(family: str, name: str, plan: str) -> None:
         path = written(name, text)
         assert_answered("check", path)
         assert_answered("textconv", path)
+
+    check()
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+@pytest.mark.parametrize(
+    ("name", "plan"), [("plan.grow.yaml", STAGED_YAML), ("plan.grow", STAGED_DSL)], ids=["yaml", "dsl"]
+)
+def test_mutated_plans_with_stages(family: str, name: str, plan: str) -> None:
+    base = plan.format(family=family)
+    assert run("check", written(name, base)).exit_code == 0, "what is mutated is a plan that checks"
+
+    @common
+    @given(mutated_text(base))
+    def check(text: str) -> None:
+        path = written(name, text)
+        assert_answered("check", path)
+        assert_answered("textconv", path)
+        assert_answered("diff", "staged.grow.yaml", path, "--no-tensors")
+        assert_answered("show", path, "--as", "table")
+        assert_answered("fmt", path)
 
     check()
 

@@ -67,7 +67,8 @@ CODES = {
     ),
     "GP013": Code(
         "A list where a mapping belongs, a mapping where a value belongs, or nothing at all.",
-        "A plan has keys with one value each, and `steps`, a list of lines and flat mappings.",
+        "A plan has keys with one value each, `steps`, a list of lines and flat mappings, or `stages`, a "
+        "list of mappings with `name`, `steps` and `train`.",
         "Write the shape that the message names.",
     ),
     "GP014": Code(
@@ -77,13 +78,16 @@ CODES = {
     ),
     "GP020": Code(
         "A DSL statement with a word that does not fit.",
-        "See grammar/plan.lark: `[ID:] VERB AXIS [SIZE] [via METHOD] {, OPTION VALUE}`.",
+        "See grammar/plan.lark: `[ID:] VERB AXIS [SIZE] [via METHOD] {, OPTION VALUE}`; of stages "
+        "`stage NAME`, `train [on PATH] [for N steps] {, OPTION VALUE}`, `freeze PART {, PART}`, "
+        "`train-only PART {, PART}`.",
         "Write one of the things that the message expects.",
     ),
     "GP021": Code(
         "A statement that begins with no known verb or header.",
         "The first word decides how the rest is read.",
-        "Begin a step with widen, stack, deepen, mask-in, grow or upcycle; headers have no colon in the DSL.",
+        "Begin a step with widen, stack, deepen, mask-in, grow or upcycle, what belongs to a stage with "
+        "stage, train, freeze or train-only; headers have no colon in the DSL.",
     ),
     "GP022": Code(
         "A double quote that is never closed.",
