@@ -13,10 +13,12 @@ import torch
 from growplan.check.stages import TypedStage
 from growplan.checkpoint.files import file_sha256, path_exists
 from growplan.checkpoint.headers import read_headers
+from growplan.checkpoint.preprocessor import PREPROCESSOR
 from growplan.diagnostics import Diagnostic, fail
 from growplan.language.printing import step_text
+from growplan.learn.tokenizer import TOKENIZER
 from growplan.methods.training import Training
-from growplan.training.places import read_json, write_json
+from growplan.training.places import STAGE, read_json, write_json
 
 Facts = Mapping[str, str]
 WHERE = "where"
@@ -44,8 +46,9 @@ def _training(training: Training | None) -> Iterator[tuple[str, str]]:
 
 
 def source_hash(directory: Path) -> str:
-    """Of config and weights of the model that a run begins with."""
-    names = ("config.json", *read_headers(directory).files)
+    """Of config, weights, tokenizer and image settings of the model that a run begins with."""
+    beside = [name for name in (*TOKENIZER, PREPROCESSOR) if (directory / name).is_file()]
+    names = ("config.json", *read_headers(directory).files, *beside)
     return hashlib.sha256(" ".join(file_sha256(directory / name) for name in names).encode()).hexdigest()
 
 
@@ -73,8 +76,8 @@ def hold_to(path: Path, now: Facts, what: str) -> None:
             notes=[(name, f"was {_short(then[name])}, is {_short(now[name])}") for name in changed],
             help=(
                 "give the plan and the data as they were, and the run goes on",
-                "`--force` begins the run anew",
-                "or give another directory: `--out DIR`",
+                *([f"or move {path.parent} away, and what comes after it"] if path.name == STAGE else []),
+                "or begin anew: `--force`, or another `--out DIR`",
             ),
         )
     if dict(then) != {**then, **now}:

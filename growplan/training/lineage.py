@@ -107,8 +107,10 @@ def _body(growth: Growth, facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"Grown from `{growth.source}` and trained by `growplan train`, to the end of `{facts['stage']}`."
     yield from ("", "## Plan", "", "```", *growth.plan.rstrip("\n").splitlines(), "```")
     yield from ("", "## Training of the last stage", "")
-    yield from (f"- {name}: {value}" for name, value in facts.items())
-    yield from ("", "`growth.json` holds the hashes; `growplan log` shows the stages before.")
+    data = f"`{facts['data']}` (sha256 {facts['data_sha256'][:12]})"
+    spent = f"{facts['steps']:,} steps, {facts['tokens']:,} tokens of {data}, {facts['flops']:.3g} FLOPs"
+    yield f"{spent}; loss on held-out data {facts['held_out']:.4g}."
+    yield from ("", "`growth.json` has all of it, and the hashes; `growplan log` shows the stages before.")
 
 
 def tensor_hashes(headers: Headers) -> dict[str, str]:

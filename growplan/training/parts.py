@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from growplan.check.stages import TypedStage
+from growplan.check.stages import Schedule, TypedStage
+from growplan.diagnostics import Diagnostic, DiagnosticError
+from growplan.learn.model import build
 from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, selected
 from growplan.runtime.freezing import Tied
 from growplan.training.loaded import Loaded
@@ -31,6 +34,28 @@ def trained(stage: TypedStage, loaded: Loaded, start: Path) -> frozenset[str] | 
         away = None if tied is None else OTHER[tied]
         found -= selected(loaded.module, start, frozen, tied=away, family=stage.after.family)
     return found
+
+
+def check_patterns(schedule: Schedule) -> None:
+    """GP590 for patterns of `train-only` and `freeze` that match no parameter in memory, in any stage."""
+    found = [
+        Diagnostic(
+            "GP590",
+            f"`{word}` matches no parameter of {stage.after.architecture} in memory",
+            stage.stage.place(part),
+            help=("`*` stands for anything: `*.attn.*`, `*.bias`",),
+        )
+        for stage in schedule.stages
+        for part, words in (("train-only", stage.stage.train_only), ("freeze", stage.stage.freeze))
+        for word in words
+        if stage.training is not None and any(ch in word for ch in ".*?[") and not _matches(stage, word)
+    ]
+    if found:
+        raise DiagnosticError(*found)
+
+
+def _matches(stage: TypedStage, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name, _ in build(stage.after).named_parameters())
 
 
 def callbacks(stage: TypedStage, loaded: Loaded, start: Path, seed: int) -> Iterator[Any]:

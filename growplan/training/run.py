@@ -28,6 +28,7 @@ from growplan.pipeline import check_schedule, placed, source_directory, target_d
 from growplan.training.facts import enter, facts_of_stage, hold_to, source_hash, surroundings
 from growplan.training.history import History
 from growplan.training.lineage import publish_model
+from growplan.training.parts import check_patterns
 from growplan.training.places import (
     HISTORY,
     MODEL,
@@ -83,6 +84,7 @@ def train(
         way = "grow it by `growplan apply`, or write `stages:` with a `train:` each"
         fail("GP612", "the plan has no stages, so that nothing says how it is trained", plan.span, help=way)
     schedule = check_schedule(plan, model_dir=model_dir, family=family)
+    check_patterns(schedule)
     source = source_directory(plan, model_dir)
     read_headers(source)
     where = _device(device)

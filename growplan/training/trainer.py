@@ -95,6 +95,7 @@ class StageTrainer(Trainer):  # type: ignore[misc]
         if self.optimizer is None:
             super().create_optimizer()
             begin_with(self.optimizer, self.asks.of.module, self.moments)
+            self.moments = {}
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

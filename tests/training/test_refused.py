@@ -85,6 +85,9 @@ def test_another_plan(old: str, new: str, name: str, done: tuple[Path, Path]) ->
         run(changed, out)
     assert [note[0] for note in found[0].notes] == [name]
     assert bytes_of(out) == before
+    if name in ("lr", "train-only"):  # of the second stage: it may begin anew
+        shutil.rmtree(out / "02-b")
+        assert len(losses(run(changed, out))) == 4
     again = run(changed, out, force=True)
     assert len(losses(again)) == (5 if name == "steps" else 4)
 
@@ -104,6 +107,16 @@ def test_a_stage_that_has_not_begun_may_change(folder: Path, tmp_path: Path, don
     shutil.rmtree(out / "02-b")
     shutil.rmtree(out / "03-c")
     assert [line["stage"] for line in run(other, out).history if line["kind"] == "end"] == ["a", "z"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused_before_anything_is_trained(
+    folder: Path, tmp_path: Path
+) -> None:
+    stages = STAGES.replace("name: b,", "name: b, freeze: '*.attention.*',")
+    with refused("GP590") as found:
+        run(write_plan(folder, stages, "pattern"), tmp_path / "run")
+    assert found[0].span is not None and not (tmp_path / "run").exists()
+    run(write_plan(folder, stages.replace("attention", "attn"), "pattern"), tmp_path / "run")
 
 
 def test_other_data_and_another_source(done: tuple[Path, Path], folder: Path, tmp_path: Path) -> None:
@@ -129,6 +142,27 @@ def test_other_surroundings_are_told(done: tuple[Path, Path]) -> None:
     (warning,) = [d for d in run(plan, out).findings if d.severity == "warning"]
     assert warning.code == "GP616" and warning.notes == (("torch", f"was 2.0.0, is {torch.__version__}"),)
     assert not [d for d in run(plan, out).findings if d.severity == "warning"]  # it is done
+
+
+def test_a_fit_that_began_elsewhere_begins_anew(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "grow ffn 192→256 via ligo on data.npy for 4 steps, batch 2, tokens 8, every 1"
+    plan = write_plan(folder, f"{{name: a, steps: ['{line}'], train: {{for: 1 steps}}}}", "learned")
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Any) -> None:
+        if step.growing is not None and step.growing.kind == "learn" and step.growing.done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(plan, tmp_path / "run", progress=stop)
+    assert list((tmp_path / "run" / "01-a").glob(".grown.growplan-fit/*"))
+    monkeypatch.setattr("growplan.__version__", "9.9")
+    assert bytes_of(run(plan, tmp_path / "run").out).keys() == bytes_of(run(plan, tmp_path / "b").out).keys()
+    assert not list((tmp_path / "run" / "01-a").glob(".*"))
 
 
 def test_broken_facts(done: tuple[Path, Path]) -> None:
