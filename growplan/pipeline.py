@@ -126,7 +126,7 @@ def schedule_moments(schedule: Schedule) -> dict[str, tuple[StepMoments, ...]]:
 def stage_plan(plan: Plan, name: str) -> Plan:
     """The growth of one stage as a plan of its own, which `compile_plan` and `apply` take.
 
-    Its source is the plan's, so that for any stage but the first another has to be given; it has no target.
+    It has no target, and the first alone has a source: to the others one has to be given.
     Raises GP597 where there is no such stage.
     """
     found = next((stage for stage in plan.stages if stage.name == name), None)

@@ -161,6 +161,13 @@ def test_a_stage_alone_asks_for_a_target(source: Path) -> None:
     assert found.code == "GP131" and found.help == ("give `--out DIR`",)
 
 
+def test_the_first_growth_alone_has_a_source() -> None:
+    assert stage_plan(PLAN, "small").source == "source"
+    with pytest.raises(DiagnosticError) as error:
+        compile_plan(stage_plan(PLAN, "wide"))
+    assert [d.code for d in error.value.diagnostics] == ["GP130"]
+
+
 def test_the_whole_is_no_one_growth(source: Path) -> None:
     with pytest.raises(DiagnosticError) as error:
         compile_plan(PLAN, model_dir=source)

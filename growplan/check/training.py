@@ -22,7 +22,8 @@ def place(plan: Plan, stage: Stage, part: str) -> Span | None:
     for train in (stage.train, plan.train):
         if train is not None and _says(train, part):
             return _place(train, part)
-    return stage.train.span if stage.train is not None else stage.span
+    written = stage.train or plan.train
+    return stage.span if written is None else written.span
 
 
 def words_of(train: Train) -> Iterator[Diagnostic]:

@@ -141,9 +141,11 @@ class Plan(Node):
         return self._part_of
 
     def growth_of(self, stage: Stage) -> Plan:
-        """The growth of one stage as a plan with steps, without a target of its own."""
-        alone = self.model_copy(update={"steps": stage.steps, "stages": (), "train": None, "target": None})
-        alone._part_of = PartOf(self, stage.name, self.stages.index(stage) + 1)
+        """The growth of one stage as a plan with steps: without a target, the first alone with a source."""
+        index = self.stages.index(stage) + 1
+        own = {"steps": stage.steps, "stages": (), "train": None, "target": None}
+        alone = self.model_copy(update=own if index == 1 else {**own, "source": None})
+        alone._part_of = PartOf(self, stage.name, index)
         return alone
 
     @property
