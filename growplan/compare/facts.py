@@ -36,7 +36,7 @@ def stage_facts(side: CompiledSide, symbolic: bool) -> tuple[StageFacts, ...]:
     for index, stage in enumerate(side.plan.stages, 1):
         parts = (("freeze", stage.freeze), ("train-only", stage.train_only))
         training = [*_training(side.plan.training(stage))]
-        training += [(key, ", ".join(words)) for key, words in parts if words]
+        training += [(key, ", ".join(sorted(words))) for key, words in parts if words]
         name, *lines = stage_lines(side.plan, stage, steps=False)
         text = f"{name}: {'; '.join(lines)}" if lines else name
         steps = tuple(step.id or "" for step in stage.steps)

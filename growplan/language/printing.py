@@ -193,7 +193,7 @@ def canonical(plan: Plan) -> str:
     """The content of a plan, one spelling for all: what its hash is taken of.
 
     Left out: the target, the user's own keys, old sizes that a step states (they are checked, not
-    chosen). Every step carries its id, every stage the whole of its training; options are sorted.
+    chosen). Every step carries its id, every stage the whole of its training; options and parts are sorted.
     """
     lines = ["growplan 1"]
     lines += [
@@ -205,7 +205,12 @@ def canonical(plan: Plan) -> str:
         train = plan.training(stage)
         if train is not None:
             train = train.model_copy(update={"options": dict(sorted(train.options.items()))})
-        whole = {"steps": tuple(map(_chosen, stage.steps)), "train": train}
+        whole = {
+            "steps": tuple(map(_chosen, stage.steps)),
+            "train": train,
+            "freeze": tuple(sorted(stage.freeze)),
+            "train_only": tuple(sorted(stage.train_only)),
+        }
         lines += stage_lines(Plan(), stage.model_copy(update=whole), short=False)
     return "\n".join(lines) + "\n"
 

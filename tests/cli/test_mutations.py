@@ -43,7 +43,7 @@ source: ./{family}
 vars: {{rate: 1e-3}}
 train: {{on: corpus.txt, lr: "${{rate}}", batch: 4, tokens: 8, tied: freeze}}
 stages:
-  - {{name: small, train: {{for: 3k tokens}}}}
+  - {{name: small, train: {{for: 3k tokens}}, freeze: layers 0:1}}
   - name: wide
     steps: [widen hidden 48→96 via fpi, "masked: mask-in ffn x2 over 20"]
     train: {{steps: 40, optimizer: reset}}
@@ -51,8 +51,8 @@ stages:
     steps:
       - {{stack: depth, by: 2}}
     train-only: [new-layers, head]
-    freeze: layers 0:1
-    train: {{for: 40 steps, sub-models: 2}}
+    train: {{for: 40 steps}}
+  - {{name: all, train: {{for: 40 steps, sub-models: 2}}}}
 """
 STAGED_DSL = """\
 source ./{family}; train on corpus.txt for 40 steps, batch 4, tokens 8

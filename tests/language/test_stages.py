@@ -265,6 +265,14 @@ stages:
     assert one != other and plan_hash(one) == plan_hash(other)
 
 
+def test_the_order_of_parts_says_nothing() -> None:
+    text = "stage a; train for 3 steps; freeze {}"
+    one, other = (
+        parse_text(text.format(parts), syntax="dsl") for parts in ("head, top 3", "top 3, head, head")
+    )
+    assert one.stages[0].freeze != other.stages[0].freeze and plan_hash(one) == plan_hash(other)
+
+
 @pytest.mark.parametrize(
     "setting",
     [
