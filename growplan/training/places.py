@@ -1,7 +1,7 @@
 """The directory of a run: what lies where, and what of it is whole.
 
 DIR/run.json                    what the run trains
-DIR/plan.grow.yaml              the plan as it was given
+DIR/plan.grow.yaml              the plan as it was given; plan.grow, where it is lines
 DIR/history.jsonl               the losses
 DIR/01-NAME/stage.json          what the numbers of a stage depend on
 DIR/01-NAME/grown/              the model that the stage begins with, where it grows
@@ -29,7 +29,8 @@ from growplan.checkpoint.output import partial_of, sync_tree
 from growplan.checkpoint.swap import recover
 from growplan.diagnostics import fail
 
-RUN, PLAN, HISTORY, STAGE, MODEL = "run.json", "plan.grow.yaml", "history.jsonl", "stage.json", "model"
+RUN, HISTORY, STAGE, MODEL = "run.json", "history.jsonl", "stage.json", "model"
+PLAN, LINES = "plan.grow.yaml", "plan.grow"
 MARKER = "growth-checkpoint.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 STAGE_FOLDER = re.compile(r"\d{2,}-.+")

@@ -16,13 +16,13 @@ from growplan.backend.devices import resolve_device
 from growplan.check.cost import cost
 from growplan.check.stages import Schedule, TypedStage
 from growplan.checkpoint.card import base_model_name
-from growplan.checkpoint.files import file_sha256, guard, path_exists
+from growplan.checkpoint.files import file_sha256, guard, is_regular, path_exists, read_bytes
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.lock import RunLock
 from growplan.checkpoint.output import partial_of, size_of
 from growplan.checkpoint.target_checks import check_free_space, check_parent, check_relations, resolve_target
 from growplan.diagnostics import Diagnostic, fail
-from growplan.language import canonical
+from growplan.language import canonical, guess_syntax, parse_file
 from growplan.language.plan import Plan
 from growplan.pipeline import check_schedule, placed, source_directory, target_directory
 from growplan.training.facts import enter, facts_of_stage, hold_to, source_hash, surroundings
@@ -31,6 +31,7 @@ from growplan.training.lineage import publish_model
 from growplan.training.parts import check_patterns
 from growplan.training.places import (
     HISTORY,
+    LINES,
     MODEL,
     PLAN,
     RUN,
@@ -44,7 +45,7 @@ from growplan.training.places import (
 from growplan.training.stage import Run, Step, Tell, run_stage
 
 FLOAT = 4  # bytes
-OWN = (RUN, PLAN, HISTORY, MODEL, f"{MODEL}.partial")
+OWN = (RUN, PLAN, LINES, HISTORY, MODEL, f"{MODEL}.partial")
 
 
 @dataclass(frozen=True)
@@ -191,12 +192,20 @@ def _begin(run: Run, source: Path) -> None:
         if path_exists(path):
             with placed(stage.stage.span):
                 hold_to(path, facts_of_stage(stage), f"stage `{stage.name}`")
-    given = Path(plan.path) if plan.path else None
-    if given is not None and given.is_file():
-        with guard(given, "read"):
-            write_whole(run.out / PLAN, given.read_bytes())
-    else:
-        write_whole(run.out / PLAN, canonical(plan).encode())
+    name, text = _text(plan)
+    for other in (PLAN, LINES):
+        if other != name:
+            with guard(run.out / other, "delete"):
+                (run.out / other).unlink(missing_ok=True)
+    write_whole(run.out / name, text)
+
+
+def _text(plan: Plan) -> tuple[str, bytes]:
+    """The plan as it was given; where it was given otherwise than by its file alone, its canonical lines."""
+    if plan.path is not None and is_regular(Path(plan.path)) and parse_file(plan.path) == plan:
+        data = read_bytes(Path(plan.path))
+        return LINES if guess_syntax(plan.path, data.decode("utf-8-sig")) == "dsl" else PLAN, data
+    return LINES, canonical(plan).encode()
 
 
 # the run -------------------------------------------------------------------------------------------

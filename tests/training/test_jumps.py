@@ -10,7 +10,6 @@ import pytest
 from examples.gpt2.train import corpus
 from tests.training.runs import held_out, losses, run, write_plan, write_source
 
-pytest.importorskip("accelerate")
 pytestmark = pytest.mark.evidence
 AXES = {
     "ffn": ["mask-in ffn 192→384 over 100 steps"],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,6 @@ import pytest
 from tests.training.killed import alone, counted
 from tests.training.runs import bytes_of, run, write_plan, write_source
 
-pytest.importorskip("accelerate")
 STAGES = """
 {name: small, train: {for: 2 steps}}
 {name: wide, steps: ["mask-in ffn 192→256 over 4 steps", "mask-in hidden 48→72 over 3 steps", "mask-in heads 6→9 over 3 steps"], train: {for: 5 steps}}
@@ -82,3 +84,30 @@ def test_killed_in_a_fit(plan: Path, tmp_path: Path) -> None:
         lives, reach = lives + 1, reach + 10
     assert lives > 5 and moves > 100
     assert bytes_of(tmp_path / "run") == bytes_of(tmp_path / "whole")
+
+
+@pytest.mark.full
+def test_the_command_killed_from_outside(
+    plan: Path, whole: tuple[dict[str, bytes], int], tmp_path: Path
+) -> None:
+    """`growplan train` itself, by SIGKILL when its history has so many lines."""
+    command = [
+        sys.executable,
+        "-m",
+        "growplan",
+        "train",
+        str(plan),
+        "--out",
+        str(tmp_path / "run"),
+        "--no-stock",
+    ]
+    history = tmp_path / "run" / "history.jsonl"
+    for lines in (1, 4, 8, 12):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None:
+                if history.exists() and history.read_bytes().count(b"\n") >= lines:
+                    process.kill()
+                    break
+                time.sleep(0.005)
+    subprocess.run(command, check=True, capture_output=True)
+    assert bytes_of(tmp_path / "run") == whole[0]

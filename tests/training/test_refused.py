@@ -18,7 +18,6 @@ from growplan.training import run as running
 from growplan.training.loaded import Asks
 from tests.training.runs import bytes_of, losses, run, write_plan, write_source
 
-pytest.importorskip("accelerate")
 STAGES = "{name: a, train: {for: 2 steps}}\n{name: b, train: {for: 2 steps}}"
 
 

@@ -11,10 +11,10 @@ import torch
 from growplan.checkpoint.growth_reader import read_growth
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.verify import verify
+from growplan.language import plan_hash
 from growplan.learn.corpus import Tokens
-from tests.training.runs import bytes_of, held_out, losses, run, write_plan, write_source
+from tests.training.runs import bytes_of, held_out, losses, read, run, write_plan, write_source
 
-pytest.importorskip("accelerate")
 MASKED = """
 {name: small, train: {for: 3 steps}}
 {name: wide, steps: ["mask-in ffn 192→256 over 4 steps"], train: {for: 5 steps}}
@@ -74,6 +74,16 @@ def test_the_last_model_is_a_plain_checkpoint(masked: Any, folder: Path) -> None
         lineage.append(parent.claim)
         parent = parent.parent
     assert lineage == ["trained", "exact", "trained"]  # wide, its growth, small
+
+
+def test_the_plan_lies_beside_what_it_made(folder: Path, tmp_path: Path) -> None:
+    """As it was given; where `--set` changed it, its lines."""
+    plan = write_plan(folder, "{name: a, train: {for: 1 steps}}", "kept")
+    out = run(plan, tmp_path / "run").out
+    assert (out / "plan.grow.yaml").read_bytes() == plan.read_bytes() and not (out / "plan.grow").exists()
+    run(plan, out, "a.steps=2", force=True)
+    assert not (out / "plan.grow.yaml").exists()
+    assert plan_hash(read(out / "plan.grow")) == plan_hash(read(plan, "a.steps=2"))
 
 
 def test_batches_are_those_of_the_corpus_by_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
