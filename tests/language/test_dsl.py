@@ -18,17 +18,26 @@ from growplan.language import (
 )
 
 HERE = Path(__file__).parent
-IDENTITY = [
-    line
-    for line in (HERE / "identity.txt").read_text(encoding="utf-8").splitlines()
-    if not line.startswith("#")
-]
+
+
+def lines_of(name: str) -> list[str]:
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+IDENTITY = lines_of("identity.txt")
 HEADS = ("source", "target", "seed", "family", "extends", "growplan")
 
 
 @pytest.mark.parametrize("line", IDENTITY)
 def test_print_is_the_inverse_of_parse(line: str) -> None:
     assert format_plan(line, "dsl", "dsl") == line + "\n"
+
+
+@pytest.mark.parametrize("line", lines_of("stage_lines.txt"))
+def test_print_is_the_inverse_of_parse_in_a_stage(line: str) -> None:
+    text = f"{line}\n" if line.startswith("stage") else f"stage a\n{line}\n"
+    assert format_plan(text, "dsl", "dsl") == text
 
 
 @pytest.mark.parametrize("line", [line for line in IDENTITY if not line.startswith(HEADS)])
