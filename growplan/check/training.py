@@ -58,7 +58,7 @@ def lacking(plan: Plan, stage: Stage) -> Iterator[Diagnostic]:
     length = None if train is None else train.steps if train.tokens is None else train.tokens
     if train is None or length == 0:
         if not stage.steps:
-            ways = (LENGTH, "or grow something in it", "or take the stage out")
+            ways = ("train it: `train on corpus.txt for 1000 steps`", "or grow something", "or take it out")
             yield Diagnostic("GP599", f"stage `{stage.name}` neither grows nor trains", stage.span, help=ways)
         return
     if length is None:
