@@ -8,7 +8,7 @@
     any other word    a pattern of parameter names in memory: `*.attn.*`
 
 What is frozen gets no gradient at all (None, no zeros), so that AdamW neither moves nor decays it; below
-the lowest trained parameter no graph is kept.
+the lowest trained parameter no graph is kept, and no block runs a second time, be gradient checkpointing on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from growplan.checkpoint.growth_reader import read_growth
 from growplan.diagnostics import fail
 from growplan.families.model import Family
 from growplan.runtime.parts import Parts
+from growplan.runtime.recomputing import unmark_inputs
 
 Tied = Literal["train", "freeze"]
 RANGE = re.compile(r"layers (\d+):(\d+)")
@@ -120,8 +121,11 @@ class Frozen:
 
     model: Any
     before: dict[str, bool]
+    unmarked: bool  # `recomputing.unmark_inputs`
 
     def release(self) -> None:
+        if self.unmarked:
+            self.model.enable_input_require_grads()
         for name, parameter in self.model.named_parameters():
             if name in self.before:
                 parameter.requires_grad_(self.before[name])
@@ -134,7 +138,7 @@ def freeze(model: Any, train: frozenset[str]) -> Frozen:
         if name not in train:
             parameter.requires_grad_(False)
             parameter.grad = None
-    return Frozen(model, before)
+    return Frozen(model, before, unmark_inputs(model))
 
 
 def left_out(model: Any, optimizer: Any) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from growplan.runtime.attached import Attached, attach
 from growplan.runtime.hooks import below_1
 from growplan.runtime.optimizer import grow_optimizer
 from growplan.runtime.rebuilt import check_loop, rebuilt_optimizer
+from growplan.runtime.recomputing import recomputation, recompute
 from growplan.runtime.rewarm import Rewarm
 from growplan.runtime.state import STATE
 
@@ -165,8 +166,9 @@ def _load(like: Any, directory: Path, family: Family) -> tuple[Any, Attached | N
     attention = like.config._attn_implementation
     new = type(like).from_pretrained(directory, dtype=like.dtype, attn_implementation=attention)
     new.to(like.device).train(like.training)
-    if like.is_gradient_checkpointing:
-        new.gradient_checkpointing_enable()
+    keywords = recomputation(like)
+    if keywords is not None:
+        recompute(new, keywords)
     masks = attach(new, directory, family=family) if is_regular(directory / STATE) else None
     return new, masks
 

@@ -10,6 +10,7 @@ import torch
 
 from growplan.diagnostics import DiagnosticError
 from growplan.runtime import SubModels, freeze, selected, training_only
+from growplan.runtime.recomputing import recomputation, recompute
 from tests.runtime.grown import Grown
 
 STACK = "stack depth 2→4 via mslt"
@@ -56,6 +57,33 @@ def test_new_layers_alone(gpt2: Grown) -> None:
         small = kept_bytes(gpt2, model)
     assert small < 0.75 * kept_bytes(gpt2, model)  # two of four layers, the embeddings, no head's weight
     assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_frozen_blocks_run_once_under_gradient_checkpointing(reentrant: bool, gpt2: Grown) -> None:
+    """transformers asks for a gradient at the embeddings, which only reentrant checkpoints need."""
+    model, directory = gpt2.load("g").train(), gpt2.folder / "g"
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    train = selected(model, directory, "top 1, head", tied="freeze")
+    with training_only(model, train):
+        wanted = backward(gpt2, model)
+    recompute(model, {"use_reentrant": reentrant})
+    runs = [0] * 4
+    for layer, block in enumerate(model.transformer.h):
+        block.ln_1.register_forward_pre_hook(lambda *_, layer=layer: runs.__setitem__(layer, runs[layer] + 1))
+    with training_only(model, train):
+        found = backward(gpt2, model)
+    assert runs == ([2] * 4 if reentrant else [1, 1, 1, 2])
+    assert set(found) == train and all(torch.allclose(found[n], wanted[n], atol=1e-14) for n in train)
+    assert model.transformer.wte(gpt2.inputs).requires_grad
+    with SubModels.of(model, directory, 1, seed=1).at(0) as depth:
+        runs[:] = [0] * 4
+        backward(gpt2, model)
+    once = 2 if reentrant else 1
+    assert runs == [once] * (depth - 1) + [2] + [0] * (4 - depth) and depth > 1
+    assert recomputation(model) == {"use_reentrant": reentrant} and model._require_grads_hooks
 
 
 @pytest.mark.parametrize(
