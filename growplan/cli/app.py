@@ -101,6 +101,7 @@ def cli(ctx: click.Context) -> None:
     \b
     growplan check plan.grow.yaml              what the plan does, and the proof
     growplan apply plan.grow.yaml --out DIR    write the grown checkpoint
+    growplan train plan.grow.yaml              grow and train, by a plan with stages
     growplan diff old.grow.yaml new.grow.yaml  what changed between two plans
 
     Exit codes: 0 fine, 1 the input has a problem, 2 usage or internal error.

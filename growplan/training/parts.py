@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from growplan.check.stages import Schedule, TypedStage
+from growplan.check.trained import HALVES
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.learn.model import build
 from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, selected
-from growplan.runtime.freezing import Tied
 from growplan.training.loaded import Loaded
-
-OTHER: dict[Tied, Tied] = {"train": "freeze", "freeze": "train"}
 
 
 def trained(stage: TypedStage, loaded: Loaded, start: Path) -> frozenset[str] | None:
@@ -24,16 +22,22 @@ def trained(stage: TypedStage, loaded: Loaded, start: Path) -> frozenset[str] | 
     """
     assert stage.training is not None
     tied = None if stage.training.tied == "none" else stage.training.tied
-    only, frozen = stage.stage.train_only, stage.stage.freeze
-    if not only and not frozen:
+    lists = [words for words in (stage.stage.train_only, stage.stage.freeze) if words]
+    if not lists:
         return None
-    found = frozenset(name for name, _ in loaded.module.named_parameters())
-    if only:
-        found = selected(loaded.module, start, only, tied=tied, family=stage.after.family)
-    if frozen:
-        away = None if tied is None else OTHER[tied]
-        found -= selected(loaded.module, start, frozen, tied=away, family=stage.after.family)
+    named = [selected(loaded.module, start, words, tied=tied, family=stage.after.family) for words in lists]
+    found = named.pop(0) if stage.stage.train_only else _every(loaded)
+    found = found.difference(*named)
+    halved = any(len(HALVES & set(words)) == 1 and "all" not in words for words in lists)
+    if stage.after.tied and halved:
+        weight = loaded.module.get_input_embeddings().weight
+        shared = {name for name, p in loaded.module.named_parameters() if p is weight}
+        return found | shared if tied == "train" else found - shared
     return found
+
+
+def _every(loaded: Loaded) -> frozenset[str]:
+    return frozenset(name for name, _ in loaded.module.named_parameters())
 
 
 def check_patterns(schedule: Schedule) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from growplan.apply import apply
 from growplan.checkpoint.growth_reader import read_growth
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.verify import verify
@@ -227,3 +228,23 @@ def test_half_precision_is_trained_in_float32_and_left_as_it_was(tmp_path: Path)
     a, b = weights(trained), weights(result.model)
     assert all(torch.equal(a[name].bfloat16(), b[name]) for name in a)
     assert verify(trained) == verify(result.model) == []
+
+
+def test_a_stage_applied_by_itself_is_the_same_growth(masked: Any, folder: Path, tmp_path: Path) -> None:
+    """What docs/training.md says of `apply --stage`."""
+    grown = masked.out / "02-wide" / "grown"
+    plan = read(folder / "masked.grow.yaml")
+    start = masked.out / "01-small" / "trained"
+    apply(plan, tmp_path / "grown", stage="wide", begin=start, optimizer="grow", stock=False)
+    for name in (
+        "model.safetensors",
+        "config.json",
+        "growth-state.json",
+        "growth.json",
+        "trainer_state.json",
+    ):
+        assert (tmp_path / "grown" / name).read_bytes() == (grown / name).read_bytes(), name
+    old, new = (torch.load(path / "optimizer.pt") for path in (grown, tmp_path / "grown"))
+    assert all(
+        torch.equal(old["state"][i]["exp_avg_sq"], state["exp_avg_sq"]) for i, state in new["state"].items()
+    )
