@@ -41,11 +41,11 @@ def grow_moments(rules: Mapping[str, Moved], read: Read) -> Iterator[tuple[str, 
 def moved_by(moved: Moved, old: Moments) -> Moments:
     """The moments of one grown tensor; those of `old` themselves where nothing moves."""
     first, second = old.first, old.second
-    known = torch.ones([1] * first.ndim, dtype=torch.bool)
+    known = torch.ones([1] * first.ndim, dtype=torch.bool, device=first.device)
     for dim, axis in enumerate(moved.axes):
         if axis == Axis.identity(first.shape[dim]):
             continue
-        index, factor, copied = _along(axis)
+        index, factor, copied = (x.to(first.device) for x in _along(axis))
         shape = [1] * first.ndim
         shape[dim] = -1
         by = factor.view(shape)

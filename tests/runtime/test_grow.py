@@ -12,6 +12,8 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, LRScheduler, SequentialLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from growplan.checkpoint.growth_reader import read_growth
+from growplan.checkpoint.verify import verify
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.language.plan import Plan
@@ -138,6 +140,17 @@ def test_what_was_frozen_stays_frozen(model: Any, source: Path) -> None:
     held = {id(p) for p in chain.from_iterable(g["params"] for g in grown.optimizer.param_groups)}
     assert held == {id(p) for name, p in grown.model.named_parameters() if name in trained}
     assert "transformer.wte.weight" not in trained and "transformer.ln_f.weight" in trained
+
+
+def test_the_lineage_and_the_tokenizer_of_the_origin(model: Any, source: Path, tmp_path: Path) -> None:
+    (source / "tokenizer.json").write_text("{}")
+    first = grow(plan("widen ffn 80→160 via fpi, split even"), model, out=tmp_path / "a", origin=source)
+    staged = parse_text("stage wide; widen ffn x2 via fpi; train for 3 steps on text.txt", "p.grow", "dsl")
+    grow(staged, first.model, stage="wide", out=tmp_path / "b", origin=tmp_path / "a")
+    growth = read_growth(tmp_path / "b")
+    assert growth is not None and growth.parent is not None
+    assert growth.parent.steps == ("widen ffn 80→160 via fpi, split even",)
+    assert (tmp_path / "b" / "tokenizer.json").read_text() == "{}" and verify(tmp_path / "b") == []
 
 
 @pytest.mark.parametrize("steps", [STEPS, "mask-in ffn x2 over 4 steps"])
