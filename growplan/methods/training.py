@@ -13,7 +13,13 @@ from growplan.methods.support.recipe import RECIPE, recipe_of
 OF_A_FIT = ("recipe", "checkpoint")  # options of a fitted operator that a training has no use for
 OWN = {  # what differs from a fit: name -> default and what it says
     "lr": Option("lr", 1e-3, "the highest rate of AdamW", range=(0, 10)),
-    "warmup": Option("warmup", 0, "steps of each stage in which the rate rises to it", range=(0, 1e7)),
+    "warmup": Option(
+        "warmup",
+        0,
+        "steps of each stage in which the rate rises to it; paper: as its growth's literature says",
+        ("paper",),
+        range=(0, 1e7),
+    ),
     "schedule": Option(
         "schedule", "constant", "how it falls to 0 in each stage, or not", ("cosine", "linear", "constant")
     ),
@@ -49,7 +55,7 @@ class Training:
 
     `recipe.every` is the distance of checkpoints. `optimizer`: what becomes of AdamW's moments at the
     growth. `tied`: see `runtime.selected`. `sub_models`: layers of the smallest prefix that a step trains,
-    0 for none.
+    0 for none. `rewarm`: the rate rises as growth.json says of the growth (`recipe.warmup` is then 0).
     """
 
     on: str
@@ -57,16 +63,19 @@ class Training:
     optimizer: Literal["grow", "reset"] = "grow"
     tied: Literal["none", "train", "freeze"] = "none"
     sub_models: int = 0
+    rewarm: bool = False
 
 
 def training_of(options: Mapping[str, OptionValue], steps: int, on: str) -> Training:
     """What options (of TRAINING, each of which may be left out) say."""
     given = {option.name: option.default for option in TRAINING} | dict(options)
-    recipe = replace(recipe_of(given, steps), name="growplan")
+    rewarm = given["warmup"] == "paper"
+    recipe = replace(recipe_of(given | {"warmup": 0} if rewarm else given, steps), name="growplan")
     return Training(
         on,
         recipe,
         cast(Literal["grow", "reset"], str(given["optimizer"])),
         cast(Literal["none", "train", "freeze"], str(given["tied"])),
         int(given["sub-models"]),
+        rewarm,
     )

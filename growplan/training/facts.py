@@ -42,6 +42,7 @@ def _training(training: Training | None) -> Iterator[tuple[str, str]]:
         ("optimizer", training.optimizer),
         ("tied", training.tied),
         ("sub-models", str(training.sub_models)),
+        ("warmup paper", str(training.rewarm)),
     )
 
 

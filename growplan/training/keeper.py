@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from growplan.learn.fit import rate
 from growplan.learn.resume import due
 from growplan.methods.operator import Recipe
-from growplan.runtime import Attached
+from growplan.runtime import Attached, Rewarm
 from growplan.training.history import History, Line
 from growplan.training.places import StageFolder
 
@@ -53,6 +53,7 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
     def __init__(
         self,
         recipe: Recipe,
+        rewarm: Rewarm | None,
         meter: Meter,
         history: History,
         folder: StageFolder,
@@ -60,7 +61,8 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
         attached: Attached | None,
         show: Show,
     ) -> None:
-        self.recipe, self.meter, self.history, self.folder = recipe, meter, history, folder
+        self.recipe, self.rewarm, self.meter = recipe, rewarm, meter
+        self.history, self.folder = history, folder
         self.loss, self.attached, self.show = loss, attached, show
         self.masks: dict[str, float] = {}  # in force in the step
 
@@ -71,7 +73,9 @@ class Keeper(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         step, loss = state.global_step, self.loss()
         masks = {"masks": self.masks} if self.masks else {}
-        line = self.meter.line("step", step, loss=loss, lr=rate(self.recipe, step - 1), **masks)
+        factor = 1.0 if self.rewarm is None else self.rewarm.factor(step - 1)
+        lr = factor * rate(self.recipe, step - 1)
+        line = self.meter.line("step", step, loss=loss, lr=lr, **masks)
         self.history.add(line)
         control.should_save = due(step, self.recipe.steps, self.recipe.every)
         self.show(step, loss)

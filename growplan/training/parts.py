@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ from growplan.check.stages import Schedule, TypedStage
 from growplan.check.trained import HALVES
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.learn.model import build
-from growplan.runtime import FreezeCallback, MaskCallback, SubModelCallback, SubModels, selected
+from growplan.runtime import (
+    FreezeCallback,
+    MaskCallback,
+    Rewarm,
+    RewarmCallback,
+    SubModelCallback,
+    SubModels,
+    selected,
+)
 from growplan.training.loaded import Loaded
 
 
@@ -62,10 +71,22 @@ def _matches(stage: TypedStage, pattern: str) -> bool:
     return any(fnmatchcase(name, pattern) for name, _ in build(stage.after).named_parameters())
 
 
-def callbacks(stage: TypedStage, loaded: Loaded, start: Path, seed: int) -> Iterator[Any]:
-    """What moves masks, freezes, and draws sub-models while a stage trains."""
+def rewarm_of(stage: TypedStage, start: Path) -> Rewarm | None:
+    """How the rate is led up after the growth of a stage, where its plan leaves that to the literature."""
+    if stage.training is None or not stage.training.rewarm or stage.typed is None:
+        return None
+    found = Rewarm.of(start)
+    return None if found is None else replace(found, begin=0)  # a stage counts its own steps
+
+
+def callbacks(
+    stage: TypedStage, loaded: Loaded, start: Path, seed: int, rewarm: Rewarm | None
+) -> Iterator[Any]:
+    """What leads the rate up, moves masks, freezes, and draws sub-models while a stage trains."""
     assert stage.training is not None
     steps, part = stage.training.recipe.steps, trained(stage, loaded, start)
+    if rewarm is not None:
+        yield RewarmCallback(rewarm)
     if loaded.attached is not None:
         yield MaskCallback(loaded.attached)
     if stage.training.sub_models:

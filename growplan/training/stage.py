@@ -29,7 +29,7 @@ from growplan.training.keeper import Keeper, Meter
 from growplan.training.lineage import publish_trained
 from growplan.training.loaded import Asks, Loaded, load
 from growplan.training.moments import moments_beside
-from growplan.training.parts import callbacks
+from growplan.training.parts import callbacks, rewarm_of
 from growplan.training.places import StageFolder, published
 from growplan.training.trainer import Batches, StageTrainer
 
@@ -212,15 +212,17 @@ class _Training:
         asks = Asks(loaded, self.recipe, self.run.key)
         carried = self.training.optimizer == "grow" and checkpoint is None
         moments = moments_beside(self.start, loaded.model, loaded.module) if carried else {}
+        rewarm = rewarm_of(stage, self.start)
         trainer = StageTrainer(
             asks,
             Batches(self.corpus, self.meter.steps, self.recipe.steps),
             self.folder.checkpoints,
             moments,
-            list(callbacks(stage, loaded, self.start, seed)),
+            list(callbacks(stage, loaded, self.start, seed, rewarm)),
         )
         keeper = Keeper(
             self.recipe,
+            rewarm,
             self.meter,
             self.run.history,
             self.folder,

@@ -136,6 +136,26 @@ def test_moments_at_a_growth(optimizer: str, folder: Path, tmp_path: Path) -> No
     assert (48, 384) in shapes and len(old) == len(new)
 
 
+def test_the_rate_after_a_growth_as_papers_have_it(folder: Path, tmp_path: Path) -> None:
+    """200 steps after widening (staged training), 1 after stacking; no growth, no warm-up."""
+    stages = """
+{name: a, train: {for: 2 steps}}
+{name: b, steps: ["widen ffn 192→384 via fpi"], train: {for: 3 steps}}
+{name: c, steps: ["stack depth x2"], train: {for: 2 steps, schedule: linear}}
+"""
+    result = run(write_plan(folder, stages, "paper", warmup="paper"), tmp_path / "run")
+    rates = [line["lr"] for line in result.history if line["kind"] == "step"]
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-6, 1e-5, 1.5e-5, 1e-3, 5e-4])
+    old, new = (
+        {name.removeprefix("transformer."): value for name, value in weights(result.out / path).items()}
+        for path in ("02-b/grown", "02-b/trained")
+    )
+    moved = max(float((new[name] - value).abs().max()) for name, value in old.items())
+    assert moved < 1.2 * sum(rates[2:5])  # AdamW moves a number by the rate at most, about
+    plan = write_plan(folder, stages, "paper", warmup="paper")
+    assert bytes_of(stopped_in_the_middle(plan, tmp_path / "again", at=2)) == bytes_of(result.out)
+
+
 def test_new_layers_alone_are_trained(folder: Path, tmp_path: Path) -> None:
     stages = """
 {name: deep, steps: [stack depth 2→4 via mslt], train-only: new-layers, train: {for: 2 steps}}
@@ -202,21 +222,21 @@ def test_tasks_and_families(family: str, architecture: str, data: str, growth: s
     assert bytes_of(again) == bytes_of(result.out)
 
 
-def stopped_in_the_middle(plan: Path, out: Path) -> Path:
-    """A run that an exception ends in the third step of its second stage, and then the rest of it."""
+def stopped_in_the_middle(plan: Path, out: Path, at: int = 3) -> Path:
+    """A run that an exception ends behind step `at` of its second stage, and then the rest of it."""
 
     class Stop(Exception):
         pass
 
     def stop(step: Any) -> None:
-        if step.kind == "step" and step.stage.index == 2 and step.done == 3:
+        if step.kind == "step" and step.stage.index == 2 and step.done == at:
             raise Stop
 
     with pytest.raises(Stop):
         run(plan, out, progress=stop)
     seen: list[Any] = []
     run(plan, out, progress=seen.append)
-    assert [(step.stage.name, step.done) for step in seen if step.resumed] == [("b", 2)]
+    assert [(step.stage.name, step.done) for step in seen if step.resumed] == [("b", 2)] * (at > 2)
     return out
 
 
