@@ -41,6 +41,9 @@ class LightningGrowth(Callback):  # type: ignore[misc]
         sub_model_steps: int = 0,
         rewarm: Rewarm | None = None,
     ) -> None:
+        if train is not None and sub_models is not None:
+            way = "give the parts that every step trains to `SubModels.of(..., also=...)`"
+            fail("GP626", "`train` and `sub_models` both say what the first steps train", help=way)
         self.model, self.masks, self.rewarm = model, masks, rewarm
         self.train, self.train_steps = train, train_steps
         self.sub_models, self.sub_model_steps = sub_models, sub_model_steps
@@ -51,6 +54,13 @@ class LightningGrowth(Callback):  # type: ignore[misc]
         self._training = ExitStack()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Raises GP626 where Lightning's global step does not count the steps of one optimizer."""
+        if not pl_module.automatic_optimization or len(trainer.optimizers) != 1:
+            fail(
+                "GP626",
+                "the module optimizes by hand, or with several optimizers: its global step counts them all",
+                help="move the masks yourself: `masks.step()` behind each step of the model's optimizer",
+            )
         self._at(trainer.global_step)
         if self.rewarm is not None:
             for optimizer in trainer.optimizers:

@@ -9,13 +9,16 @@ Trainer(model, args).train(resume_from_checkpoint=callback.grown)   # goes on wi
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from growplan.apply import apply
 from growplan.check import check_plan
 from growplan.checkpoint.config import write_config
+from growplan.checkpoint.files import path_exists
 from growplan.checkpoint.growth_reader import read_growth
+from growplan.checkpoint.output import check_target
 from growplan.checkpoint.training import OptimizerMode
 from growplan.diagnostics import fail
 from growplan.language import plan_hash
@@ -30,8 +33,8 @@ class GrowthCallback(RecordingCallback):
     A running Trainer keeps its model to itself, so that the next one is made on the grown state: resumed from
     `grown`, it goes on with the same schedule, the same data and the moments of `optimizer` (see `apply`), at
     the step that it stands at. `stage`: of a plan with stages, whose growth it is.
-    A run that was killed is taken up from its last checkpoint as ever: what was not grown is grown then, and
-    nothing where `done`.
+    A run that was killed is taken up from its last checkpoint as ever, and grown then; where `done`, it is
+    the next training that goes on.
     """
 
     def __init__(
@@ -67,29 +70,42 @@ class GrowthCallback(RecordingCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Refuse what could not be grown later, before a step is trained. Raises what `check` raises."""
-        way = "begin again with the checkpoint of that step, or another one before it"
-        if state.global_step > self.at:
-            fail(
-                "GP625",
-                f"the training stands at step {state.global_step}, behind the growth at {self.at}",
-                help=way,
-            )
-        if state.max_steps < self.at:
-            fail(
-                "GP625",
-                f"the training ends with step {state.max_steps}, before the growth at {self.at}",
-                help="give it more steps (`max_steps`, for all stages), or grow earlier",
-            )
-        if args.save_only_model and self.optimizer != "drop":
-            fail(
-                "GP625",
-                "the Trainer saves no optimizer's state (`save_only_model`), which is to be grown",
-                help="save it, or give `optimizer='drop'`",
-            )
+        for wrong, what, way in self._obstacles(args, state):
+            if wrong:
+                fail("GP625", what, help=way)
+        check_target(self.out)
         with tempfile.TemporaryDirectory(prefix="growplan-") as folder:
             config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
             write_config(Path(folder), config)
             check_plan(self.plan, bind_source(self.plan, folder, self.family)[2])
+
+    def _obstacles(self, args: Any, state: Any) -> Iterator[tuple[bool, str, str]]:
+        """(whether it is so, what is wrong, a way out)."""
+        yield (
+            self.done,
+            f"{self.out} holds what this plan makes already",
+            "go on from there, as `grown` says; or remove it to grow again",
+        )
+        yield (
+            path_exists(self.out),
+            f"{self.out} exists, and is not what this plan makes",
+            "give another `out`, or remove it",
+        )
+        yield (
+            state.global_step > self.at,
+            f"the training stands at step {state.global_step}, behind the growth at {self.at}",
+            "begin with the checkpoint of that step, or with one before it",
+        )
+        yield (
+            state.max_steps < self.at,
+            f"the training ends with step {state.max_steps}, before the growth at {self.at}",
+            "give it more steps (`max_steps` is of both trainings), or grow earlier",
+        )
+        yield (
+            args.save_only_model and self.optimizer != "drop",
+            "the Trainer saves no optimizer's state (`save_only_model`), which is to be grown",
+            "save it, or give `optimizer='drop'`",
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= self.at:

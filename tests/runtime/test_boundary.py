@@ -50,6 +50,7 @@ def test_two_trainings_are_one(source: Path, tmp_path: Path) -> None:
     assert not growth.done
     first, before = losses(source, tmp_path / "a", [growth])
     assert growth.done and list(before) == [1, 2, 3] and first.state.global_step == AT
+    assert refusal(source, growth, tmp_path) == "GP625"  # it is done
     second, after = losses(growth.grown, tmp_path / "b", [], resume=growth.grown)
     assert list(after) == [4, 5, 6]
     assert after[4] == pytest.approx(whole[4], abs=1e-4)  # no step was taken since, the growth is exact
@@ -118,3 +119,7 @@ def test_what_could_not_be_grown_later_is_not_trained(source: Path, tmp_path: Pa
     with pytest.raises(DiagnosticError, match="nothing is grown"):
         _ = early.grown
     assert not out.exists()
+    out.mkdir()
+    assert refusal(source, early, tmp_path) == "GP625"
+    nowhere = GrowthCallback(plan(EXACT), AT, source / "config.json" / "grown")
+    assert refusal(source, nowhere, tmp_path) == "GP402"

@@ -58,7 +58,7 @@ def trained(
     trainer = Trainer(
         accelerator="cpu",
         max_steps=steps,
-        accumulate_grad_batches=2,
+        accumulate_grad_batches=2 if module.automatic_optimization else 1,
         callbacks=[growth, Look(), keep],
         logger=False,
         enable_progress_bar=False,
@@ -133,3 +133,17 @@ def test_growth_between_two_trainings(tmp_path: Path) -> None:
     assert not grown.masks.active and list(module.losses) == [0, 1, 2]
     steps = {float(state["step"]) for state in grown.optimizer.state.values()}
     assert steps == {3, 6}  # new layers, and what was trained before
+
+
+def test_what_it_cannot_follow(masked: Grown, tmp_path: Path) -> None:
+    model, attached = masked.attached()
+    models = SubModels.of(model, masked.folder / "g", 1)
+    with pytest.raises(DiagnosticError, match="both say what the first steps train") as error:
+        LightningGrowth(model, train=frozenset(), sub_models=models)
+    found = list(error.value.diagnostics)
+    module = module_of(model)
+    module.automatic_optimization = False
+    with pytest.raises(DiagnosticError, match="optimizes by hand") as error:
+        trained(module, tmp_path, LightningGrowth(model, masks=attached))
+    found += error.value.diagnostics
+    assert [each.code for each in found] == ["GP626"] * 2 and all(each.help for each in found)

@@ -29,4 +29,9 @@ CODES = {
         ),
         fix="Let the training reach the step, with its optimizer saved, before the grown checkpoint is used.",
     ),
+    "GP626": Code(
+        what="`LightningGrowth` was given a training that it cannot follow.",
+        why="Masks and frozen parts are functions of Lightning's global step, which must be one optimizer's.",
+        fix="Use automatic optimization with one optimizer, or call `masks.step()` in the module.",
+    ),
 }
