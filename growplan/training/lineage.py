@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from growplan.backend.dtypes import torch_dtype
+from growplan.backend.dtypes import raw_bytes, torch_dtype
+from growplan.backend.executor import reader_rows
 from growplan.certificate import versions
 from growplan.checkpoint.card import card_text, write_card
 from growplan.checkpoint.config import read_config, write_config
@@ -17,16 +18,19 @@ from growplan.checkpoint.files import file_sha256, guard
 from growplan.checkpoint.growth import GROWTH, Growth, write_growth
 from growplan.checkpoint.growth_reader import parent_of, read_growth
 from growplan.checkpoint.headers import Headers, read_headers
+from growplan.checkpoint.layout import plan_shards
 from growplan.checkpoint.output import Target
 from growplan.checkpoint.reader import open_reader
 from growplan.checkpoint.sidecars import carry_sidecars, plan_sidecars
 from growplan.checkpoint.training import OPTIMIZER, STATE, carried_as_they_are
+from growplan.checkpoint.writer import Writer
 from growplan.language import canonical, plan_hash
 from growplan.language.plan import Plan
 from growplan.training.places import published
 
 TRAINED, FROM = "trained", "model_of"
 HALF = ("F16", "BF16")
+FLOATS = (*HALF, "F32", "F64")
 
 
 def publish_trained(
@@ -85,9 +89,8 @@ def publish_model(out: Path, last: Path, dtype: str | None) -> Path:
             name = str(torch_dtype(dtype)).removeprefix("torch.")
             write_config(to, {**config.data, "dtype": name})
         else:
-            _copy(last, to, headers.files)
+            _copy(last, to, (*headers.files, *filter(None, [headers.index])))
             write_config(to, config.data)
-        _copy(last, to, filter(None, [headers.index]))
         files = ("config.json", *carry_sidecars(plan_sidecars(last), last, to))
         _sign(to, replace(growth, extra={**growth.extra, **own}), files, last)
         return target.publish().path
@@ -131,12 +134,14 @@ def _copy(source: Path, to: Path, names: Iterable[str]) -> None:
 
 
 def _round(headers: Headers, to: Path, dtype: str) -> None:
-    """The files of weights, every tensor of floats in `dtype`."""
-    from safetensors.torch import load_file, save_file
-
-    wanted = torch_dtype(dtype)
-    for name in headers.files:
-        with guard(to / name, "write"):
-            tensors = load_file(headers.directory / name)
-            made = {k: t.to(wanted) if t.is_floating_point() else t for k, t in tensors.items()}
-            save_file(made, to / name, {"format": "pt"})
+    """Weights and their index, every tensor of floats in `dtype`."""
+    specs = {
+        name: (dtype if info.dtype in FLOATS else info.dtype, tuple(info.shape))
+        for name, info in headers.tensors.items()
+    }
+    with open_reader(headers) as reader, Writer(to, plan_shards(specs)) as writer:
+        read = reader_rows(reader)
+        for name, (kept, shape) in specs.items():
+            rounded = read(name, 0, shape[0] if shape else 1).to(torch_dtype(kept))
+            writer.write(name, raw_bytes(rounded))  # which lives as long as the tensor
+        writer.finish()
