@@ -17,6 +17,7 @@ from growplan.checkpoint.headers import find_headers
 from growplan.diagnostics import fail
 from growplan.families.model import Family, Model
 from growplan.runtime import hooks
+from growplan.runtime.card import write_half_grown_card
 from growplan.runtime.fingerprint import check_fingerprint, fingerprint, sampled, spots
 from growplan.runtime.parts import Parts
 from growplan.runtime.places import Place, Places
@@ -87,10 +88,13 @@ class Attached:
     def save(self, directory: Path | str, *, begun: int | None = None) -> None:
         """Write the growth state beside a checkpoint that `save_pretrained` wrote there.
 
-        The checkpoint holds raw weights: without its masks it is another model. `begun`: the steps done
-        when the training began that the checkpoint can be resumed in, where something counts them.
+        The checkpoint holds raw weights: without its masks it is another model, which its card says, where
+        nobody wrote one. `begun`: the steps done when the training began that it can be resumed in, where
+        something counts them.
         """
-        write_state(Path(directory), self.now(begun=begun, fingerprint=fingerprint(directory)))
+        state = self.now(begun=begun, fingerprint=fingerprint(directory))
+        write_state(Path(directory), state)
+        write_half_grown_card(Path(directory), state)
 
     def now(self, *, begun: int | None = None, fingerprint: str | None = None) -> GrowthState:
         """The growth state of the model as it is."""

@@ -117,6 +117,16 @@ def test_a_checkpoint_in_the_middle_comes_back(tmp_path: Path) -> None:
     attached.save(tmp_path / "half")
     state = read_state(tmp_path / "half")
     assert (state.step, state.held) == (4, "raw")
+    card = tmp_path / "half" / "README.md"
+    assert "**`from_pretrained` alone gives another model**. After 4 steps" in card.read_text()
+    assert "| `mask-in-ffn` | ffn 192→384 | 0.4 | 10 |" in card.read_text()
+    attached.at(attached.end)
+    attached.save(tmp_path / "half")
+    assert not card.exists()
+    card.write_text("the user's own")
+    attached.at(4)
+    attached.save(tmp_path / "half")
+    assert card.read_text() == "the user's own"
     from tests.float64 import load_float64
 
     again = load_float64(tmp_path / "half", "GPT2LMHeadModel")
