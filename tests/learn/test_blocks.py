@@ -19,7 +19,7 @@ from growplan.learn.model import Named, Target
 from growplan.learn.ranks import ALONE
 from tests.learn.handmade import bound
 from tests.learn.test_fit import CONFIGS, SIZES, corpus_of, leaves_of, objective
-from tests.learn.test_operators import gpt2
+from tests.learn.test_operators import TEXT, gpt2
 from tests.learn.test_shards import Case
 from tests.tiny import tiny_checkpoint
 
@@ -193,6 +193,7 @@ def test_a_class_without_one_list_of_blocks_is_told(tmp_path: Path) -> None:
 def test_a_plan_may_ask_for_it(tmp_path: Path, method: str) -> None:
     """The same losses and the same operator, within the rounding of float64, after some steps."""
     gpt2(tmp_path / "m", dtype="float64")
+    (tmp_path / "austen.txt").write_bytes(TEXT.read_bytes())
     line = f"grow hidden 48→64, heads 6→8, ffn 192→256, depth 2→3 {method}"
     found = []
     for how in ("none", "blocks"):
