@@ -128,10 +128,15 @@ def stage_words(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def _lints(stages: Sequence[TypedStage]) -> Iterator[Diagnostic]:
-    """What is to be said of growth: one finding of a kind, from the first stage that it holds of."""
+    """What is to be said of growth: one finding of a kind, from the first stage that it holds of.
+
+    Where a stage trains without dropout, there is nothing to say of it (GP912).
+    """
     said: set[str] = set()
     for stage in stages:
         found = () if stage.typed is None else stage.typed.lints
+        if stage.training is not None and not stage.training.recipe.dropout:
+            found = tuple(lint for lint in found if lint.code != "GP912")
         yield from (lint for lint in found if lint.code not in said)
         said |= {lint.code for lint in found}
 

@@ -139,6 +139,13 @@ def test_sequences_longer_than_the_model_reads_are_noted() -> None:
     assert (note.code, note.severity) == ("GP554", "note") and "24" in note.message
 
 
+@pytest.mark.parametrize(("dropout", "noted"), [("model", ["GP912"]), ("none", [])])
+def test_dropout_is_noted_where_a_stage_trains_with_it(dropout: str, noted: list[str]) -> None:
+    growing = stage("a", "widen ffn x2 via fpi, noise 20", 5, options={"dropout": dropout})
+    found = checked(growing, resid_pdrop=0.1)
+    assert [lint.code for lint in found.lints if lint.code == "GP912"] == noted
+
+
 def test_a_warmup_as_long_as_the_training_is_warned_of() -> None:
     (lint,) = checked(stage("a", train=5, options={"warmup": 5})).lints
     assert (lint.code, lint.severity) == ("GP538", "warning")
