@@ -137,8 +137,14 @@ def _lints(stages: Sequence[TypedStage]) -> Iterator[Diagnostic]:
         found = () if stage.typed is None else stage.typed.lints
         if stage.training is not None and not stage.training.recipe.dropout:
             found = tuple(lint for lint in found if lint.code != "GP912")
+        found = tuple(_with_way(lint) for lint in found)
         yield from (lint for lint in found if lint.code not in said)
         said |= {lint.code for lint in found}
+
+
+def _with_way(lint: Diagnostic) -> Diagnostic:
+    """A note on dropout with the way out that a plan with stages has."""
+    return replace(lint, help=(*lint.help, "or train with `dropout none`")) if lint.code == "GP912" else lint
 
 
 @dataclass

@@ -143,7 +143,9 @@ def test_sequences_longer_than_the_model_reads_are_noted() -> None:
 def test_dropout_is_noted_where_a_stage_trains_with_it(dropout: str, noted: list[str]) -> None:
     growing = stage("a", "widen ffn x2 via fpi, noise 20", 5, options={"dropout": dropout})
     found = checked(growing, resid_pdrop=0.1)
-    assert [lint.code for lint in found.lints if lint.code == "GP912"] == noted
+    notes = [lint for lint in found.lints if lint.code == "GP912"]
+    assert [lint.code for lint in notes] == noted
+    assert all("`dropout none`" in lint.help[-1] for lint in notes)
 
 
 def test_a_warmup_as_long_as_the_training_is_warned_of() -> None:
