@@ -9,6 +9,7 @@ average of its weights, a replica) has masks of its own modules, moved by the sa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,13 +81,13 @@ class Weights:
         return out
 
 
-class Hook:
+class Hook(ABC):
     """What a mask puts into a module; by its class a model is known to have masks."""
 
     @property
+    @abstractmethod
     def full(self) -> bool:
         """Whether it does nothing: its masks are 1."""
-        raise NotImplementedError
 
 
 def hooks_of(model: nn.Module) -> Iterator[Hook]:

@@ -71,6 +71,7 @@ def test_masks_that_outlast_the_training_are_refused_and_the_ways_out_work() -> 
     assert found.code == "GP596" and "step 30" in found.message and "20 steps" in found.message
     assert found.help == ("`over 20 steps`", "train it `for 30 steps`")
     assert checked(stage("a", "mask-in ffn x2 over 20 steps", 20))
+    assert refused(stage("a", "mask-in ffn x2 over 21 steps", 20))[0].code == "GP596"
     assert checked(stage("a", "mask-in ffn x2 over 30 steps", 30))
     (late,) = refused(stage("a", "mask-in ffn x2 over 15 steps, delay 10", 20))
     assert late.help == ("`over 10 steps`", "train it `for 25 steps`")
