@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 from transformers import TrainerCallback
 
@@ -47,13 +48,28 @@ class MaskCallback(RecordingCallback):
     has them.
     """
 
+    _made: ClassVar[WeakSet[MaskCallback]] = WeakSet()
+
     def __init__(self, attached: Attached) -> None:
         self.attached = attached
         self.begun = attached.state.step
+        self._made.add(self)
+
+    @classmethod
+    def of(cls, model: Any) -> MaskCallback | None:
+        """The callback that was made to move the masks of `model`; None where nobody made one."""
+        return next((each for each in cls._made if each.attached.model is model), None)
+
+    def begun_at(self, resumed: int) -> int:
+        """Steps that were done at step 0 of a training which begins, or goes on, at step `resumed`.
+
+        Below 0 where the model was grown at a later step of it.
+        """
+        begun = self.attached.state.begun
+        return self.begun if begun is None or not resumed else begun
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step and self.attached.state.begun is not None:  # below 0: grown at that step
-            self.begun = self.attached.state.begun
+        self.begun = self.begun_at(state.global_step)
         self._at(state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

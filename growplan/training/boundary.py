@@ -23,7 +23,9 @@ from growplan.checkpoint.training import OptimizerMode
 from growplan.diagnostics import fail
 from growplan.language import plan_hash
 from growplan.pipeline import bind_source
-from growplan.runtime.callback import RecordingCallback
+from growplan.runtime.callback import MaskCallback, RecordingCallback
+from growplan.runtime.hooks import below_1
+from growplan.runtime.ramps import value_at
 from growplan.training.grow import AnyPlan, chosen_plan
 
 
@@ -69,15 +71,40 @@ class GrowthCallback(RecordingCallback):
         return str(self.out)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        """Refuse what could not be grown later, before a step is trained. Raises what `check` raises."""
+        """Refuse what could not be grown later, before a step is trained.
+
+        Raises GP588, GP625, and what `check` raises.
+        """
         for wrong, what, way in self._obstacles(args, state):
             if wrong:
                 fail("GP625", what, help=way)
+        self._refuse_masks(model, state.global_step)
         check_target(self.out)
         with tempfile.TemporaryDirectory(prefix="growplan-") as folder:
             config = {**model.config.to_dict(), "architectures": [type(model).__name__]}
             write_config(Path(folder), config)
             check_plan(self.plan, bind_source(self.plan, folder, self.family)[2])
+
+    def _refuse_masks(self, model: Any, now: int) -> None:
+        """GP588 where masks of the model will be below 1 at the growth."""
+        if not below_1(model):
+            return
+        moving = MaskCallback.of(model)
+        if moving is None:
+            fail(
+                "GP588",
+                f"the model is behind masks below 1, and nothing moves them until the growth at {self.at}",
+                help="give the Trainer a `MaskCallback` for them, too",
+            )
+        begun, state = moving.begun_at(now), moving.attached.state
+        low = {mask.step: m for mask in state.masks if (m := value_at(mask.ramp, begun + self.at)) < 1}
+        if low:
+            said = ", ".join(f"the mask of `{step}` will be {m:.3g}" for step, m in low.items())
+            fail(
+                "GP588",
+                f"the growth at {self.at} is in the middle of a ramp: {said}",
+                help=f"grow at step {moving.attached.end - begun}, or later",
+            )
 
     def _obstacles(self, args: Any, state: Any) -> Iterator[tuple[bool, str, str]]:
         """(whether it is so, what is wrong, a way out)."""
@@ -106,6 +133,16 @@ class GrowthCallback(RecordingCallback):
             "the Trainer saves no optimizer's state (`save_only_model`), which is to be grown",
             "save it, or give `optimizer='drop'`",
         )
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Raises GP588 where masks that nobody moved stand in the checkpoint that is to be grown."""
+        super().on_save(args, state, control, **kwargs)
+        if state.global_step == self.at and below_1(kwargs["model"]):
+            fail(
+                "GP588",
+                f"masks of the model are below 1 at step {self.at}, where it is to be grown",
+                help="give the Trainer the `MaskCallback` that was made for them",
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= self.at:

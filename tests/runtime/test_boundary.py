@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from growplan.diagnostics import DiagnosticError
+from growplan.apply import apply
+from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.language import parse_text
 from growplan.language.plan import Plan
 from growplan.runtime import GrowthCallback, MaskCallback, attach
@@ -20,6 +21,7 @@ from tests.tiny import tiny_checkpoint
 
 AT = 3  # of the six steps of `trained`
 EXACT = "widen ffn 192→384 via fpi, split even; deepen depth x2 via identity"
+DEEPER = "deepen depth x2 via identity"
 MASKED = "mask-in ffn x2 over 2 steps; mask-in depth x2 over 8 steps"
 
 
@@ -97,14 +99,19 @@ def test_a_run_killed_in_the_growth_goes_on(source: Path, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "grown" / "trainer_state.json").read_text())["global_step"] == AT
 
 
-def refusal(source: Path, growth: GrowthCallback, tmp_path: Path, **options: Any) -> str:
+def refused(model: Any, callbacks: list[Any], tmp_path: Path, **options: Any) -> Diagnostic:
+    """What is said before a step is trained."""
     steps: list[int] = []
     look = watcher(lambda: steps.append(1))
     with pytest.raises(DiagnosticError) as error:
-        trained(load(source), tmp_path / "r", [growth, look], **options)
+        trained(model, tmp_path / "r", [*callbacks, look], **options)
     (found,) = error.value.diagnostics
-    assert found.help and not steps  # before a step is trained
-    return found.code
+    assert found.help and not steps
+    return found
+
+
+def refusal(source: Path, growth: GrowthCallback, tmp_path: Path, **options: Any) -> str:
+    return refused(load(source), [growth], tmp_path, **options).code
 
 
 def test_what_could_not_be_grown_later_is_not_trained(source: Path, tmp_path: Path) -> None:
@@ -123,3 +130,60 @@ def test_what_could_not_be_grown_later_is_not_trained(source: Path, tmp_path: Pa
     assert refusal(source, early, tmp_path) == "GP625"
     nowhere = GrowthCallback(plan(EXACT), AT, source / "config.json" / "grown")
     assert refusal(source, nowhere, tmp_path) == "GP402"
+
+
+@pytest.fixture
+def masked(source: Path, tmp_path: Path) -> Path:
+    apply(plan("mask-in ffn x2 over 4 steps, delay 1"), tmp_path / "masked", model_dir=source)
+    return tmp_path / "masked"
+
+
+@pytest.mark.parametrize("first", ["masks", "growth"])
+def test_a_growth_in_a_ramp_is_refused_before_training(masked: Path, tmp_path: Path, first: str) -> None:
+    """Whichever callback begins; and the step that is named will do."""
+
+    def callbacks(at: int) -> tuple[Any, list[Any]]:
+        model = load(masked)
+        both = [MaskCallback(attach(model, masked)), GrowthCallback(plan(DEEPER), at, tmp_path / "grown")]
+        return model, both if first == "masks" else both[::-1]
+
+    model, both = callbacks(4)
+    found = refused(model, both, tmp_path)
+    assert found.code == "GP588" and "`mask-in-ffn` will be 0.75" in found.message
+    assert found.help == ("grow at step 5, or later",)
+    model, both = callbacks(5)
+    trained(model, tmp_path / "a", both)
+    assert load(tmp_path / "grown").config.n_layer == 4
+    model, both = callbacks(5)  # killed in the growth
+    shutil.rmtree(tmp_path / "grown")
+    trained(model, tmp_path / "a", both, str(tmp_path / "a" / "checkpoint-5"))
+    assert load(tmp_path / "grown").config.n_layer == 4
+
+
+def test_masks_that_nothing_moves(masked: Path, tmp_path: Path) -> None:
+    """Their checkpoint would look like that of a plain model."""
+    model = load(masked)
+    attached = attach(model, masked)
+    growth = GrowthCallback(plan(DEEPER), 5, tmp_path / "grown")
+    assert refused(model, [growth], tmp_path).code == "GP588"
+    moving = MaskCallback(attached)  # made, and not given to the Trainer
+    with pytest.raises(DiagnosticError, match="below 1 at step 5"):
+        trained(model, tmp_path / "b", [growth])
+    assert not (tmp_path / "grown").exists() and moving.attached.active
+
+
+def test_steps_before_this_training_count_for_masks(masked: Path, tmp_path: Path) -> None:
+    """A training that was begun behind the growth, and one that goes on from a checkpoint."""
+    model = load(masked)
+    trained(model, tmp_path / "a", [MaskCallback(attach(model, masked))], save_steps=2)
+    checkpoint = tmp_path / "a" / "checkpoint-2"
+    model = load(checkpoint)
+    moving = MaskCallback(attach(model, checkpoint))
+    growth = GrowthCallback(plan(DEEPER), 2, tmp_path / "grown")
+    assert refused(model, [growth, moving], tmp_path).help == ("grow at step 3, or later",)
+    model = load(checkpoint)
+    moving = MaskCallback(attach(model, checkpoint))
+    growth = GrowthCallback(plan(DEEPER), 3, tmp_path / "grown")
+    assert (
+        refused(model, [growth, moving], tmp_path, resume=str(checkpoint)).message.count("will be 0.5") == 1
+    )
