@@ -73,6 +73,38 @@ def _host(source: Source, pieces: Sequence[Piece], comment: Comment, line: int) 
     return (pieces[following] if following < len(pieces) else None), False
 
 
+def settle(pieces: Sequence[Piece], footer: list[str]) -> None:
+    """Where a piece will be printed above others that stand before it: what of its comments stays.
+
+    What touches the line above it, with a blank line below, is about that line. The comments that open
+    the file, up to their last blank line, are about the whole of it.
+    """
+    highest: tuple[int, ...] = ()
+    for i, piece in enumerate(pieces):
+        if piece.rank < highest:
+            _leave(piece, pieces[i + 1].before if i + 1 < len(pieces) else footer)
+        highest = max(highest, piece.rank)
+    first = min(pieces, key=lambda piece: piece.rank, default=None)
+    if first is not None and first is not pieces[0] and "" in pieces[0].before:
+        opening = pieces[0].before
+        cut = last_blank(opening)
+        first.before, pieces[0].before = [*opening[:cut], "", *first.before], opening[cut:]
+
+
+def _leave(piece: Piece, to: list[str]) -> None:
+    """Take the blank line above a piece away, or what touches the line above it: `to` gets that."""
+    cut = piece.before.index("") if "" in piece.before else 0
+    if cut:
+        to[:0] = [*piece.before[:cut], *([""] if to[:1] != [""] else [])]
+    if "" in piece.before:
+        piece.before = piece.before[cut + 1 :]
+
+
+def last_blank(lines: Sequence[str]) -> int:
+    """Where the last blank line stands; 0 where there is none."""
+    return max((i for i, line in enumerate(lines) if not line), default=0)
+
+
 def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
     """The text of all pieces with their comments, in the order of their ranks.
 
@@ -81,7 +113,8 @@ def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
     lines: list[str] = []
     carried: list[str] = []
     for piece in sorted(pieces, key=lambda piece: piece.rank):
-        above = [""] * piece.apart + carried + piece.before
+        above = carried + piece.before
+        above = [""] * (piece.apart and "" not in above) + above
         carried = []
         if not piece.lines:
             carried = above + ([piece.after] if piece.after else [])

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from growplan.diagnostics import Source
 from growplan.language.build_stages import check_drafts
-from growplan.language.comments import Comment, Piece, attach, render
+from growplan.language.comments import Comment, Piece, attach, last_blank, render, settle
 from growplan.language.draft import Entry, FileDraft, PartsDraft, StageDraft, StepDraft, TrainDraft
 from growplan.language.dsl import read_into, split
 from growplan.language.errors import Errors
@@ -48,6 +48,7 @@ def _from_dsl(source: Source, target: str, errors: Errors) -> str:
     pieces = Pieces(target, staged=bool(draft.stages)).of(read)
     comments = [Comment(start, source.text[start:end]) for start, end in parts.comments]
     footer = attach(source, pieces, comments)
+    settle(pieces, footer)
     if target != "dsl":
         pieces = _with_yaml_keys(pieces, "growplan" in draft.headers)
     return render(pieces, footer)
@@ -125,7 +126,9 @@ def _with_yaml_keys(pieces: list[Piece], versioned: bool) -> list[Piece]:
     rank: tuple[int, ...] = ()
     for piece in sorted(pieces, key=lambda piece: piece.rank):
         if not whole and not versioned:
-            cut = len(piece.before) if piece.rank == (HEAD,) else _last_blank(piece.before)
+            cut = last_blank(piece.before)
+            if piece.rank == (HEAD,):  # no blank line between two headers
+                cut = cut + 1 if cut else len(piece.before)
             whole.append(Piece(0, 0, ["growplan: 1"], before=piece.before[:cut], rank=(HEAD,)))
             piece.before = piece.before[cut:]
         if piece.rank[0] == STAGES and rank[:1] != (STAGES,):
@@ -143,7 +146,3 @@ def _key(text: str, first: Piece) -> Piece:
     if first.before[:1] == [""]:
         key.before, first.before = [""], first.before[1:]
     return key
-
-
-def _last_blank(lines: list[str]) -> int:
-    return max((i for i, line in enumerate(lines) if not line), default=0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from growplan.diagnostics import Source, Span
 from growplan.language.build_stages import check_drafts
-from growplan.language.comments import Comment, Piece, attach, render
+from growplan.language.comments import Comment, Piece, attach, render, settle
 from growplan.language.draft import StepDraft
 from growplan.language.dsl import split
 from growplan.language.errors import Errors
@@ -49,6 +49,7 @@ class YamlFormatter:
             self._refuse_for_dsl(root)
         pieces = self._dsl(root) if target == "dsl" else self._yaml(root)
         footer = attach(self.source, pieces, self._comments(root, target))
+        settle(pieces, footer)
         return render(pieces, footer)
 
     def _refuse_for_dsl(self, root: MappingNode) -> None:
