@@ -180,23 +180,21 @@ def read_for(
     except DiagnosticError as error:
         if not isinstance(error.partial, Plan):
             raise
-        unread = min((d.span.start for d in error.diagnostics if d.span), default=0)
-        found = [*error.diagnostics, *_mistakes(error.partial, unread, model_dir, family)]
+        found = [*error.diagnostics, *_mistakes(error.partial, model_dir, family)]
         placed = sorted((d for d in found if d.span), key=lambda d: (d.span.source.name, d.span.start))  # type: ignore[union-attr]
         raise DiagnosticError(*(d for d in found if not d.span), *placed) from None
 
 
-def _mistakes(
-    plan: Plan, unread: int, model_dir: str | Path | None, family: str | Path | None
-) -> tuple[Diagnostic, ...]:
-    """What the checker can say of a plan some of whose words could not be read, from `unread` on."""
+def _mistakes(plan: Plan, model_dir: str | Path | None, family: str | Path | None) -> tuple[Diagnostic, ...]:
+    """What the checker can say of a plan some of whose words could not be read."""
     if plan.source is None and model_dir is None:
         return tuple(stage_words(plan))
     try:
         model = bind_source(plan, model_dir, family)[2]
         if plan.stages:
-            return tuple(stage_words(plan))
-        check_plan(plan, model, unread=unread)
+            check_stages(plan, model)
+        else:
+            check_plan(plan, model, unread=None if plan.unread is None else plan.unread.step)
     except DiagnosticError as error:
         return error.diagnostics
     return ()

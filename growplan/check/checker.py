@@ -38,17 +38,29 @@ UNCLOSED = ("GP107", "GP109", "GP203")  # sizes that do not fit each other
 OF_MIXTURES = ("experts", "active")  # axes that a model may lack because its upcycling has a mistake
 
 
-def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> TypedPlan:
-    """Type a plan against its source. Raises DiagnosticError with every mistake found.
+@dataclass(frozen=True)
+class Doubtful:
+    """Where the steps of a plan with mistakes lead: a model, and its axes whose sizes are in doubt."""
+
+    model: Model
+    axes: frozenset[str]
+
+
+def check_plan(
+    plan: Plan, source: Model, *, unread: int | None = None, doubted: frozenset[str] = frozenset()
+) -> TypedPlan:
+    """Type a plan against its source. Raises DiagnosticError with every mistake found, and a Doubtful.
 
     A mistake leaves the axes of its step (and those that equations couple with them) in doubt:
     later steps are judged on the others alone. `unread`: from this offset of the plan on, some
-    step could not be read, so that every size after it is in doubt; then no proof is made.
+    step could not be read, so that every size after it is in doubt; `doubted`: what is in doubt from
+    the beginning. In both cases no proof is made, and there may be no mistake in what is raised.
     """
-    walk = _walked(plan, source, unread)
-    if walk.errors or unread is not None:
-        errors = walk.errors if unread is not None else [_advised(d, walk) for d in walk.errors]
-        raise DiagnosticError(*errors[:MOST_ERRORS])
+    walk = _walked(plan, source, unread, doubted)
+    unsure = unread is not None or bool(doubted)
+    if walk.errors or unsure:
+        errors = walk.errors if unsure else [_advised(d, walk) for d in walk.errors]
+        raise DiagnosticError(*errors[:MOST_ERRORS], partial=Doubtful(walk.model, walk.doubted))
     steps = tuple(walk.steps)
     before, after = cost(source), cost(walk.model)
     claim = weakest([s.proof.claim for s in steps])
@@ -67,9 +79,11 @@ def check_plan(plan: Plan, source: Model, *, unread: int | None = None) -> Typed
     return typed
 
 
-def _walked(plan: Plan, source: Model, unread: int | None = None) -> _Walk:
+def _walked(
+    plan: Plan, source: Model, unread: int | None = None, doubted: frozenset[str] = frozenset()
+) -> _Walk:
     """All steps of a plan, and those that its equations imply."""
-    walk = _Walk(plan, source, relations_in_force(source))
+    walk = _Walk(plan, source, relations_in_force(source), doubted=doubted)
     for step in plan.steps:
         if unread is not None and (step.span is None or step.span.start > unread):
             walk.doubted = frozenset(source.sizes)

@@ -10,20 +10,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from growplan.check import training as trainings
-from growplan.check.checker import MOST_ERRORS, check_plan
+from growplan.check.checker import MOST_ERRORS, Doubtful, check_plan
 from growplan.check.claims import weakest
 from growplan.check.cost import cost
 from growplan.check.masks import growth_masks
 from growplan.check.new_layers import new_layers
 from growplan.check.settle import words
-from growplan.check.trained import Trained, keys_of, trained
+from growplan.check.trained import Trained, keys_of, trained, wrong_words
 from growplan.check.training_cost import FULL, StageCost, stage_cost
 from growplan.check.typed import Cost, TypedPlan
 from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.families.model import Model
-from growplan.language.plan import Plan, Stage
+from growplan.language.plan import ANY, Plan, Stage
 from growplan.methods.base import Claim
 from growplan.methods.training import Training
+
+OF_THE_LENGTH = ("for", "batch", "tokens")  # what says how many steps a stage trains
 
 
 @dataclass(frozen=True)
@@ -105,13 +107,13 @@ class Schedule:
 def check_stages(plan: Plan, source: Model) -> Schedule:
     """Type every stage of a plan, each against the model that the one before it leaves.
 
-    Raises DiagnosticError with every mistake found. After a stage whose growth has one, the sizes of the
-    later ones are in doubt, and only what depends on none is judged.
+    Raises DiagnosticError with every mistake found: what depends on none of the others is judged. A plan
+    with words that could not be read has no schedule; what is raised of it may be no mistake at all.
     """
     walk = _Walk(plan, source)
     for index, stage in enumerate(plan.stages, 1):
         walk.take(stage, index)
-    if walk.errors:
+    if walk.errors or plan.unread is not None:
         raise DiagnosticError(*dict.fromkeys(walk.errors[:MOST_ERRORS]))
     return Schedule(
         plan, source, tuple(walk.stages), tuple(dict.fromkeys([*_lints(walk.stages), *walk.notes]))
@@ -154,58 +156,75 @@ class _Walk:
     stages: list[TypedStage] = field(default_factory=list)
     errors: list[Diagnostic] = field(default_factory=list)
     notes: list[Diagnostic] = field(default_factory=list)
-    doubted: bool = False
+    doubted: frozenset[str] = frozenset()  # axes whose sizes are not what the plan wants
 
     def __post_init__(self) -> None:
         if self.plan.train is not None:
             self.errors += trainings.words_of(self.plan.train)
-        self.wrong_base = bool(self.errors)
 
     def take(self, stage: Stage, index: int) -> None:
         """One stage; on a mistake it is recorded, and the walk goes on."""
-        plan = self.plan.growth_of(stage)
-        found = [*trainings.lacking(self.plan, stage)]
-        found += trainings.words_of(stage.train) if stage.train is not None else ()
-        self.errors += found
-        typed = self._growth(plan)
-        if found or self.doubted or self.wrong_base:
-            self.model = self.model if typed is None else typed.target
-            return
-        grown = self.model if typed is None else typed.target
-        training = trainings.training(self.plan, stage, grown)
-        part = self._trained(stage, typed, grown, training)
-        after = grown if training is None else _plain(grown)
-        if self.errors:
-            self.model = after
-            return
-        costs = stage_cost(grown, training, part, typed)
-        self.stages.append(TypedStage(stage, index, plan, typed, self.model, after, training, costs))
-        self.model = after
+        plan, before = self.plan.growth_of(stage), self.model
+        lacks = [*trainings.lacking(self.plan, stage)]
+        self.errors += lacks
+        self.errors += trainings.words_of(stage.train) if stage.train is not None else ()
+        typed = self._growth(plan, index)
+        if typed is not None:
+            self.model = typed.target
+        grown, training = self.model, trainings.training(self.plan, stage, self.model)
+        unsure = trainings.in_doubt(self.plan, stage) | {"for" for _ in lacks}
+        if typed is not None and not unsure & {ANY, *OF_THE_LENGTH}:
+            self.errors += _masks_left(self.plan, stage, typed, training)
+        part = self._trained(stage, typed, grown, training, unsure)
+        self.model = grown if training is None else _plain(grown)
+        if not self.errors and not self.doubted and self.plan.unread is None:
+            costs = stage_cost(grown, training, part, typed)
+            self.stages.append(TypedStage(stage, index, plan, typed, before, self.model, training, costs))
 
-    def _growth(self, plan: Plan) -> TypedPlan | None:
-        if not plan.steps:
-            return None
-        try:
-            return check_plan(plan, self.model, unread=-1 if self.doubted else None)
-        except DiagnosticError as error:
-            self.errors += error.diagnostics
-            self.doubted = True
-            return None
+    def _growth(self, plan: Plan, index: int) -> TypedPlan | None:
+        """The growth of stage number `index`; None where there is none, or where it is in doubt."""
+        unread = self._unread(index)
+        if plan.steps:
+            try:
+                return check_plan(plan, self.model, unread=unread, doubted=self.doubted)
+            except DiagnosticError as error:
+                self.errors += error.diagnostics
+                leads = error.partial if isinstance(error.partial, Doubtful) else None
+                self.model = self.model if leads is None else leads.model
+                self.doubted |= frozenset(self.model.sizes) if leads is None else leads.axes
+        if unread is not None:
+            self.doubted = frozenset(self.model.sizes)
+        return None
+
+    def _unread(self, index: int) -> int | None:
+        """From which offset on steps of stage number `index` may be missing; None: it has them all."""
+        step = None if self.plan.unread is None else self.plan.unread.step
+        behind = self.plan.stages[index].span if index < len(self.plan.stages) else None
+        return None if step is None or (behind is not None and behind.start <= step) else step
 
     def _trained(
-        self, stage: Stage, typed: TypedPlan | None, grown: Model, training: Training | None
+        self,
+        stage: Stage,
+        typed: TypedPlan | None,
+        grown: Model,
+        training: Training | None,
+        unsure: frozenset[str],
     ) -> Trained:
-        """What the stage trains. Mistakes of its words, its masks and its training are recorded."""
+        """What the stage trains. Mistakes of its words and its training are recorded.
+
+        `unsure`: what is not known of the training.
+        """
         everything = Trained(frozenset(keys_of(grown)))
-        if typed is not None:
-            self.errors += _masks_left(self.plan, stage, typed, training)
-        if training is None:
+        if (training is None and not unsure) or (self.doubted and (stage.steps or "depth" in self.doubted)):
             return everything
-        found = [*trainings.findings(self.plan, stage, grown, training)]
-        self.errors += [each for each in found if each.severity == "error"]
-        self.notes += [each for each in found if each.severity != "error"]
+        if training is not None:
+            found = [*trainings.findings(self.plan, stage, grown, training)]
+            self.errors += [each for each in found if each.severity == "error"]
+            self.notes += [each for each in found if each.severity != "error"]
         new = () if typed is None else new_layers(typed)
         try:
+            if training is None or unsure & {ANY, "tied"}:
+                raise DiagnosticError(*wrong_words(grown, (*stage.train_only, *stage.freeze), new))
             part = trained(grown, stage.train_only, stage.freeze, tied=training.tied, new=new)
         except DiagnosticError as error:
             self.errors += [d.at(stage.place(d.part)) for d in error.diagnostics]

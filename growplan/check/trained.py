@@ -7,12 +7,12 @@ memory some families have others, so that a pattern which matches none is left t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from growplan.check.cost import tied_embeddings
-from growplan.diagnostics import fail
+from growplan.diagnostics import Diagnostic, DiagnosticError, fail
 from growplan.families.model import Model
 from growplan.families.places import place_of
 
@@ -55,6 +55,8 @@ def trained(
     embedding trains, where only one of the two is named. Raises GP590 (a word that names nothing, nothing
     is left), GP591 (no `tied` where it is asked), GP592 (no layer is new); `part` is the word.
     """
+    if wrong := wrong_words(model, (*train_only, *freeze), new):
+        raise DiagnosticError(*wrong)
     unseen: list[str] = []
     keys = frozenset(keys_of(model))
     if train_only:
@@ -66,6 +68,17 @@ def trained(
         part = "train_only" if train_only else "freeze"
         fail("GP590", "nothing is left to train", help="freeze less, or leave the training out", part=part)
     return Trained(keys, tuple(unseen), keys if train_only else frozenset())
+
+
+def wrong_words(model: Model, words: Iterable[str], new: Sequence[int]) -> list[Diagnostic]:
+    """GP590 and GP592 for each word that names nothing; `part` is the word."""
+    found: list[Diagnostic] = []
+    for word in words:
+        try:
+            _named(model, word, new, [])
+        except DiagnosticError as error:
+            found += error.diagnostics
+    return found
 
 
 def keys_of(model: Model) -> Iterator[Key]:

@@ -10,9 +10,10 @@ from growplan.check.options import check_value
 from growplan.check.training_cost import tokens_of_a_step
 from growplan.diagnostics import Diagnostic, Span
 from growplan.families.model import Model
-from growplan.language.plan import Plan, Stage, Train
+from growplan.language.plan import ANY, Plan, Scalar, Stage, Train
 from growplan.methods.training import TRAINING, Training, training_of
 
+KNOWN = {option.name: option for option in TRAINING}
 ON = "say on what: `on corpus.txt`, a text, token ids, or images"
 LENGTH = "say how long: `for 1000 steps`, or `for 2M tokens`"
 
@@ -28,24 +29,36 @@ def place(plan: Plan, stage: Stage, part: str) -> Span | None:
 
 def words_of(train: Train) -> Iterator[Diagnostic]:
     """Options that a training does not know, or values that it does not take: GP115, GP116."""
-    known = {option.name: option for option in TRAINING}
     for key, value in train.options.items():
-        if key not in known:
-            ways = f"its options: {', '.join(known)}"
+        if key not in KNOWN:
+            ways = f"its options: {', '.join(KNOWN)}"
             yield Diagnostic("GP115", f"`train` has no option `{key}`", train.place(key), help=(ways,))
         else:
-            yield from check_value(known[key], value, train.place(key))
+            yield from check_value(KNOWN[key], value, train.place(key))
+
+
+def _fits(key: str, value: Scalar) -> bool:
+    return key in KNOWN and not any(check_value(KNOWN[key], value, None))
+
+
+def in_doubt(plan: Plan, stage: Stage) -> frozenset[str]:
+    """What is not known of a stage's training: keys that could not be read, options that are wrong."""
+    train = plan.training(stage) or stage.train or plan.train
+    if train is None:
+        return frozenset()
+    return train.unread.union(key for key, value in train.options.items() if not _fits(key, value))
 
 
 def training(plan: Plan, stage: Stage, model: Model) -> Training | None:
-    """The training of a stage whose options are right; None where it trains by no steps.
+    """The training of a stage; None where it trains by no steps. Options that are wrong are left out.
 
     A length in tokens is made whole steps of the batch, as the model reads it, rounded up.
     """
     train = plan.training(stage)
     if train is None or not (train.steps or train.tokens):
         return None
-    found = training_of(train.options, train.steps or 0, train.on or "")
+    options = {key: value for key, value in train.options.items() if _fits(key, value)}
+    found = training_of(options, train.steps or 0, train.on or "")
     if train.tokens is None:
         return found
     steps = -(-train.tokens // tokens_of_a_step(model, found))
@@ -54,17 +67,21 @@ def training(plan: Plan, stage: Stage, model: Model) -> Training | None:
 
 def lacking(plan: Plan, stage: Stage) -> Iterator[Diagnostic]:
     """GP595 where a training has no length or no data, GP599 where a stage neither grows nor trains."""
-    train = plan.training(stage)
+    train, unread = plan.training(stage), in_doubt(plan, stage)
     length = None if train is None else train.steps if train.tokens is None else train.tokens
+    if ANY in unread:
+        return
     if train is None or length == 0:
+        if "for" in unread:
+            return
         if not stage.steps:
             ways = ("train it: `train on corpus.txt for 1000 steps`", "or grow something", "or take it out")
             yield Diagnostic("GP599", f"stage `{stage.name}` neither grows nor trains", stage.span, help=ways)
         return
-    if length is None:
+    if length is None and "for" not in unread:
         what = f"stage `{stage.name}` trains, and nothing says how long"
         yield Diagnostic("GP595", what, place(plan, stage, "for"), help=(LENGTH,))
-    if train.on is None:
+    if train.on is None and "on" not in unread:
         what = f"stage `{stage.name}` trains, and nothing says on what"
         yield Diagnostic("GP595", what, place(plan, stage, "for"), help=(ON,))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from growplan.diagnostics import Span
 from growplan.language.build import (
     build_headers,
     build_step,
@@ -17,10 +18,10 @@ from growplan.language.build import (
 )
 from growplan.language.draft import Entry, FileDraft, PartsDraft, StageDraft, TrainDraft
 from growplan.language.errors import Errors
-from growplan.language.plan import Scalar, Stage, Train
+from growplan.language.plan import ANY, Scalar, Stage, Train, Unread
 from growplan.language.scalars import check_trap, scalar
 from growplan.language.stages import COUNT, FORMS, check_part, read_length
-from growplan.language.words import Word
+from growplan.language.words import Word, joined
 
 
 def join_stages(files: Sequence[Sequence[StageDraft]], errors: Errors) -> list[StageDraft]:
@@ -33,7 +34,9 @@ def join_stages(files: Sequence[Sequence[StageDraft]], errors: Errors) -> list[S
         position = {stage.name.text: i for i, stage in enumerate(joined)}
         first: dict[str, Word] = {}
         for stage in stages:
-            fine = check_name(stage.name, "the name of a stage", "two stages are called", first, errors)
+            fine = bool(stage.name.text) and check_name(
+                stage.name, "the name of a stage", "two stages are called", first, errors
+            )
             if fine and stage.name.text in position:
                 joined[position[stage.name.text]] = stage
             else:
@@ -49,16 +52,17 @@ def join_trains(trains: Sequence[TrainDraft | None]) -> TrainDraft | None:
     entries: dict[str, Entry] = {}
     for train in given:
         entries.update(train.entries)
-    return TrainDraft(given[-1].key, given[-1].span, entries)
+    broken = any(train.broken for train in given)
+    return TrainDraft(given[-1].key, given[-1].span, entries, broken)
 
 
 def build_train(draft: TrainDraft, errors: Errors) -> Train | None:
-    """A training from its words. None when something in it was reported."""
-    before = len(errors.found)
+    """A training from its words, those left out that were reported."""
     fields: dict[str, Any] = {}
     options: dict[str, Scalar] = {}
+    unread = {ANY} if draft.broken else set[str]()
     for key, entry in draft.entries.items():
-        word = entry.value
+        word, before = entry.value, len(errors.found)
         if key == "for":
             length = read_length(word, errors)
             fields |= {length[0]: length[1]} if length else {}
@@ -73,20 +77,20 @@ def build_train(draft: TrainDraft, errors: Errors) -> Train | None:
             value = scalar(word, errors)
             if value is not None and visible(key, word, errors):
                 options[key] = value
-    if len(errors.found) > before:
-        return None
+        unread |= {key} if len(errors.found) > before else set()
     places = {key: entry.value.span for key, entry in draft.entries.items()}
-    return validated(Train, {**fields, "options": options}, draft.span, places, errors)
+    train = validated(Train, {**fields, "options": options}, draft.span, places, errors)
+    return None if train is None else train.without(frozenset(unread))
 
 
 def build_stage(draft: StageDraft, errors: Errors) -> Stage | None:
-    """A stage from its words; its steps that have mistakes are left out. None where its own are wrong."""
+    """A stage from its words, what was reported of them left out."""
     steps = [build_step(step, errors) for step in draft.steps]
-    before = len(errors.found)
     train = build_train(draft.train, errors) if draft.train else None
+    before = len(errors.found)
     parts = {key: _parts(each, errors) for key, each in draft.parts.items()}
-    if len(errors.found) > before:
-        return None
+    if draft.broken or len(errors.found) > before:
+        train = (train or Train()).without(frozenset({ANY}))
     fields = {
         "name": draft.name.text,
         "steps": tuple(step for step in steps if step is not None),
@@ -111,13 +115,35 @@ def _parts(draft: PartsDraft, errors: Errors) -> tuple[str, ...]:
 
 def check_untrained(plan_train: TrainDraft | None, stages: Sequence[StageDraft], errors: Errors) -> None:
     """Report `freeze` and `train-only` in a stage that has no training, neither its own nor the plan's."""
-    if plan_train is not None and "for" in plan_train.entries:
+    if plan_train is not None and ("for" in plan_train.entries or plan_train.broken):
         return
     for stage in stages:
         for key, each in stage.parts.items():
             if stage.train is None and not stage.broken:
                 message = f"`{key}` in stage `{stage.name.text}`, which is not trained"
                 errors.add("GP048", message, each.key.span, help=f"add a `train` to it, or remove `{key}`")
+
+
+def unread_of(draft: FileDraft, headers: Iterable[Entry], errors: Errors) -> Unread | None:
+    """What was reported of a plan. Mistakes in headers, names of stages and trainings hide no step."""
+    if not errors.found:
+        return None
+    trains = [*filter(None, (draft.train, *(stage.train for stage in draft.stages)))]
+    parts = [part for stage in draft.stages for part in stage.parts.values()]
+    apart = [entry.span for entry in headers]
+    apart += [span for train in trains for span in (train.span, *(e.span for e in train.entries.values()))]
+    apart += [joined([each.key.span, *(w.span for w in each.words)]) or each.key.span for each in parts]
+    apart += [stage.name.span for stage in draft.stages]
+    spans = [d.span for d in errors.found if d.span is None or not any(_holds(s, d.span) for s in apart)]
+    if not spans:
+        return Unread(None)
+    known = [span.start for span in spans if span is not None and span.source is draft.source]
+    stages = [stage.span.source is draft.source for stage in draft.stages]
+    return Unread(min(known) if len(known) == len(spans) and all(stages) else 0)
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer.source is inner.source and outer.start <= inner.start and inner.end <= outer.end
 
 
 def check_shape(draft: FileDraft, errors: Errors) -> None:
@@ -140,7 +166,7 @@ def check_drafts(draft: FileDraft, errors: Errors) -> None:
     headers = {key: entry for key, entry in draft.headers.items() if "${" not in entry.value.text}
     check_version(headers.get("growplan"), errors)
     build_headers({key: (entry, "") for key, entry in headers.items() if key != "growplan"}, "", errors)
-    named = [stage for stage in draft.stages if "${" not in stage.name.text]
+    named = [stage for stage in draft.stages if stage.name.text and "${" not in stage.name.text]
     stages = join_stages([named], errors)
     for step in join_steps([draft.every_step], errors, [stage.name for stage in stages]):
         words = [entry.value for entry in step.entries.values()]

@@ -55,11 +55,15 @@ class StepDraft:
 
 @dataclass
 class TrainDraft:
-    """A `train`, a plan's or a stage's. The length stands under `for`, as `300 steps` or `2M tokens`."""
+    """A `train`, a plan's or a stage's. The length stands under `for`, as `300 steps` or `2M tokens`.
+
+    `broken`: something in it was reported, and left out.
+    """
 
     key: Word
     span: Span
     entries: dict[str, Entry] = field(default_factory=dict)
+    broken: bool = False
 
 
 @dataclass
@@ -72,7 +76,10 @@ class PartsDraft:
 
 @dataclass
 class StageDraft:
-    """A stage in either spelling. `broken`: something in it was reported, and left out."""
+    """A stage in either spelling. `broken`: something in it was reported, and left out.
+
+    One whose name was reported has an empty one.
+    """
 
     name: Word
     span: Span

@@ -79,10 +79,9 @@ def read_statement(
     """One statement as a draft of what it says; None when it was reported as wrong."""
     if not _known_start(text, start, end, among_steps, errors):
         return None
-    try:
-        tree = parse(text.text, start, end)
-    except Unexpected as unexpected:
-        describe(text, start, end, unexpected, errors)
+    before = len(errors.found)
+    tree = _parsed(text, start, end, errors)
+    if tree is None:
         return None
     (child,) = tree.children
     assert isinstance(child, Tree)
@@ -95,12 +94,39 @@ def read_statement(
     key = child.children[0]
     assert isinstance(key, Token)
     if child.name == "train":
-        return _train(text, child, _word(text, key), errors)
+        train = TrainDraft(_word(text, key), text.span(start, end))
+        _settings(text, child, train, errors)
+        train.broken = len(errors.found) > before
+        return train
     if child.name == "parts":
         return PartsDraft(_word(text, key), [_part(text, part) for part in child.trees("part")])
     name = child.children[1]
     assert isinstance(name, Token)
     return StageDraft(_word(text, name), text.span(key.start, name.end))
+
+
+def _parsed(text: Text, start: int, end: int, errors: Errors) -> Tree | None:
+    """The tree of a statement. Clauses of a `train` that do not fit are reported and left out.
+
+    None where another statement does not fit.
+    """
+    legible = text.text
+    while True:
+        try:
+            return parse(legible, start, end)
+        except Unexpected as unexpected:
+            describe(text, start, end, unexpected, errors)
+            first = FIRST.match(legible, start, end)
+            clause = _clause(legible, start + len("train"), end, unexpected.offset)
+            if first is None or first["word"] != "train" or not legible[slice(*clause)].strip():
+                return None
+            legible = legible[: clause[0]] + " " * (clause[1] - clause[0]) + legible[clause[1] :]
+
+
+def _clause(text: str, start: int, end: int, at: int) -> tuple[int, int]:
+    """The range between commas that `at` is in; a comma begins the clause behind it."""
+    commas = [piece.start() for piece in PIECE.finditer(text, start, end) if piece.lastgroup == "comma"]
+    return max((c for c in commas if c < at), default=start), min((c for c in commas if c >= at), default=end)
 
 
 def read_dsl(text: Text, errors: Errors) -> FileDraft:
@@ -225,8 +251,7 @@ def _step(text: Text, tree: Tree, errors: Errors) -> StepDraft:
     return step
 
 
-def _train(text: Text, tree: Tree, key: Word, errors: Errors) -> TrainDraft:
-    train = TrainDraft(key, text.span(*_range(tree)))
+def _settings(text: Text, tree: Tree, train: TrainDraft, errors: Errors) -> None:
     for part in tree.trees("on", "length", "setting"):
         name, value = part.children[:2]
         assert isinstance(name, Token) and isinstance(value, Token)
@@ -235,7 +260,6 @@ def _train(text: Text, tree: Tree, key: Word, errors: Errors) -> TrainDraft:
             (unit,) = part.tokens("STEPS", "TOKENS")
             word = Word(f"{value.text} {unit.text}", text.span(value.start, unit.end))
         enter_setting(train, _word(text, name), word, errors)
-    return train
 
 
 def _part(text: Text, tree: Tree) -> Word:

@@ -16,6 +16,7 @@ from growplan.language.build_stages import (
     check_untrained,
     join_stages,
     join_trains,
+    unread_of,
 )
 from growplan.language.draft import Entry, FileDraft
 from growplan.language.errors import Errors
@@ -30,7 +31,7 @@ from growplan.language.files import (
     read_file,
 )
 from growplan.language.overrides import Override, parse_overrides, set_headers, set_steps, set_variables
-from growplan.language.plan import Plan
+from growplan.language.plan import Plan, Unread
 from growplan.language.variables import Variables
 from growplan.language.words import Word
 
@@ -74,15 +75,16 @@ def _parse(source: Source, syntax: str, path: str | None, overrides: Sequence[st
     folder = str(Path(path).parent) if path else "."
     errors = Errors()
     plan: Plan | None = None
+    unread: Unread | None = None
     try:
         with errors:
             settings = parse_overrides(overrides, errors)
             files = load(source, syntax, folder, reader, errors)
             variables = _variables(files, settings, errors)
             drafts = [draft_of(file, variables, errors) for file in files]
-            plan = _plan(list(zip(files, drafts, strict=True)), settings, errors)
+            plan, unread = _plan(list(zip(files, drafts, strict=True)), settings, errors)
     except DiagnosticError as error:
-        partial = plan.read_from(path) if plan is not None else None
+        partial = plan.read_from(path, unread) if plan is not None else None
         raise DiagnosticError(*error.diagnostics, partial=partial) from None
     assert plan is not None
     return plan.read_from(path)
@@ -98,7 +100,7 @@ def _variables(files: Sequence[PlanFile], settings: Sequence[Override], errors: 
 
 def _plan(
     files: Sequence[tuple[PlanFile, FileDraft]], settings: Sequence[Override], errors: Errors
-) -> Plan | None:
+) -> tuple[Plan | None, Unread | None]:
     """Merge the files (root first), apply the settings, and validate."""
     last, draft = files[-1]
     headers: dict[str, tuple[Entry, str]] = {}
@@ -135,7 +137,8 @@ def _plan(
     fields["steps"] = tuple(step for step in built if step is not None)
     fields["stages"] = tuple(stage for stage in stages if stage is not None)
     fields["extra"] = {key: value for _, each in files for key, value in each.extra.items()}
-    return validated(Plan, fields, draft.span, places, errors)
+    found = validated(Plan, fields, draft.span, places, errors)
+    return found, unread_of(whole, [entry for entry, _ in headers.values()], errors)
 
 
 def _rebase_data(draft: FileDraft, origin: str, folder: str) -> None:

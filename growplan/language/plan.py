@@ -81,17 +81,31 @@ class Step(Node):
         return self.place(part) if growth is None else growth.place("by" if growth.by else "to")
 
 
+ANY = "*"  # among the unread keys of a training: there may be more of them
+
+
 class Train(Node):
     """How long a stage trains, and how: `train on corpus.txt for 400 steps, lr 1e-3`.
 
     A plan's own `train` is what each stage's begins with. `steps` or `tokens` (the length, whose place
-    is `place("for")`), never both; `options` are keys of `growplan.methods.training`.
+    is `place("for")`), never both; `options` are keys of `growplan.methods.training`. `unread`: keys whose
+    values were reported as wrong, and left out.
     """
 
     steps: int | None = None
     tokens: int | None = None
     on: str | None = None  # training data
     options: dict[str, Scalar] = Field(default_factory=dict)
+    _unread: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def unread(self) -> frozenset[str]:
+        return self._unread
+
+    def without(self, unread: frozenset[str]) -> Train:
+        """Set what could not be read (once, by the front end) and return self."""
+        self._unread = unread
+        return self
 
 
 class Stage(Node):
@@ -106,6 +120,13 @@ class Stage(Node):
     train: Train | None = None
     freeze: tuple[str, ...] = ()
     train_only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What was reported of a plan's words. `step`: from this offset of its text on steps may be missing."""
+
+    step: int | None
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,7 @@ class Plan(Node):
     extra: dict[str, Any] = Field(default_factory=dict)  # the user's `x-*` keys
     _path: str | None = PrivateAttr(default=None)
     _part_of: PartOf | None = PrivateAttr(default=None)
+    _unread: Unread | None = PrivateAttr(default=None)
 
     @property
     def part_of(self) -> PartOf | None:
@@ -176,8 +198,13 @@ class Plan(Node):
         )
         places = {**base._places, **own._places}
         whole: Train = merged.located(own.span, places)
-        return whole
+        return whole.without(base.unread - own._places.keys() | own.unread)
 
-    def read_from(self, path: str | None) -> Plan:
-        self._path = path
+    @property
+    def unread(self) -> Unread | None:
+        """None where every word was read; else the plan is what could be, and cannot be run."""
+        return self._unread
+
+    def read_from(self, path: str | None, unread: Unread | None = None) -> Plan:
+        self._path, self._unread = path, unread
         return self

@@ -82,6 +82,7 @@ class Statements:
         """A statement that was reported; `word` is its first. What follows a `stage` is still one."""
         if word.text == "stage":
             self.stage = StageDraft(Word("", word.span), word.span)
+            self.draft.stages.append(self.stage)
         if self.stage is not None:
             self.stage.broken = True
 

@@ -7,7 +7,7 @@ from growplan.language.errors import Errors
 from growplan.language.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from growplan.language.stages import enter_parts, enter_setting, split_parts
 from growplan.language.variables import Variables
-from growplan.language.words import PARTS, Word, did_you_mean
+from growplan.language.words import PARTS, Word, did_you_mean, suggest
 from growplan.language.yamlsteps import IDENTIFIER, plain_word, read_steps, wrong
 
 KEYS = ("name", "steps", "train", *PARTS)
@@ -16,7 +16,7 @@ TRAIN_EXAMPLE = "write `train: {for: 300 steps, lr: 1e-3}`"
 
 
 def read_stages(node: Node, variables: Variables, errors: Errors) -> list[StageDraft]:
-    """The items of `stages:`, those without a name left out (and reported)."""
+    """The items of `stages:`, those that are no mappings left out (and reported)."""
     if not isinstance(node, SequenceNode):
         if not (isinstance(node, ScalarNode) and not node.text):  # an empty `stages:` is reported later
             wrong(node, "`stages` must be a list", "begin each stage with `- name: ...`", errors)
@@ -47,7 +47,7 @@ def _stage(node: Node, variables: Variables, errors: Errors) -> StageDraft | Non
                 help=(*help, "options of its training stand under `train:`"),
             )
     stage.broken = len(errors.found) > before
-    return stage if stage.name.text else None
+    return stage
 
 
 def _name(node: MappingNode, variables: Variables, errors: Errors) -> Word:
@@ -56,8 +56,10 @@ def _name(node: MappingNode, variables: Variables, errors: Errors) -> Word:
     if value is not None:
         return plain_word(value, "name", variables, errors) or Word("", value.span)
     key = node.pairs[0][0] if node.pairs else None
+    near = next((key for key, _ in node.pairs if suggest(key.text, KEYS) == "name"), None)
     nested = key is not None and key.text not in KEYS
     help = f"write `- name: {key.text}`, and its keys beside it" if nested and key else EXAMPLE
+    key, help = (key, help) if near is None else (near, f"did you mean `name` by `{near.text}`?")
     errors.add("GP044", "a stage without a name", key.span if key else node.span, help=help)
     return Word("", node.span)
 
@@ -70,8 +72,9 @@ def read_train(key: Word, node: Node, variables: Variables, errors: Errors) -> T
         empty = isinstance(node, ScalarNode) and not node.text
         help = "write `train: {}` for what the plan's own `train` says" if empty else TRAIN_EXAMPLE
         wrong(node, message, help, errors)
+        train.span, train.broken = node.span, True
         return train
-    train.span = node.span
+    train.span, before = node.span, len(errors.found)
     for option, value in node.pairs:
         word = plain_word(value, option.text, variables, errors)
         if not IDENTIFIER.fullmatch(option.text):
@@ -79,6 +82,7 @@ def read_train(key: Word, node: Node, variables: Variables, errors: Errors) -> T
             errors.add("GP008", message, option.span, help="letters, digits, `_`, `-`")
         elif word is not None:
             enter_setting(train, option, word, errors)
+    train.broken = len(errors.found) > before
     return train
 
 

@@ -88,3 +88,96 @@ def test_all_mistakes_in_one_run(syntax: str, tmp_path: Path) -> None:
 def test_data_that_is_not_there_is_told_once_where_it_is_named(syntax: str, tmp_path: Path) -> None:
     text = written(YAML if syntax == "yaml" else DSL, syntax == "yaml").replace("corpus.txt", "nowhere.txt")
     assert found(text, syntax, tmp_path) == [("GP521", "nowhere.txt")]
+
+
+MANY_YAML = """growplan: 1
+source: ./gpt2
+train: {on: corpus.txt, batch: 4, tokens: 64, lr: 012, colour: red}
+stages:
+  - {name: small, train-only: [top 30, haed, head], train: {for: 20 steps, batch: 0, tied: train}}
+  - name: wide
+    steps: [widen fnn x2, mask-in depth x2 over 30 steps, widen vocab 5→6]
+    freeze: layers 11:14
+    train: {for: 20 steps, warmup: off}
+  - {name: odd, steps: [stack depth x2 via nothing], train: {for: 2 epochs}, freeze: nonsense}
+  - {name: last, steps: [widen ffn 5→6, widen vocab 50257→50304], train: {for: 10 steps, sub-models: 5}}
+"""
+MANY_DSL = """source ./gpt2
+train on corpus.txt, batch 4, tokens 64, lr 012, colour red
+stage small
+train-only top 30, haed, head
+train for 20 steps, batch 0, tied train
+stage wide
+widen fnn x2
+mask-in depth x2 over 30 steps
+widen vocab 5→6
+freeze layers 11:14
+train for 20 steps, warmup off
+stage odd
+stack depth x2 via nothing
+freeze nonsense
+train for 2 epochs
+stage last
+widen ffn 5→6
+widen vocab 50257→50304
+train for 10 steps, sub-models 5
+"""
+
+
+@pytest.mark.parametrize("syntax", ["yaml", "dsl"])
+def test_every_mistake_that_hangs_on_no_other_is_told_in_one_run(syntax: str, tmp_path: Path) -> None:
+    """What cannot be read, and what does not fit the model, through all stages."""
+    expected = [
+        ("GP009", "012"),
+        ("GP115", "red"),
+        ("GP590", "top 30"),
+        ("GP047", "haed"),
+        ("GP116", "0"),
+        ("GP101", "fnn"),
+        ("GP102", "5"),
+        ("GP009", "off"),
+        ("GP111", "nothing"),
+        ("GP045", "2 epochs") if syntax == "yaml" else ("GP020", "epochs"),
+        ("GP047", "nonsense"),
+        ("GP102", "5"),
+    ]
+    text = MANY_YAML if syntax == "yaml" else MANY_DSL
+    assert sorted(found(text, syntax, tmp_path)) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        # a bad training hides no size, and no word
+        ("{name: a, steps: [widen ffn 5→6], freeze: top 99, train: {for: 9, lr: off}}",
+         ["GP102", "GP045", "GP009"]),
+        ("{name: a, steps: [widen ffn 3072→4096], freeze: top 99, train: {for: 9, lr: off}}",
+         ["GP590", "GP045", "GP009"]),
+        # nor do two words that name nothing
+        ("{name: a, freeze: [layers 9:20, top 99, nothing.*], train: {for: 9 steps}}", ["GP590", "GP590"]),
+        # nothing is said of a length, or of a training, that could not be read
+        ("{name: a, train: {for: 9}}\n  - {name: b, train: [9]}\n  - {name: c, train: {foo: {a: b}}}",
+         ["GP045", "GP013", "GP013"]),
+        ("{name: a, steps: [mask-in ffn x2 over 30 steps], train: {for: 9}}", ["GP045"]),
+        ("{name: a, steps: [mask-in ffn x2 over 30 steps], train: {for: 90 tokens, batch: 0}}", ["GP116"]),
+        ("{name: a, train-only: head, train: {for: 9 steps, tied: maybe}}", ["GP116"]),
+        ("{name: a, train-only: [head, haed], freeze: head, train: {for: 9 steps}}", ["GP047"]),
+        # what a lost step changes is not judged, and what it cannot change is
+        ("{name: a, steps: [widn ffn x2]}\n  - {name: b, steps: [widen ffn 5→6, widen fnn x2]}",
+         ["GP021", "GP101"]),
+        ("{name: a, steps: [widen ffn 5→6]}\n  - {name: b, steps: [widn ffn x2]}", ["GP102", "GP021"]),
+        ("{name: a, steps: [widen ffn 5→6]}\n  - {name: b, steps: [widen ffn 7→8, widen vocab 5→6]}",
+         ["GP102", "GP102"]),
+        ("{steps: [widen ffn 5→6], train: {for: 9}}", ["GP044", "GP102", "GP045"]),
+        ("{nmae: a, train: {for: 9 steps, batch: 0}}", ["GP044", "GP116"]),
+    ],
+)  # fmt: skip
+def test_one_mistake_of_a_stage_makes_no_other(stages: str, expected: list[str], tmp_path: Path) -> None:
+    head = "source: ./gpt2\ntrain: {on: corpus.txt, batch: 4, tokens: 64, tied: train}\nstages:\n  - "
+    text = f"{head}{stages}\n"
+    assert sorted(code for code, _ in found(text, "yaml", tmp_path)) == sorted(expected)
+
+
+def test_a_header_that_cannot_be_read_hides_no_size(tmp_path: Path) -> None:
+    for steps in ("steps: [widen ffn 5→6]", "stages: [{name: a, steps: [widen ffn 5→6]}]"):
+        assert [code for code, _ in found(f"seed: off\n{steps}\n", "yaml", tmp_path)] == ["GP009", "GP102"]

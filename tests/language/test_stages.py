@@ -326,6 +326,7 @@ stages:
     assert refused(dsl, "dsl") == [
         "p:1:23 GP020",
         "p:2:6 GP020",
+        "p:3:8 GP047",
         "p:4:7 GP031",
         "p:4:19 GP023",
         "p:5:10 GP021",
