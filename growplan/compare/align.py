@@ -13,12 +13,14 @@ def aligned(
     new: Sequence[F],
     pairs: Mapping[int, int],
     changes: Callable[[F, F], tuple[Change, ...]],
+    stays: Callable[[F, F], bool] = lambda old, new: True,
 ) -> tuple[Edit[F], ...]:
     """One edit for each, in the new order; what was removed stands before what took its place.
 
-    `pairs`: old index -> new index of those that are one; `changes`: the fields in which two differ.
+    `pairs`: old index -> new index of those that are one; `changes`: the fields in which two differ;
+    `stays`: whether two that are one may be where they were.
     """
-    still = longest_run([pairs[i] for i in sorted(pairs)])
+    still = longest_run([pairs[i] for i in sorted(pairs) if stays(old[i], new[pairs[i]])])
     matched = {j: i for i, j in pairs.items()}
     out: list[Edit[F]] = []
     shown = 0  # old ones before this index have been dealt with

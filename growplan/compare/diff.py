@@ -10,6 +10,7 @@ from growplan.compare.facts import facts, stage_facts, totals
 from growplan.compare.header import header
 from growplan.compare.sides import CompiledSide, Side, compiled
 from growplan.compare.values import (
+    Added,
     Change,
     PlanDiff,
     Removed,
@@ -50,7 +51,7 @@ def compare(
         new.name,
         same,
         differing(by_key(header(left.plan), header(right.plan))),
-        edits(before, after, names(stages)),
+        edits(before, after, stages),
         totals(left),
         totals(right),
         _tensors(left, right, names(stages)) if tensors and not same else (() if same else None),
@@ -62,17 +63,20 @@ def compare(
 def _tensors(
     left: CompiledSide, right: CompiledSide, renamed: Mapping[str, str]
 ) -> tuple[TensorChange, ...] | None:
-    """Of each growth that both have: of plans with steps one, else one for each stage."""
+    """Of each growth: of plans with steps one, else one for each stage, those that one side lacks too."""
     if left.problems or right.problems:
         return None
     from growplan.compare.tensors import tensor_changes
 
-    now = {renamed.get(name, name): graph for name, graph in left.graphs.items()}
+    names = {name: renamed.get(name, name) for name in left.graphs}
+    if len(left.graphs) == len(right.graphs) == 1:  # steps that went into a stage, or out of it
+        names = dict(zip(left.graphs, right.graphs, strict=True))
+    before = {names[name]: graph for name, graph in left.graphs.items()}
+    order = [*right.graphs, *(name for name in before if name not in right.graphs)]
     return tuple(
         replace(change, stage=name or None)
-        for name, graph in right.graphs.items()
-        if name in now
-        for change in tensor_changes(now[name], graph)
+        for name in order
+        for change in tensor_changes(before.get(name), right.graphs.get(name))
     )
 
 
@@ -90,15 +94,33 @@ def _note(side: CompiledSide) -> str:
 
 
 def edits(
-    old: Sequence[StepFacts], new: Sequence[StepFacts], renamed: Mapping[str, str] | None = None
+    old: Sequence[StepFacts], new: Sequence[StepFacts], stages: Sequence[StageEdit] = ()
 ) -> tuple[StepEdit, ...]:
     """One edit per step, in the new order; what was removed stands before what took its place.
 
-    Steps are one by id, else where they say the same under another id. `renamed`: old name -> new name
-    of the stages that are one.
+    Steps are one by id, else where they say the same under another id. Those of a stage go where it goes:
+    a step moved where it stands at another place in its stage, or in another one.
     """
+    renamed = names(stages)
+    place = {edit.old.name: at for at, edit in enumerate(stages) if not isinstance(edit, Added)}
+    old = sorted(old, key=lambda step: -1 if step.stage is None else place[step.stage])
     pairs = paired(old, new, [lambda step: (step.id,), lambda step: (_meaning(step),)])
-    return aligned(old, new, pairs, lambda a, b: step_changes(a, b, renamed or {}))
+    return aligned(
+        old,
+        new,
+        pairs,
+        lambda a, b: step_changes(a, b, renamed),
+        lambda a, b: None in (a.stage, b.stage) or not _elsewhere(a, b, renamed),
+    )
+
+
+def _elsewhere(old: StepFacts, new: StepFacts, renamed: Mapping[str, str]) -> bool:
+    """Whether a step is in another stage than it was, in one, or in none any more."""
+    return (
+        old.stage != new.stage
+        if None in (old.stage, new.stage)
+        else renamed.get(old.stage or "") != new.stage
+    )
 
 
 def _meaning(step: StepFacts) -> tuple[object, ...]:
@@ -107,11 +129,10 @@ def _meaning(step: StepFacts) -> tuple[object, ...]:
 
 def step_changes(old: StepFacts, new: StepFacts, renamed: Mapping[str, str]) -> tuple[Change, ...]:
     """The fields that differ, those the user wrote first."""
-    moved = old.stage is None or renamed.get(old.stage) != new.stage
     return differing(
         [
             ("id", old.id, new.id),
-            *([("stage", old.stage, new.stage)] if moved else []),
+            *([("stage", old.stage, new.stage)] if _elsewhere(old, new, renamed) else []),
             ("verb", old.verb, new.verb),
             ("sizes", old.words, new.words),
             ("method", old.method, new.method),
@@ -147,9 +168,13 @@ def stage_edits(old: Sequence[StageFacts], new: Sequence[StageFacts]) -> tuple[S
 
 
 def _stage_changes(old: StageFacts, new: StageFacts) -> tuple[Change, ...]:
-    return differing([("name", old.name, new.name), *by_key(dict(old.training), dict(new.training))])
+    fields = by_key(dict(old.training), dict(new.training))
+    if bool(old.training) != bool(new.training):  # as a whole, not key by key
+        was, now = (stage.text.partition(": ")[2] or None for stage in (old, new))
+        fields = [("training", was, now)]
+    return differing([("name", old.name, new.name), *fields])
 
 
 def names(stages: Sequence[StageEdit]) -> dict[str, str]:
     """Old name -> new name of the stages that both have."""
-    return {e.old.name: e.new.name for e in stages if not isinstance(e, Removed) and hasattr(e, "old")}
+    return {e.old.name: e.new.name for e in stages if not isinstance(e, (Added, Removed))}

@@ -42,9 +42,15 @@ def stage_facts(side: CompiledSide, symbolic: bool) -> tuple[StageFacts, ...]:
         steps = tuple(step.id or "" for step in stage.steps)
         one = StageFacts(stage.name, index, text, steps, tuple(training))
         if side.schedule is not None and not symbolic:
-            cost_of = side.schedule[stage.name].cost
-            parameters = cost(side.schedule[stage.name].after).parameters
-            one = replace(one, parameters=parameters, tokens=cost_of.tokens, flops=cost_of.flops)
+            typed = side.schedule[stage.name]
+            one = replace(
+                one,
+                parameters_before=cost(typed.before).parameters,
+                parameters=cost(typed.after).parameters,
+                trained=typed.cost.trained,
+                tokens=typed.cost.tokens,
+                flops=typed.cost.flops,
+            )
         found.append(one)
     return tuple(found)
 

@@ -33,9 +33,15 @@ class Making:
     source: int | None
 
 
-def tensor_changes(old: Graph, new: Graph) -> tuple[TensorChange, ...]:
-    """Tensors that are made differently, in the order of the new program."""
-    before, after = dict(makings(old)), dict(makings(new))
+def tensor_changes(old: Graph | None, new: Graph | None) -> tuple[TensorChange, ...]:
+    """Tensors that are made differently, in the order of the new program.
+
+    Where one side has no program, what the other's makes of its tensors: those it leaves alone are left out.
+    """
+    before, after = (
+        _left_alone(other) if graph is None else dict(makings(graph))
+        for graph, other in ((old, new), (new, old))
+    )
     folded: dict[tuple[Any, ...], list[tuple[int | None, Making | None, Making | None]]] = {}
     for name in {**after, **before}:
         a, b = before.get(name), after.get(name)
@@ -129,6 +135,16 @@ def split_expert(name: str) -> tuple[str, int | None]:
 
 
 # one program ---------------------------------------------------------------------------------------------
+
+
+def _left_alone(graph: Graph | None) -> dict[str, Making]:
+    """The tensors that a program reads, each as it is."""
+    loads = [node for node in graph.nodes.values() if isinstance(node.op, Load)] if graph is not None else []
+    return {
+        node.op.tensor: Making(str(node.type), (), (), split_layer(node.op.tensor)[1])
+        for node in loads
+        if isinstance(node.op, Load)
+    }
 
 
 def makings(graph: Graph) -> Iterator[tuple[str, Making]]:

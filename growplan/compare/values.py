@@ -41,7 +41,9 @@ class StageFacts:
     text: str  # `stage wide: train on corpus.txt for 300 steps`
     steps: tuple[str, ...]  # ids
     training: tuple[tuple[str, str], ...]  # `length`, `on`, `option lr`, `freeze`, `train-only`
+    parameters_before: int | None = None  # of the model that it grows
     parameters: int | None = None  # of the model that it trains
+    trained: int | None = None  # of these, those that get a gradient
     tokens: int | None = None  # that it reads
     flops: int | None = None  # of its training
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -124,7 +124,7 @@ def _stage_lines(edit: StageEdit, style: Style) -> Iterator[str]:
     yield _painted(
         f"{sign} {printable(words.place(edit))}. {printable(words.fact_of(edit).text)}", sign, style
     )
-    yield from _changes(edit, 8)
+    yield from labelled(list(words.stage_rows(edit)), indent=8)
 
 
 def _painted(line: str, sign: str, style: Style) -> str:
@@ -132,7 +132,7 @@ def _painted(line: str, sign: str, style: Style) -> str:
     return style.paint(line, color) if color else style.dim(line)
 
 
-def _changes(edit: StepEdit | StageEdit, indent: int) -> list[str]:
+def _changes(edit: StepEdit, indent: int) -> list[str]:
     pairs = [(change.field, words.arrow(change)) for change in words.changes_of(edit)]
     return labelled(pairs, indent=indent)
 
@@ -189,13 +189,16 @@ def _step_table(d: PlanDiff) -> Iterator[str]:
         yield f"| `~` | | {_cell(change.field)} | {_cell(words.arrow(change))} |"
     for stage, steps in words.in_stages(d):
         if stage is not None:
-            yield _table_row(stage, words.fact_of(stage).text, "**")
+            yield _table_row(stage, words.fact_of(stage).text, words.stage_rows(stage), "**")
         for edit in steps:
-            yield _table_row(edit, words.title(words.fact_of(edit)))
+            rows = [(change.field, words.arrow(change)) for change in words.changes_of(edit)]
+            yield _table_row(edit, words.title(words.fact_of(edit)), rows)
 
 
-def _table_row(edit: StepEdit | StageEdit, text: str, strong: str = "") -> str:
-    changes = "<br>".join(f"{_cell(c.field)}: {_cell(words.arrow(c))}" for c in words.changes_of(edit))
+def _table_row(
+    edit: StepEdit | StageEdit, text: str, rows: Iterable[tuple[str, str]], strong: str = ""
+) -> str:
+    changes = "<br>".join(f"{_cell(field)}: {_cell(value)}" for field, value in rows)
     sign = words.glyph(edit).strip()
     mark = f"`{sign}`" if sign else ""
     return f"| {mark} | {strong}{words.place(edit)}{strong} | {strong}`{_code(text)}`{strong} | {changes} |"

@@ -16,6 +16,7 @@ from growplan.compare.values import (
     PlanDiff,
     Removed,
     StageEdit,
+    StageFacts,
     StepEdit,
     StepFacts,
     TensorChange,
@@ -110,6 +111,34 @@ def _training_rows(old: Totals, new: Totals) -> Iterator[tuple[str, str, str, st
         if a != b:
             before, after = ("(none)" if value is None else show(value) for value in (a, b))
             yield name, before, after, numbers.ratio(a, b) if a and b else ""
+
+
+def price(stage: StageFacts) -> str:
+    """`230k → 454k parameters, 227k trained, 6.4k tokens, 5.41G FLOPs`; empty without a source."""
+    if stage.parameters is None or stage.parameters_before is None:
+        return ""
+    grown = (
+        "" if stage.parameters == stage.parameters_before else f"{numbers.count(stage.parameters_before)} → "
+    )
+    words = [f"{grown}{numbers.count(stage.parameters)} parameters"]
+    if stage.tokens:
+        words += [f"{numbers.count(stage.trained or 0)} trained", f"{numbers.count(stage.tokens)} tokens"]
+    words += [f"{numbers.flops(stage.flops)} FLOPs"] if stage.flops else []
+    return ", ".join(words)
+
+
+def stage_rows(edit: StageEdit) -> Iterator[tuple[str, str]]:
+    """What differs of a stage; where that is more than its name, what it comes to. All of it at its price."""
+    changes = changes_of(edit)
+    yield from ((change.field, arrow(change)) for change in changes)
+    if isinstance(edit, (Added, Removed)) and (words := price(fact_of(edit))):
+        yield "costs", words
+    if isinstance(edit, (Changed, Moved)) and any(change.field != "name" for change in changes):
+        shown = [("trained", numbers.count), ("flops", numbers.flops)]
+        for name, show in shown:
+            a, b = getattr(edit.old, name), getattr(edit.new, name)
+            if a and b and show(a) != show(b):
+                yield name.replace("flops", "FLOPs"), f"{show(a)} → {show(b)}"
 
 
 def in_stages(diff: PlanDiff) -> Iterator[tuple[StageEdit | None, list[StepEdit]]]:

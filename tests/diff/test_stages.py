@@ -88,7 +88,9 @@ def test_data(plans: Path) -> None:
     assert data["new_totals"]["flops"] > 0
     by_id = {(edit["new"] or edit["old"])["id"]: edit for edit in data["edits"] if "new" in edit}
     assert by_id["widen-hidden"]["new"]["stage"] == "wide" and by_id["stack-depth"]["action"] == "kept"
-    assert {change["stage"] for change in data["tensors"]} == {"wide", "deep"}  # `more` has nothing beside it
+    made = {(change["stage"], change["name"]) for change in data["tensors"] if change["stage"] == "more"}
+    assert made == {("more", "transformer.wte.weight")}  # what is as it was before that stage is left out
+    assert {change["stage"] for change in data["tensors"]} == {"wide", "more", "deep"}
 
 
 def test_the_same_training_said_at_another_place_is_no_difference(plans: Path) -> None:
@@ -112,6 +114,62 @@ def test_steps_that_go_into_stages(plans: Path) -> None:
 
 def test_textconv(plans: Path, golden: Golden) -> None:
     golden(run("textconv", "old.grow.yaml").stdout)
+
+
+WIDE, DEEP, ALL = OLD[OLD.index("  - name: wide") :].replace("  - name: deep", "|  - name: deep").replace(
+    "  - {name: all", "|  - {name: all"
+).split("|")  # fmt: skip
+MORE = "  - {name: more, steps: [mask-in ffn x2 over 20 steps], train: {for: 100 steps}}\n"
+EDITS = {
+    "added": OLD.replace(ALL, MORE + ALL),
+    "removed": OLD.replace(DEEP, ""),
+    "renamed": OLD.replace("name: wide", "name: broad"),
+    "reordered": OLD.replace(WIDE + DEEP, DEEP + WIDE),
+    "another rate": OLD.replace("lr: 5e-4", "lr: 3e-4"),
+    "other parts frozen": OLD.replace("train-only: new-layers", "freeze: layers 0:3"),
+    "not trained": OLD.replace("    train-only: new-layers\n    train: {steps: 200, lr: 5e-4}\n", ""),
+    "joined": OLD.replace(DEEP, "").replace("via fpi]", "via fpi, stack depth x2]"),
+}
+
+
+def test_each_edit(plans: Path, golden: Golden) -> None:
+    """Only what was edited is marked; what it comes to stands below it."""
+    said = []
+    for name, text in EDITS.items():
+        assert text != OLD
+        Path("edited.grow.yaml").write_text(text, encoding="utf-8")
+        found = run("diff", "old.grow.yaml", "edited.grow.yaml").stdout
+        said.append(f"# {name}\n\n{found}")
+        back = document("diff", "edited.grow.yaml", "old.grow.yaml")
+        there = document("diff", "old.grow.yaml", "edited.grow.yaml")
+        assert len(back["tensors"]) == len(there["tensors"])
+        marked = {edit["action"] for edit in there["stages"]} - {"kept"}
+        opposite = {"added": "removed", "removed": "added"}
+        assert {edit["action"] for edit in back["stages"]} - {"kept"} == {opposite.get(a, a) for a in marked}
+    golden("\n".join(said))
+
+
+def test_steps_that_go_into_a_stage_make_the_same_tensors(plans: Path) -> None:
+    steps = "source: ./gpt2\nsteps: [widen hidden x2 via fpi]\n"
+    Path("steps.grow.yaml").write_text(steps, encoding="utf-8")
+    staged = steps.replace("steps: [", "stages: [{name: one, steps: [").replace("]", "]}]")
+    Path("staged.grow.yaml").write_text(staged, encoding="utf-8")
+    assert document("diff", "steps.grow.yaml", "staged.grow.yaml")["tensors"] == []
+    assert document("diff", "staged.grow.yaml", "steps.grow.yaml")["tensors"] == []
+
+
+def test_a_plan_that_only_one_side_has_lists_what_its_growth_makes(plans: Path) -> None:
+    added = document("diff", "old.grow.yaml", "new.grow.yaml")["tensors"]
+    Path("none.grow.yaml").write_text(
+        "source: ./gpt2\nstages:\n  - {name: all, train: {on: c.txt, for: 3 steps}}\n", encoding="utf-8"
+    )
+    found = document("diff", "none.grow.yaml", "old.grow.yaml")["tensors"]
+    assert added and {change["stage"] for change in found} == {"wide", "deep"}
+    deep = [change for change in found if change["stage"] == "deep"]
+    assert {(change["status"], tuple(change["layers"])) for change in deep} == {("added", (3, 4, 5))}
+    wide = {change["name"]: change for change in found if change["stage"] == "wide"}
+    assert wide["transformer.wte.weight"]["shape_old"] == "f32[31, 48]"
+    assert wide["transformer.wte.weight"]["shape_new"] == "f32[31, 96]"
 
 
 # matching ------------------------------------------------------------------------------------------------
