@@ -70,17 +70,17 @@ def publish_trained(
         return target.publish().path
 
 
-def publish_model(out: Path, last: Path, dtype: str | None) -> Path:
-    """Publish what the last stage left as a plain checkpoint, in the type of the model it all began with.
+def is_last_model(out: Path, last: Path) -> bool:
+    """Whether `out` is the plain checkpoint of what the last stage left, `last`."""
+    there = read_growth(out) if published(out) else None
+    return there is not None and there.extra.get(FROM) == file_sha256(last / GROWTH)
 
-    Nothing is done where that lies there already.
-    """
+
+def publish_model(out: Path, last: Path, dtype: str | None) -> Path:
+    """Publish what the last stage left as a plain checkpoint, in the type of the model it all began with."""
     headers, config, growth = read_headers(last), read_config(last), read_growth(last)
     assert growth is not None
     own = {FROM: file_sha256(last / GROWTH)}
-    there = read_growth(out) if published(out) else None
-    if there is not None and there.extra.get(FROM) == own[FROM]:
-        return out
     with Target.open(out, sources=[last], force=True) as target:
         to = target.partial
         rounded = dtype is not None and config.dtype != dtype

@@ -78,11 +78,18 @@ class StageFolder:
     def complete(self, checkpoint: Path, step: int) -> None:
         """Mark a checkpoint as whole, once all of it lies on the disk; earlier ones go."""
         sync_tree(checkpoint)
-        write_json(checkpoint / MARKER, {"step": step})
+        write_json(checkpoint / MARKER, {"step": step, "bytes": sizes_in(checkpoint)})
         for path in entries(self.checkpoints):
             match = CHECKPOINT.fullmatch(path.name)
             if match and int(match[1]) < step:
                 discard(path)
+
+
+def sizes_in(folder: Path) -> dict[str, int]:
+    """File -> its bytes, of all files in a folder of a run but the marker."""
+    with guard(folder, "list"):
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def entries(folder: Path) -> list[Path]:

@@ -27,7 +27,8 @@ from growplan.language.plan import Plan
 from growplan.pipeline import check_schedule, placed, source_directory, target_directory
 from growplan.training.facts import enter, facts_of_stage, hold_to, source_hash, surroundings
 from growplan.training.history import History
-from growplan.training.lineage import publish_model
+from growplan.training.intact import changes, hold_published
+from growplan.training.lineage import is_last_model, publish_model
 from growplan.training.parts import check_patterns
 from growplan.training.places import (
     HISTORY,
@@ -79,7 +80,8 @@ def train(
     """Grow and train a model by the stages of `plan`, in a directory of its own (`out`, or its `target`).
 
     A run that was stopped, at whatever moment, goes on when it is called again; on a CPU it ends with the
-    bytes that it would have had. `force` begins it anew. Raises GP610 to GP617, and what `apply` raises.
+    bytes that it would have had. `force` begins it anew.
+    Raises GP610 to GP618, GP636, and what `apply` raises.
     """
     if not plan.stages:
         way = "grow it by `growplan apply`, or write `stages:` with a `train:` each"
@@ -214,9 +216,15 @@ def _text(plan: Plan) -> tuple[str, bytes]:
 def _stages(run: Run, source: Path) -> list[Diagnostic]:
     """Every stage in turn, and the last model; warnings."""
     here, found, before = surroundings(run.device), list[Diagnostic](), source
+    earlier = False  # whether `before` is of an earlier life of the run
     for stage in run.schedule.stages:
         folder = run.folder(stage)
-        if not _is_done(run, stage):
+        if _is_done(run, stage):
+            earlier = True
+        else:
+            if earlier:
+                hold_published(before)
+            earlier = False
             with guard(folder.path, "create"):
                 folder.path.mkdir(exist_ok=True)
             warning = enter(folder.facts, stage, here)
@@ -225,16 +233,33 @@ def _stages(run: Run, source: Path) -> list[Diagnostic]:
         if path_exists(folder.checkpoints):  # all of the last one lies in `trained`
             discard(folder.checkpoints)
         before = run.left(stage)
-    publish_model(run.out / MODEL, before, run.schedule.source.dtype)
+    model = run.out / MODEL
+    if is_last_model(model, before):
+        return [*found, *_changed_since(model)]
+    if earlier:
+        hold_published(before)
+    publish_model(model, before, run.schedule.source.dtype)
     return found
 
 
 def _is_done(run: Run, stage: TypedStage) -> bool:
-    """Whether a stage has left what it leaves, and has said so."""
+    """Whether a stage has left what it leaves, and has said so. GP636 where its last line is lost."""
     if not published(run.left(stage)):
         return False
     last = "growth" if stage.training is None else "end"
-    return any(line["stage"] == stage.name and line["kind"] == last for line in run.history.lines())
+    said = any(line["stage"] == stage.name and line["kind"] == last for line in run.history.lines())
+    if not said and stage.training is not None:  # which is written first
+        run.history.lacks(f"the end of stage `{stage.name}`", run.folder(stage).path)
+    return said
+
+
+def _changed_since(model: Path) -> Iterator[Diagnostic]:
+    """GP636, as a warning, where the last model is not as it was written."""
+    wrong = changes(model)
+    if wrong:
+        message = f"{model} was left as it is, and is not what the run wrote: {wrong[0].message}"
+        ways = ("move it away, and the same command writes it again",)
+        yield Diagnostic("GP636", message, help=ways, severity="warning")
 
 
 def _silent(step: Step) -> None:

@@ -17,6 +17,7 @@ from growplan.checkpoint.config import list_directory
 from growplan.checkpoint.training import OPTIMIZER
 from growplan.diagnostics import DiagnosticError, fail
 from growplan.learn.corpus import Batch, Corpus
+from growplan.learn.forms import fingerprint
 from growplan.learn.place import data_folder, data_path
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import folder_of
@@ -25,6 +26,7 @@ from growplan.pipeline import placed
 from growplan.publish import Event
 from growplan.training.facts import hold_to
 from growplan.training.history import History
+from growplan.training.intact import hold_checkpoint, hold_published
 from growplan.training.keeper import Keeper, Meter
 from growplan.training.lineage import publish_trained
 from growplan.training.loaded import Asks, Loaded, load
@@ -106,7 +108,7 @@ def run_stage(run: Run, stage: TypedStage, before: Path) -> Path:
     start = _grown(run, stage, before)
     if stage.training is not None:
         return _Training(run, stage, before, start).finish()
-    run.history.rewind(run.done_before(stage), stage.name, None)
+    run.history.rewind(run.done_before(stage), stage.name, None, run.folder(stage).path)
     run.history.add(run.meter(stage).line("growth", 0, before=None, after=None))
     run.history.sync()
     run.tell(Step("left", stage))
@@ -120,7 +122,9 @@ def _grown(run: Run, stage: TypedStage, before: Path) -> Path:
     grown = run.folder(stage).grown
     if published(grown):
         shutil.rmtree(folder_of(grown), ignore_errors=True)  # of a run killed between the two
+        hold_published(grown)
         return grown
+    hold_to(run.folder(stage).facts, _data_of_growth(stage), f"stage `{stage.name}`")
     run.tell(Step("grow", stage))
     carried = stage.training is None or stage.training.optimizer == "grow"
 
@@ -146,6 +150,14 @@ def _grown(run: Run, stage: TypedStage, before: Path) -> Path:
     return grown
 
 
+def _data_of_growth(stage: TypedStage) -> dict[str, str]:
+    """What the learned steps of a growth are fitted on, by its hash."""
+    assert stage.typed is not None
+    named = {step.id: step.data if step.fit is None else step.fit.data for step in stage.typed.steps}
+    base = data_folder(stage.plan)
+    return {f"data of {step}": fingerprint(data_path(data, base)) for step, data in named.items() if data}
+
+
 class _Training:
     """The training of one stage."""
 
@@ -169,8 +181,10 @@ class _Training:
         """Train what is left to train, and publish it."""
         begun, held = self.folder.last(), list(self.corpus.held_out())
         done = 0 if begun is None else begun[0]
-        past = self.run.done_before(self.stage)
-        self.run.history.rewind(past, self.stage.name, None if begun is None else done)
+        past, steps = self.run.done_before(self.stage), None if begun is None else done
+        if begun is not None:
+            hold_checkpoint(begun[1])
+        self.run.history.rewind(past, self.stage.name, steps, self.folder.path)
         loaded = load(self.start if begun is None else begun[1], self.run.device, self.stage.after.family)
         if begun is None:
             self._begin(loaded, held)

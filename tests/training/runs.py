@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.language import parse_file
 from growplan.language.plan import Plan
 from growplan.training.run import TrainResult, train
+from growplan.training.stage import Step, Tell
 from tests.tiny import tiny_checkpoint
 
 BYTES = ("model.safetensors", "config.json", "growth.json", "stage.json", "run.json", "history.jsonl")
@@ -58,3 +63,27 @@ def held_out(result: TrainResult, stage: str, kind: str) -> Any:
     """`begin` or `end` of a stage; (before, after) for `growth`."""
     (line,) = [each for each in result.history if each["stage"] == stage and each["kind"] == kind]
     return (line["before"], line["after"]) if kind == "growth" else line["held_out"]
+
+
+@contextmanager
+def refused(code: str) -> Iterator[list[Diagnostic]]:
+    found: list[Diagnostic] = []
+    with pytest.raises(DiagnosticError) as error:
+        yield found
+    found += error.value.diagnostics
+    assert [d.code for d in found] == [code] and found[0].help
+
+
+@contextmanager
+def stopped(when: Callable[[Step], bool]) -> Iterator[Tell]:
+    """Gives what ends a run, as `progress`, at a step of it."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: Step) -> None:
+        if when(step):
+            raise Stop
+
+    with pytest.raises(Stop):
+        yield stop

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from growplan.diagnostics import Diagnostic, DiagnosticError
 from growplan.training import run as running
 from growplan.training.loaded import Asks
-from tests.training.runs import bytes_of, losses, run, write_plan, write_source
+from growplan.training.stage import Step
+from tests.training.runs import bytes_of, losses, refused, run, stopped, write_plan, write_source
 
 STAGES = "{name: a, train: {for: 2 steps}}\n{name: b, train: {for: 2 steps}}"
 
@@ -41,13 +39,9 @@ def done(folder: Path, tmp_path: Path) -> tuple[Path, Path]:
     return plan, out
 
 
-@contextmanager
-def refused(code: str) -> Iterator[list[Diagnostic]]:
-    found: list[Diagnostic] = []
-    with pytest.raises(DiagnosticError) as error:
-        yield found
-    found += error.value.diagnostics
-    assert [d.code for d in found] == [code] and found[0].help
+def in_a_fit(step: Step) -> bool:
+    """Behind two steps of a fit."""
+    return step.growing is not None and step.growing.kind == "learn" and step.growing.done == 2
 
 
 def test_a_directory_that_holds_something_else(folder: Path, tmp_path: Path) -> None:
@@ -148,20 +142,30 @@ def test_a_fit_that_began_elsewhere_begins_anew(
 ) -> None:
     line = "grow ffn 192→256 via ligo on data.npy for 4 steps, batch 2, tokens 8, every 1"
     plan = write_plan(folder, f"{{name: a, steps: ['{line}'], train: {{for: 1 steps}}}}", "learned")
-
-    class Stop(Exception):
-        pass
-
-    def stop(step: Any) -> None:
-        if step.growing is not None and step.growing.kind == "learn" and step.growing.done == 2:
-            raise Stop
-
-    with pytest.raises(Stop):
+    with stopped(in_a_fit) as stop:
         run(plan, tmp_path / "run", progress=stop)
     assert list((tmp_path / "run" / "01-a").glob(".grown.growplan-fit/*"))
     monkeypatch.setattr("growplan.__version__", "9.9")
     assert bytes_of(run(plan, tmp_path / "run").out).keys() == bytes_of(run(plan, tmp_path / "b").out).keys()
     assert not list((tmp_path / "run" / "01-a").glob(".*"))
+
+
+def test_other_data_in_the_middle_of_a_fit(folder: Path, tmp_path: Path) -> None:
+    """A fit is held to its data, as a training is, until its growth is whole."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("whole"))
+    np.save(copy / "fitted.npy", np.load(copy / "data.npy"))
+    line = "grow ffn 192→256 via ligo on fitted.npy for 4 steps, batch 2, tokens 8, every 1"
+    plan = write_plan(copy, f"{{name: a, steps: ['{line}'], train: {{for: 1 steps}}}}")
+    with stopped(in_a_fit) as stop:
+        run(plan, tmp_path / "run", progress=stop)
+    as_it_was = (copy / "fitted.npy").read_bytes()
+    np.save(copy / "fitted.npy", np.arange(4000) % 30)
+    with refused("GP611") as found:
+        run(plan, tmp_path / "run")
+    assert found[0].notes[0][0] == "data of grow-ffn"
+    (copy / "fitted.npy").write_bytes(as_it_was)
+    assert bytes_of(run(plan, tmp_path / "run").out) == bytes_of(run(plan, tmp_path / "whole").out)
 
 
 def test_broken_facts(done: tuple[Path, Path]) -> None:

@@ -51,4 +51,9 @@ CODES = {
         why="It trains models that fit on one device, in one process; several would write the same run.",
         fix="Run it without torchrun; for larger models, `apply --stage` between trainings of your own.",
     ),
+    "GP636": Code(
+        what="What a run left on the disk is not there any more, or is another file by now.",
+        why="The run goes on from it: from half of a checkpoint it would come to other numbers, or to none.",
+        fix="Restore it; or move it away as the help says, and the run does that part again.",
+    ),
 }
