@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from growplan.check import check_plan
-from growplan.check.masks import live_steps
+from growplan.check.masks import as_trained, live_steps
 from growplan.check.stages import Schedule, check_stages, stage_words
 from growplan.check.tokens import tokenizer_findings
 from growplan.check.typed import TypedPlan
@@ -40,7 +40,8 @@ class Compiled:
     model: Model
     typed: TypedPlan | None = None
     graph: Graph | None = None  # as lowered: every step can be asserted
-    stored: Graph | None = None  # the same, but for masks where only attached ones are exact
+    raw: Graph | None = None  # of what is trained: behind masks that a stock load needs other tensors for
+    stored: Graph | None = None  # `graph`, but at masks of 1 where only attached ones are exact
     final: Graph | None = None  # after the passes: what is executed
 
 
@@ -79,15 +80,18 @@ def lowered(compiled: Compiled, stop_after: Stage) -> Compiled:
 
     graph = lower(typed, tensor_types(compiled.headers))
     _raise_any(verify(graph))
+    trained = as_trained(typed)
+    raw = graph if trained is typed else lower(trained, tensor_types(compiled.headers))
+    compiled = replace(compiled, graph=graph, raw=raw)
     if stop_after == "lower":
-        return replace(compiled, graph=graph)
+        return compiled
 
     from growplan.ir.passes import run_passes
     from growplan.ir.unmasked import unmasked
 
     live = live_steps(typed.steps)
-    stored = unmasked(graph, live) if typed.claim.where == "attached" else graph
-    return replace(compiled, graph=graph, stored=stored, final=run_passes(stored))
+    stored = unmasked(raw, live) if typed.claim.where == "attached" else graph
+    return replace(compiled, stored=stored, final=run_passes(stored))
 
 
 def check(plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None) -> TypedPlan:
@@ -120,7 +124,8 @@ def schedule_moments(schedule: Schedule) -> dict[str, tuple[StepMoments, ...]]:
     from growplan.ir.moment_report import moment_report
 
     grown = {stage.name: stage.typed for stage in schedule.stages if stage.typed is not None}
-    return {name: moment_report(lower(typed, {}), typed) for name, typed in grown.items()}
+    trained = {name: as_trained(typed) for name, typed in grown.items()}
+    return {name: moment_report(lower(typed, {}), typed) for name, typed in trained.items()}
 
 
 def stage_plan(plan: Plan, name: str) -> Plan:
@@ -156,8 +161,8 @@ def check_moments(
     from growplan.ir.moment_report import moment_report
 
     compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower")
-    assert compiled.typed is not None and compiled.graph is not None
-    return compiled.typed, moment_report(compiled.graph, compiled.typed)
+    assert compiled.typed is not None and compiled.raw is not None
+    return compiled.typed, moment_report(compiled.raw, as_trained(compiled.typed))
 
 
 def rules_of_moments(
@@ -167,8 +172,8 @@ def rules_of_moments(
     from growplan.ir.moment_rules import moment_rules
 
     compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower")
-    assert compiled.typed is not None and compiled.graph is not None
-    return moment_rules(compiled.graph, compiled.typed)
+    assert compiled.typed is not None and compiled.raw is not None
+    return moment_rules(compiled.raw, as_trained(compiled.typed))
 
 
 def read_for(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growplan.certificate import write_certificate
-from growplan.check.masks import attachable, growth_masks
+from growplan.check.masks import as_trained, attachable, growth_masks, stored_config
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.config import write_config
 from growplan.checkpoint.headers import Headers, read_headers
@@ -134,7 +134,7 @@ def publish(
     hashes = _write_tensors(job, reader, place.partial, device, memory, values.leaves, tell)
     tell(Event("compare"))
     _compare_written(job, read, place.partial, device)
-    write_config(place.partial, job.typed.target.config)
+    write_config(place.partial, stored_config(job.typed))
     files = ("config.json", *carry_sidecars(job.sidecars, job.source, place.partial))
     files += _write_operators(place.partial, values)
     carried = None if job.trainer is None else job.trainer.write(place.partial)
@@ -186,8 +186,8 @@ def _trainer_files(compiled: Compiled, source: Path, mode: OptimizerMode | None)
     from growplan.ir.moment_rules import moment_rules
     from growplan.runtime.trainer_files import read_trainer_files
 
-    assert compiled.graph is not None and compiled.typed is not None
-    return read_trainer_files(source, moment_rules(compiled.graph, compiled.typed), mode)
+    assert compiled.raw is not None and compiled.typed is not None
+    return read_trainer_files(source, moment_rules(compiled.raw, as_trained(compiled.typed)), mode)
 
 
 def _write_operators(out: Path, values: Found) -> tuple[str, ...]:
@@ -213,9 +213,10 @@ def _write_masks(
         return ()
     from growplan.runtime.writing import write_growth_state
 
-    graph, at = job.compiled.graph, None if carried is None else carried.from_step
-    assert graph is not None
-    return write_growth_state(job.typed, graph, reader, out, device, memory, values.leaves, at)
+    compiled, at = job.compiled, None if carried is None else carried.from_step
+    assert compiled.graph is not None and compiled.raw is not None
+    graphs = compiled.graph, compiled.raw
+    return write_growth_state(job.typed, graphs, reader, out, device, memory, values.leaves, at)
 
 
 def _assert_steps(job: Job, read: Read, device: str, tell: Tell) -> Measured:

@@ -68,6 +68,9 @@ class StepProof:
     predictor_cost: PredictorCost | None = None
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
+    attached: StepProof | None = (
+        None  # of the model behind the runtime's masks, where a stock load has another
+    )
     behind: Mapping[str, Any] = field(default_factory=dict)  # of the model after: what stands behind masks
 
 
@@ -91,6 +94,7 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
             continue
         try:
             typing = type_model(model, candidate)
+            attached = _attached(request, model, candidate)
         except Refusal as refusal:
             refusals.append((candidate, refusal))
             continue
@@ -102,8 +106,17 @@ def prove_width(request: Request, method: Method, model: Model, promised: Claim,
         proof = _width_proof(request, candidate, typing)
         if not proof.claim.covers(promised):
             raise DiagnosticError(_too_weak(request, model, promised, proof, refusals))
-        return _step_proof(model, candidate, typing, proof)
+        return replace(_step_proof(model, candidate, typing, proof), attached=attached)
     raise DiagnosticError(_impossible(request, model, promised, refusals))
+
+
+def _attached(request: Request, model: Model, candidate: Candidate) -> StepProof | None:
+    """The proof of the model behind masks, where a candidate has another form for it. Raises Refusal."""
+    if candidate.attached is None:
+        return None
+    typing = type_model(model, candidate.attached)
+    proof = _width_proof(request, candidate.attached, typing)
+    return _step_proof(model, candidate.attached, typing, proof)
 
 
 def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proof:
@@ -138,7 +151,11 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
             f"the best {wider} of {new} scores are the {new // old} copies of the best {k} of {old}"
         )
     where: Where = "stock"
-    if candidate.masked == "hidden":
+    if candidate.attached is not None:
+        reasons.append(
+            "behind masks: norms weigh new units by a mask of 0; scale and epsilon are the old ones"
+        )
+    elif candidate.masked == "hidden":
         reasons.append("norms of the stream weigh new units by a mask of 0, while masks are attached")
         where = "attached"
     elif candidate.masked:
@@ -174,7 +191,7 @@ def _step_proof(model: Model, candidate: Candidate, typing: Typing, proof: Proof
         violations=() if typing.grafted else tuple(typing.violations),
         config=(*_eps_config(model, typing), *_rope_config(model, typing)),
         behind={"read_units": model.read_units or model.sizes["hidden"]}
-        if candidate.masked == "hidden"
+        if candidate.masked == "hidden" and candidate.attached is None
         else {},
     )
 

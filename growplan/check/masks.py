@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from growplan.algebra import Expansion
@@ -66,6 +66,30 @@ def growth_masks(typed: TypedPlan) -> tuple[GrowthMask, ...]:
     )
 
 
+def as_trained(typed: TypedPlan) -> TypedPlan:
+    """The plan with its steps in the form that is trained: behind masks, where these can rise."""
+    live = live_steps(typed.steps)
+    steps = (step.attached if step.index in live else None for step in typed.steps)
+    found = tuple(form or step for form, step in zip(steps, typed.steps, strict=True))
+    return typed if found == typed.steps else replace(typed, steps=found)
+
+
+def raw_config(typed: TypedPlan) -> dict[str, float]:
+    """The keys of config.json that have another value behind the masks of a plan, with that: epsilons."""
+    live = live_steps(typed.steps)
+    out: dict[str, float] = {}
+    for step in (s for s in typed.steps if s.index in live and s.attached is not None):
+        for key, _ in step.config:
+            out.setdefault(key, float(step.before.config[key]))
+    return out
+
+
+def stored_config(typed: TypedPlan) -> Mapping[str, object]:
+    """config.json of what `apply` writes: with tensors as they are trained, where masks must be attached."""
+    config = typed.target.config
+    return {**config, **raw_config(typed)} if typed.claim.where == "attached" else config
+
+
 def attachable(typed: TypedPlan) -> bool:
     """Whether there are masks, and none inside experts of a mixture, which have no module of their own."""
     modules, masks = typed.target.modules, growth_masks(typed)
@@ -100,7 +124,7 @@ def _sites(step: TypedStep, axis: str, sizes: tuple[int, int], target: Model) ->
         for module in target.modules.values():
             if module.is_norm and module.outs == STREAM:
                 yield Site("norm", module.name, _layers(module.in_layer, target), (sizes,))
-    for rewrite in step.rewrites:
+    for rewrite in (step.attached or step).rewrites:
         free = rewrite.cols.positions("free") if rewrite.masked and rewrite.cols is not None else ()
         if free:
             in_layer = target.modules[rewrite.module].in_layer
@@ -168,8 +192,9 @@ def _moved(
     return min(moved, default=verb if verb in ("upcycle", "grow") else "")
 
 
-def _appends(axis: str, part: StepProof | TypedStep) -> bool:
+def _appends(axis: str, found: StepProof | TypedStep) -> bool:
     """Whether old units and layers stay where they are, and only masked ones follow."""
+    part = found.attached or found
     if axis == "depth":
         kept = [s.layer for s in part.layers if not s.silent]
         return kept == [s.layer for s in part.layers[: len(kept)]] == list(range(len(kept)))

@@ -13,7 +13,7 @@ from growplan.check import training as trainings
 from growplan.check.checker import MOST_ERRORS, Doubtful, check_plan
 from growplan.check.claims import weakest
 from growplan.check.cost import cost
-from growplan.check.masks import growth_masks
+from growplan.check.masks import growth_masks, raw_config
 from growplan.check.new_layers import new_layers
 from growplan.check.settle import words
 from growplan.check.trained import Trained, keys_of, trained, wrong_words
@@ -176,7 +176,7 @@ class _Walk:
         if typed is not None and not unsure & {ANY, *OF_THE_LENGTH}:
             self.errors += _masks_left(self.plan, stage, typed, training)
         part = self._trained(stage, typed, grown, training, unsure)
-        self.model = grown if training is None else _plain(grown)
+        self.model = grown if training is None else _plain(grown, typed)
         if not self.errors and not self.doubted and self.plan.unread is None:
             costs = stage_cost(grown, training, part, typed)
             self.stages.append(TypedStage(stage, index, plan, typed, before, self.model, training, costs))
@@ -233,9 +233,10 @@ class _Walk:
         return everything if part.unseen else part
 
 
-def _plain(model: Model) -> Model:
-    """The model after its training: no masks, and nothing is known of its units."""
-    return replace(model, twins={}, read_units=None, bypassed=frozenset())
+def _plain(model: Model, typed: TypedPlan | None) -> Model:
+    """The model after its training, grown by `typed`: no masks, and nothing is known of its units."""
+    config = model.config if typed is None else {**model.config, **raw_config(typed)}
+    return replace(model, config=config, twins={}, read_units=None, bypassed=frozenset())
 
 
 def _masks_left(

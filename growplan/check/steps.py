@@ -68,6 +68,9 @@ def assembled(
         start=part.start,
         data=(request.step.on or "") if request.step is not None and method.learned else "",
         ramp=method.ramp(request.options, request.over),
+        attached=None
+        if part.attached is None
+        else assembled(request, method, before, part.attached, index, promised, key),
         span=request.span,
     )
 

@@ -37,7 +37,8 @@ class ParamRewrite:
     """How one parameter changes in a step, layers folded.
 
     `rows`/`cols` as in `ir.graph.TensorLaw`. `shares` divides the columns among copies;
-    `init` draws free rows and the null term; `masked` columns are drawn, then masked to 0.
+    `init` draws free rows and the null term; `masked` columns, and zero rows on the stream, are drawn,
+    then masked to 0.
     `graft`: in every layer but the top one, second and later copies are the layer above's.
     `made_rows`/`made_cols`: how the slices are built, where the law leaves it free: a table over
     ids may copy old rows or their mean, since an old id selects its old row alone.
@@ -49,7 +50,7 @@ class ParamRewrite:
     cols: Expansion | None
     shares: str = "even"
     init: str = "like"
-    masked: str | None = None  # axis of the mask on free columns
+    masked: str | None = None  # axis of the mask
     noise: Noise | None = None  # on columns that read copies
     graft: Literal["", "rows", "cols"] = ""  # the repeats of these maps come from the layer above
     grid: Grid | None = None  # the columns are interpolated
@@ -147,6 +148,7 @@ class TypedStep:
     key: str = ""  # seeds every random draw of the step
     upcycling: Upcycling | None = None  # the model after is of another family
     ramp: Ramp | None = None  # mask-in: how its mask rises
+    attached: TypedStep | None = None  # the step behind the runtime's masks, where a stock load has another
     operator: Operator | None = None  # learned steps: what is fitted
     leaves: tuple[LeafSpec, ...] = ()  # of the operator
     fit_cost: OperatorCost | None = None

@@ -58,8 +58,11 @@ class Chain:
         e = rewrite.made_rows or rewrite.rows
         if e.is_identity:
             return
-        uniform = _uniform_scale(e) if norm else ONE
-        self._gathered(self.param.row_dim, e, rewrite.init, "rows", uniform)
+        dim, uniform = self.param.row_dim, _uniform_scale(e) if norm else ONE
+        hidden = e.positions("zero") if rewrite.masked == "hidden" and not norm else ()
+        self._gathered(dim, e.map_kind("zero", "free") if hidden else e, rewrite.init, "rows", uniform)
+        if hidden:
+            self._apply(Mask(dim, hidden, "hidden", self.step.over))
 
     def columns(self, rewrite: ParamRewrite) -> None:
         """D and N on the column axis, from E_in."""

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from growplan.ir.graph import Graph
-from growplan.ir.primitives import Mask, Store
+from growplan.ir.primitives import Mask, Primitive, Store
 
 
 def unmasked(graph: Graph, steps: Collection[int]) -> Graph:
@@ -39,10 +39,14 @@ def only(graph: Graph, tensors: Collection[str]) -> Graph:
     return Graph(kept, [*graph.models[:-1], last], list(graph.steps), stores)
 
 
-def masked_tensors(graph: Graph, steps: Collection[int]) -> tuple[str, ...]:
-    """The stored tensors that the masks of `steps` change."""
+def differing(stored: Graph, trained: Graph) -> tuple[str, ...]:
+    """The tensors that two graphs store otherwise: by other primitives on the way."""
     return tuple(
         tensor
-        for tensor, value in graph.stores.items()
-        if any(isinstance(node.op, Mask) and node.step in steps for node in graph.chain(value))
+        for tensor, value in stored.stores.items()
+        if _ops(stored, value) != _ops(trained, trained.stores[tensor])
     )
+
+
+def _ops(graph: Graph, value: str) -> list[Primitive]:
+    return [node.op for node in graph.chain(value)]

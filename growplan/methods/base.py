@@ -137,6 +137,7 @@ class Candidate:
     grid: Grid | None = None  # the axis has no map: its rows are interpolated
     null: Literal["drawn", "data"] = "drawn"  # data: columns on zero inputs are filled from data leaves
     tables: Mapping[str, Expansion] = field(default_factory=dict)  # axis of ids -> how its tables are filled
+    attached: Candidate | None = None  # the model behind the runtime's masks, where a stock load has another
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ the mask stands:
                      y = w (gain (x - mu) / sqrt(var + eps) + bias)
 
                  and modules that read the stream with no norm between, on their input columns.
-                 New gains are 1, new biases 0
+                 New gains are 1, new biases 0. Under RMSNorm the stored checkpoint holds the rows
+                 that write new units times 0, gain * sqrt(n/n*) and eps * n/n*, so that it is the
+                 old function in a stock load; behind its masks gain and eps are the old ones
 
 The authors mask queries, keys and values; here attention's output is masked, which disturbs neither
 the softmax nor groups nor norms of heads.
@@ -58,7 +60,11 @@ class Msg(Method):
         maps |= {axis: free_units(*request.grow[axis]) for axis in ("ffn", "hidden") if axis in request.grow}
         axis = next(axis for axis in FIRST if axis in maps)
         init = str(request.options.get("init", "like"))
-        return [Candidate("masked units", maps, "even", init, masked=axis)]
+        attached = Candidate("masked units", maps, "even", init, masked=axis)
+        if axis != "hidden":
+            return [attached]
+        zeros = {**maps, "hidden": Expansion.appended(*request.grow["hidden"], "zero")}
+        return [Candidate("masked rows", zeros, "even", init, masked=axis, attached=attached), attached]
 
     def deepen(self, old: int, new: int, options: Mapping[str, OptionValue]) -> tuple[LayerSource, ...]:
         """Copies of the old layers on top, or each behind its own; drawn ones where the plan says so."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from growplan.backend.dtypes import TORCH
 from growplan.checkpoint.headers import find_headers
@@ -22,7 +21,8 @@ from growplan.runtime.fingerprint import check_fingerprint, fingerprint, sampled
 from growplan.runtime.parts import Parts
 from growplan.runtime.places import Place, Places
 from growplan.runtime.ramps import value_at
-from growplan.runtime.state import RAW, GrowthState, read_state, write_state
+from growplan.runtime.raw import Raw
+from growplan.runtime.state import GrowthState, read_state, write_state
 
 
 @dataclass(eq=False)
@@ -98,8 +98,8 @@ class Attached:
 
     def now(self, *, begun: int | None = None, fingerprint: str | None = None) -> GrowthState:
         """The growth state of the model as it is."""
-        now = {"held": "raw", "step": self.done, "begun": begun, "raw": [], "fingerprint": fingerprint}
-        return self.state.model_copy(update=now)
+        now = {"held": "raw", "step": self.done, "begun": begun, "raw": [], "config": {}}
+        return self.state.model_copy(update={**now, "fingerprint": fingerprint})
 
     def _remove(self) -> None:
         for undo in self.undo:
@@ -123,17 +123,15 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     check_fingerprint(state, directory)
     _check_values(parts, directory)
     _check_places(state, parts.bound)
-    raw = _raw_values(model, state, directory, parts.names)
+    raw = Raw.of(parts, state, directory)
     gates = {mask.step: hooks.Gate() for mask in state.masks}
-    places = Places(parts)
+    places = Places(parts, state.config)
     for mask in state.masks:
         for site in mask.sites:
             places.add(site, gates[mask.step])
     made = places.all()
     attached = Attached(model, state, gates, made)
-    with torch.no_grad():
-        for parameter, values in raw:
-            parameter.copy_(values)
+    raw.put()
     attached.restore(state.step)
     return attached
 
@@ -205,37 +203,3 @@ def _check_places(state: GrowthState, model: Model) -> None:
                 notes=[("module", inside[0])],
                 help="train the checkpoint as it is: at masks of 0 it is exact, and learns from there",
             )
-
-
-def _raw_values(
-    model: Any, state: GrowthState, directory: Path, names: Mapping[str, str]
-) -> list[tuple[nn.Parameter, Tensor]]:
-    """Each masked parameter of the model with its raw values. Raises GP583 where it has been changed."""
-    if state.held == "raw":
-        return []
-    from safetensors import SafetensorError, safe_open
-
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    found = []
-    try:
-        with safe_open(directory / RAW, "pt") as file:
-            for name in state.raw:
-                parameter = parameters[names[name]]
-                values = file.get_tensor(name).to(parameter.device, parameter.dtype)
-                _check_written(name, parameter, values)
-                found.append((parameter, values))
-    except (OSError, SafetensorError, KeyError) as error:
-        fail("GP583", f"{directory / RAW} cannot be used: {error}", help="apply the plan again")
-    return found
-
-
-def _check_written(name: str, parameter: Tensor, raw: Tensor) -> None:
-    """What the model holds is the raw tensor, but for units that a mask of 0 hides."""
-    same = parameter.shape == raw.shape
-    if not same or not bool(((parameter == raw) | (parameter == 0)).all()):
-        what = "has another shape" if not same else "has been changed since"
-        fail(
-            "GP583",
-            f"`{name}` of this model {what}: it is not the one that `growplan apply` wrote",
-            help="attach the masks to the model as `from_pretrained` loads it, before training",
-        )

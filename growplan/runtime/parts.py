@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from growplan.checkpoint.config import read_config
 from growplan.checkpoint.headers import find_headers
@@ -19,15 +20,20 @@ from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Family, Model
 from growplan.families.places import Place, place_of
 from growplan.learn.model import names_in_memory
+from growplan.learn.packed import Packed
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A model in memory and its description. `names`: name on disk -> parameter in memory."""
+    """A model in memory and its description. `names`: name on disk -> parameter in memory.
+
+    `packed`: parameters that hold several tensors of the disk, the experts of a mixture.
+    """
 
     model: Any
     bound: Model
     names: Mapping[str, str]
+    packed: Mapping[str, Packed]
 
     @classmethod
     def of(cls, model: Any, directory: Path | str, family: Family | str | Path | None = None) -> Parts:
@@ -37,7 +43,19 @@ class Parts:
         bound = bind_stored(described, config, find_headers(config.directory))
         names, packed = names_in_memory(bound, model)
         held = {disk: name for name, each in packed.items() for disk in each.names}
-        return cls(model, bound, {**names, **held})
+        return cls(model, bound, {**names, **held}, packed)
+
+    def tensor(self, name: str) -> Tensor:
+        """The values in memory of a tensor on disk: a parameter, or the rows of one. KeyError for none."""
+        path = self.names[name]
+        parameter: Tensor = self.model.get_parameter(path).detach()
+        if path not in self.packed:
+            return parameter
+        shapes = {name: self.bound.shape(param) for name, param, _ in self.bound.tensors()}
+        before = self.packed[path].names[: self.packed[path].names.index(name)]
+        start = sum(prod(shapes[other][:-1]) for other in before)
+        rows = parameter.view(-1, parameter.shape[-1])[start : start + prod(shapes[name][:-1])]
+        return rows.view(shapes[name])
 
     @cached_property
     def places(self) -> Mapping[str, tuple[Place, int | None]]:

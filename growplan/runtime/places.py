@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import NoReturn
 
@@ -21,8 +22,10 @@ Masks = list[tuple[hooks.Gate, list[list[int]]]]
 class Places:
     """What puts masks into the modules of a model, found first and called when all are found."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, eps: Mapping[str, float]) -> None:
+        """`eps`: what keys of config.json are behind masks, where it has another value."""
         self.parts, self.bound = parts, parts.bound
+        self._masked = replace(parts.bound, config={**parts.bound.config, **eps})
         self.found: list[Place] = []
         self._norms: dict[tuple[str, int | None], Masks] = {}
 
@@ -54,7 +57,7 @@ class Places:
         norms: list[Place] = []
         for (name, layer), masks in self._norms.items():
             described = self._described(name)
-            centred, eps = described.kind == "layernorm", self.bound.eps(described)
+            centred, eps = described.kind == "layernorm", self._masked.eps(described)
             module = self._module(name, layer)
             norms.append(partial(hooks.mask_norm, module, masks, centred=centred, eps=eps))
         return [*self.found, *norms]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from growplan.check.masks import GrowthMask, Site, growth_masks
+from growplan.check.masks import GrowthMask, Site, growth_masks, raw_config
 from growplan.check.typed import TypedPlan
 from growplan.checkpoint.files import path_exists, read_bytes, write_bytes
 from growplan.diagnostics import fail
@@ -90,8 +90,9 @@ class GrowthState(_Part):
     the Trainer's training whose checkpoint this is; below 0 where it was grown at a later step of it.
 
     `held`: the checkpoint's tensors are `raw`, as they are trained, or `effective`, times masks of 0.
-    `raw` names the tensors of `growth-state.safetensors`. `fingerprint`: of the weights beside it, where
-    those are safetensors (`runtime.fingerprint`).
+    `raw` names the tensors of `growth-state.safetensors`, and `config` holds the keys of config.json that
+    have another value with them. `fingerprint`: of the weights beside it, where those are safetensors
+    (`runtime.fingerprint`).
     """
 
     format_version: Literal[1] = 1
@@ -102,6 +103,7 @@ class GrowthState(_Part):
     step: int = Count
     begun: int | None = None
     raw: list[str]
+    config: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     fingerprint: str | None = None
     masks: list[MaskState] = Field(min_length=1)
 
@@ -129,6 +131,7 @@ def state_of(typed: TypedPlan, raw: list[str]) -> GrowthState | None:
         held="effective" if typed.claim.where == "stock" else "raw",
         step=0,
         raw=sorted(raw),
+        config=raw_config(typed) if raw else {},
         masks=[MaskState.of(mask) for mask in masks],
     )
 

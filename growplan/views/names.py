@@ -43,6 +43,7 @@ HOW = {
     "unchanged": "no weight moves",
     "copies": "new units are copies of old ones",
     "masked units": "new units are there, and not yet read",
+    "masked rows": "new units are there, and not yet written",
     "masked blocks": "new layers are there, and not yet heard",
     "fresh rows": "new units are drawn like the old ones",
     "silent units": "new units read nothing yet, and write what is measured on data",

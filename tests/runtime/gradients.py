@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from growplan.check.masks import as_trained
 from growplan.families.model import Model
 from growplan.ir.moment_rules import MomentRules, moment_rules
 from growplan.ir.moments import Moved
@@ -52,8 +53,8 @@ def case(name: str, steps: str, folder: Path) -> Case:
 
 def compiled_case(source: Path, target: Path, steps: str) -> Case:
     compiled = compile_plan(parse_text(steps, "<test>", "dsl"), model_dir=source, stop_after="lower")
-    assert compiled.graph is not None and compiled.typed is not None
-    return Case(source, target, compiled, moment_rules(compiled.graph, compiled.typed))
+    assert compiled.raw is not None and compiled.typed is not None
+    return Case(source, target, compiled, moment_rules(compiled.raw, as_trained(compiled.typed)))
 
 
 def loss(module: Any, inputs: Tensor, seed: int = 1) -> Tensor:

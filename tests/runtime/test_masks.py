@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from growplan.diagnostics import DiagnosticError
+from growplan.language import parse_text
 from growplan.methods.base import Ramp
+from growplan.pipeline import check
 from growplan.runtime import attach
 from growplan.runtime.export import export
 from growplan.runtime.hooks import masked_norm
 from growplan.runtime.ramps import value_at
 from growplan.runtime.state import STATE, read_state
 from tests.float64 import no_float32_islands
-from tests.runtime.grown import Grown
+from tests.runtime.grown import CLASSES, Grown
+from tests.tiny import tiny_checkpoint
 
 FAMILIES = ("gpt2", "bert", "vit", "llama", "qwen3", "mistral", "deit", "roberta")
 LINES = {
@@ -35,10 +38,12 @@ LINES = {
 FEW = ("gpt2", "bert", "vit", "llama", "qwen3")
 CASES = [(family, name) for family in FEW for name in ("hidden", "ffn", "depth", "heads")]
 CASES += [(family, "all") for family in FAMILIES] + [
-    (family, "twice") for family in ("gpt2", "bert", "llama")
+    (family, "twice") for family in ("gpt2", "bert", "llama", "qwen3")
 ]
+CASES += [("mixtral", "hidden")]
 CASES.remove(("bert", "heads"))  # no even copies
 STOCK = {"ffn", "heads"}
+RMS = {"llama", "mistral", "mixtral", "qwen3"}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +57,7 @@ def test_exact_at_0_and_plain_at_1(family: str, name: str, tmp_path: Path) -> No
     grown = Grown.by(LINES[name], family, tmp_path)
     plain, (model, attached) = grown.load("g"), grown.attached()
     assert grown.error(model) < 1e-10
-    stock = name in STOCK or (name == "depth" and family not in ("bert", "roberta"))
+    stock = name in STOCK or (name == "depth" and family not in ("bert", "roberta")) or family in RMS
     assert (grown.error(plain) < 1e-10) == stock == (grown.result.typed.claim.where == "stock")
     assert list(model.state_dict()) == list(plain.state_dict())
     attached.at(attached.end - 1)
@@ -271,18 +276,23 @@ def test_experts_have_no_place_for_a_mask(tmp_path: Path) -> None:
 
 
 def test_masks_that_could_never_be_attached_together(tmp_path: Path) -> None:
+    """A mixture with LayerNorms, whose stream has a mask only while it is attached."""
+    tiny_checkpoint("mixtral", tmp_path / "m", architecture=CLASSES["mixtral"])
+    (tmp_path / "m" / "model.safetensors").unlink()  # a config alone
+    norms = ("layers.input_layernorm", "layers.post_attention_layernorm", "norm")
+    lines = [f"  {name}: layernorm hidden, eps rms_norm_eps" for name in norms]
+    family = tmp_path / "centred.yaml"
+    family.write_text("\n".join(["family: centred", "extends: mixtral", "modules:", *lines, ""]))
     for line in ("mask-in hidden 48→72; mask-in depth 2→3", "mask-in ffn x2; mask-in hidden 48→72"):
+        plan = parse_text(f"source {tmp_path / 'm'}\n{line}", "p.grow", "dsl")
         with pytest.raises(DiagnosticError, match="stands inside experts") as error:
-            Grown.by(line, "mixtral", tmp_path)
+            check(plan, family=family)
         assert error.value.diagnostics[0].code == "GP586"
-    assert not (tmp_path / "g").exists()
+        assert check(plan).claim.where == "stock"
 
 
 def test_a_half_grown_source_is_refused(tmp_path: Path) -> None:
     grown = Grown.by(LINES["hidden"], "gpt2", tmp_path)
-    from growplan.language import parse_text
-    from growplan.pipeline import check
-
     with pytest.raises(DiagnosticError, match="in the middle of a ramp"):
         check(parse_text(f"source {tmp_path / 'g'}\nstack depth x2", "p.grow", "dsl"))
     model, attached = grown.attached()
@@ -294,8 +304,5 @@ def test_a_half_grown_source_is_refused(tmp_path: Path) -> None:
 
 def test_what_a_stock_load_computes_may_be_grown_again(tmp_path: Path) -> None:
     grown = Grown.by(LINES["ffn"], "gpt2", tmp_path)
-    from growplan.language import parse_text
-    from growplan.pipeline import check
-
     assert grown.result.typed.claim.where == "stock"
     assert check(parse_text(f"source {tmp_path / 'g'}\nwiden hidden x2", "p.grow", "dsl")).steps

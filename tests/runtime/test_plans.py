@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from growplan.check.masks import as_trained
 from growplan.ir.lower import lower
 from growplan.ir.moment_rules import MomentRules, moment_rules
 from growplan.language import parse_file
@@ -27,7 +28,7 @@ def _rules(plan: Plan) -> list[MomentRules]:
     if not plan.stages:
         return [rules_of_moments(plan)]
     grown = [stage.typed for stage in check_schedule(plan).stages if stage.typed is not None]
-    return [moment_rules(lower(typed, {}), typed) for typed in grown]
+    return [moment_rules(lower(typed, {}), typed) for typed in map(as_trained, grown)]
 
 
 def _holds(rules: MomentRules) -> None:
