@@ -20,6 +20,7 @@ from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Model
 from growplan.runtime.fingerprint import check_fingerprint
 from growplan.runtime.ramps import value_at
+from growplan.runtime.saving import saving
 from growplan.runtime.state import GrowthState, MaskSite, read_state
 
 
@@ -102,7 +103,7 @@ def _write(
     with guard(directory / file, "read"):
         tensors = load_file(directory / file)
     made = {name: _times(tensor, factors.get(name, ())) for name, tensor in tensors.items()}
-    with guard(out / file, "write"):
+    with saving(out / file):
         save_file(made, out / file, {"format": "pt"})
 
 

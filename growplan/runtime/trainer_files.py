@@ -36,6 +36,7 @@ from growplan.ir.moment_rules import MomentRules
 from growplan.learn.model import build
 from growplan.runtime import state_dict
 from growplan.runtime.numbering import Groups, Slot, plain_groups, slots, trainer_groups
+from growplan.runtime.saving import saving
 
 PICKLE = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError)
 
@@ -87,8 +88,8 @@ class TrainerFiles:
             made = state_dict.grown(self.optimizer, self.rules.tensors, self.moments, self.groups)
         else:
             made = state_dict.emptied(self.optimizer, self.groups)
-        with guard(out / OPTIMIZER, "write"), (out / OPTIMIZER).open("wb") as file:
-            torch.save(made, file)  # into an open file: a full disk is then an OSError
+        with saving(out / OPTIMIZER), (out / OPTIMIZER).open("wb") as file:
+            torch.save(made, file)  # into an open file: its own writer does not say why it fails
         for name in carried_as_they_are(self.source):
             with guard(out / name, f"copy {self.source / name} to"):
                 shutil.copyfile(self.source / name, out / name)

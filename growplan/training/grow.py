@@ -27,6 +27,7 @@ from growplan.runtime.optimizer import grow_optimizer
 from growplan.runtime.rebuilt import check_loop, rebuilt_optimizer
 from growplan.runtime.recomputing import recomputation, recompute
 from growplan.runtime.rewarm import Rewarm
+from growplan.runtime.saving import saving
 from growplan.runtime.state import STATE
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ def _devices(model: Any) -> list[torch.device]:
 
 def _save(model: Any, folder: Path, origin: str | os.PathLike[str] | None) -> None:
     """The model as a checkpoint, with the files that lie beside the one that it was loaded from."""
-    model.save_pretrained(folder)
+    with saving(folder):
+        model.save_pretrained(folder)
     if origin is None:
         return
     beside = Path(origin)

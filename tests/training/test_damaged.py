@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
 from pathlib import Path
 
 import pytest
 
 from growplan.training.history import History
+from tests.disk import no_file_longer_than
 from tests.training.runs import bytes_of, refused, run, stopped, write_plan, write_source
 
 
@@ -96,13 +96,8 @@ def test_a_line_that_the_disk_cuts_short(tmp_path: Path) -> None:
     """A write on a disk that fills up may put down a part, and say no more than how much."""
     history = History(tmp_path / "history.jsonl")
     history.add({"kind": "end", "stage": "a", "step": 1})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (history.path.stat().st_size + 10, hard))
-    try:
-        with refused("GP430"):
-            history.add({"kind": "end", "stage": "b", "step": 1})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with no_file_longer_than(history.path.stat().st_size + 10), refused("GP430"):
+        history.add({"kind": "end", "stage": "b", "step": 1})
     assert [line["stage"] for line in history.lines()] == ["a"]
 
 
