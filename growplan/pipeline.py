@@ -211,10 +211,11 @@ def bind_source(
     """The source's config, headers (where there are weights) and bound model.
 
     What is wrong with them, and has no place of its own, is placed at the plan's `source:` or
-    `family:`; with both wrong, both are raised.
+    `family:`; with both wrong, both are raised. A family given does not count where the plan is the growth of
+    a stage behind an upcycling: what that has made is found by its config.
     """
     found: list[Diagnostic] = []
-    given = family or _relative(plan, plan.family)
+    given = None if plan.of_mixture else family or _relative(plan, plan.family)
     described = None
     with placed(None if family else plan.place("family"), found):
         described = None if given is None else load_family(given)

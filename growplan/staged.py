@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from growplan.check.stages import Schedule, TypedStage, check_stages
-from growplan.diagnostics import fail
+from growplan.diagnostics import DiagnosticError, fail
 from growplan.families.model import Model
 from growplan.language.plan import Plan
 from growplan.pipeline import (
@@ -44,10 +44,20 @@ def begin_stage(
             fail("GP598", what, stage.stage.span, help="give it: `--from DIR`")
         return alone, source_directory(plan, model_dir)
     directory = Path(begin)
-    config, _, found = bind_source(alone, directory, family)
+    try:
+        config, _, found = bind_source(alone, directory, family)
+    except DiagnosticError:
+        if family is not None or alone.family is not None:
+            _hold_to(stage, _as_it_says(alone, directory), directory)
+        raise
     _hold_to(stage, found, directory)
     refuse_half_grown(config.directory, ended=True)
     return alone, directory
+
+
+def _as_it_says(alone: Plan, directory: Path) -> Model:
+    """A checkpoint that a family given does not describe, by the family that its config names."""
+    return bind_source(alone.model_copy(update={"family": None}), directory)[2]
 
 
 def compile_stage(

@@ -162,13 +162,31 @@ class Plan(Node):
         """The stage that this plan is the growth of, where it was cut out of one with stages."""
         return self._part_of
 
+    @property
+    def of_mixture(self) -> bool:
+        """Whether it is the growth of a stage that begins with a mixture which an earlier one has made.
+
+        Such a model is of the mixture's family, whatever file describes the plan's source.
+        """
+        if self._part_of is None:
+            return False
+        earlier = self._part_of.whole.stages[: self._part_of.index - 1]
+        return any(step.verb == "upcycle" for stage in earlier for step in stage.steps)
+
     def growth_of(self, stage: Stage) -> Plan:
-        """The growth of one stage as a plan with steps: without a target, the first alone with a source."""
+        """The growth of one stage as a plan with steps: without a target, the first alone with a source.
+
+        What begins with a mixture that an earlier stage has made has no `family` either.
+        """
         index = self.stages.index(stage) + 1
         own = {"steps": stage.steps, "stages": (), "train": None, "target": None}
         alone = self.model_copy(update=own if index == 1 else {**own, "source": None})
         alone._part_of = PartOf(self, stage.name, index)
-        return alone
+        if not alone.of_mixture:
+            return alone
+        mixed = alone.model_copy(update={"family": None})
+        mixed._part_of = alone._part_of
+        return mixed
 
     @property
     def path(self) -> str | None:

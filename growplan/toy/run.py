@@ -210,7 +210,7 @@ def _plan_text(plan: Plan, folder: Path, family: str | Path | None) -> str:
 def _family(plan: Plan, family: str | Path | None) -> str | None:
     """The family file that was given, or the plan's own, wherever one stands; a family's name as it is."""
     described = family or plan.family
-    if described is None:
+    if described is None or plan.of_mixture:
         return None
     path = Path(os.path.expanduser(described))  # noqa: PTH111 - raises for a user there is none of
     base = Path(plan.path).parent if plan.path is not None and family is None else Path()
