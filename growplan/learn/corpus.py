@@ -2,7 +2,8 @@
 
 A corpus is a long row of token ids, or images with labels. Batch number s is a pure function of the
 key and s, so that an interrupted fit draws what an uninterrupted one would have drawn. The last part of
-a text (a part of the images) is held out: the loss before and after is measured there.
+a text (a part of the images) is held out: the loss before and after is measured there. How much that is
+depends on the batch; several readers of the same data hold out the same part, enough for each of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MASKED = 0.15  # of the tokens of a masked model are asked for
 HIDDEN, OTHER = 0.8, 0.1  # of these: replaced by the mask token, by any token; the rest stand as they are
 HELD_SHARE = 20  # one part in so many is held out
 HELD_BATCHES = 8  # and no more than this
+Readers = tuple[tuple[int, int], ...]
+"""(rows of a batch, tokens of a row) of everything that reads the same data."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Batch:
     def share(self, rank: int, world: int) -> Batch:
         """The rows that one of several ranks reads; none where there are fewer rows than ranks."""
         return self if world == 1 else self._cut(world)[rank]
+
+    def by(self, rows: int) -> list[Batch]:
+        """Batches of so many rows each, one after the other; the last may have fewer."""
+        masks = [None] * -(-len(self.inputs) // rows) if self.mask is None else torch.split(self.mask, rows)
+        pieces = zip(torch.split(self.inputs, rows), torch.split(self.targets, rows), masks, strict=True)
+        return [Batch(*piece) for piece in pieces]
 
     def parts(self, count: int) -> Iterator[Batch]:
         """The rows in `count` pieces (fewer where there are fewer rows), as equal as they can be."""
@@ -75,6 +84,11 @@ class Corpus(Protocol):
         """Counts that a record should name; `repeated`: of what is held out, as much as is drawn too."""
 
 
+def held_units(units: int, rows: int, readers: Readers) -> int:
+    """How many of so many images or sequences are held out, for every reader: 1 at least."""
+    return max(1, min(units // 10, HELD_BATCHES * max(rows, *(batch for batch, _ in readers), 0)))
+
+
 def counts(unit: str, total: int, held_out: int, repeated: int) -> dict[str, int]:
     """What a corpus says of itself; `repeated` is left out where nothing is."""
     found = {unit: total, "held_out": held_out}
@@ -98,30 +112,39 @@ class Tokens:
     vocab: int
     mask: int | None = None
     edges: tuple[int, int] | None = None
+    readers: Readers = ()
 
     def __post_init__(self) -> None:
         """GP531 where there are not enough tokens for a window to draw and one to hold out."""
-        least = 2 * self._inner
-        if len(self.ids) < least:
+        longest = max(inner for _, inner in self._all)
+        if len(self.ids) < 2 * longest:
             ways = ("give a longer text", f"or shorter windows: `tokens {max(2, len(self.ids) // 2)}`")
-            found = f"{len(self.ids)} tokens are too few for windows of {self.length}: {least} at least"
-            fail("GP531", found, help=ways)
+            found = f"{len(self.ids)} tokens are too few for windows of {longest + self._ends}"
+            fail("GP531", f"{found}: {2 * longest} at least", help=ways)
+
+    @property
+    def _ends(self) -> int:
+        return 0 if self.edges is None else len(self.edges)
 
     @property
     def _inner(self) -> int:
         """Tokens of a window that come from the text."""
-        return self.length - (0 if self.edges is None else 2)
+        return self.length - self._ends
+
+    @property
+    def _all(self) -> Readers:
+        """(rows, tokens from the text) of this reader and of the others."""
+        return tuple((rows, n - self._ends) for rows, n in ((self.rows, self.length), *self.readers))
 
     @property
     def _drawn(self) -> int:
         """Tokens before the part that is held out."""
-        held = len(self.ids) // HELD_SHARE
-        return len(self.ids) - max(self._inner, min(held, HELD_BATCHES * self.rows * self._inner))
+        share = len(self.ids) // HELD_SHARE
+        return len(self.ids) - max(max(n, min(share, HELD_BATCHES * rows * n)) for rows, n in self._all)
 
     @property
     def _held_starts(self) -> Sequence[int]:
-        starts = range(self._drawn, len(self.ids) - self._inner + 1, self._inner)
-        return starts[: HELD_BATCHES * self.rows]
+        return range(self._drawn, len(self.ids) - self._inner + 1, self._inner)
 
     def batch(self, step: int) -> Batch:
         """Windows that begin anywhere in the part that is drawn from."""
@@ -129,10 +152,8 @@ class Tokens:
         return self._windows(starts, f"{self.key}/mask", step)
 
     def held_out(self) -> Sequence[Batch]:
-        """The windows of the last part, one after the other."""
-        starts = self._held_starts
-        groups = [starts[at : at + self.rows] for at in range(0, len(starts), self.rows)]
-        return [self._windows(group, f"{self.key}/held mask", at) for at, group in enumerate(groups)]
+        """The windows of the last part, one after the other: the same whatever the rows of a batch."""
+        return self._windows(self._held_starts, f"{self.key}/held mask", 0).by(self.rows)
 
     def facts(self) -> dict[str, int]:
         """Tokens in all, those held out, and those of these that stand among the others too."""
@@ -180,6 +201,7 @@ class Images:
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    readers: Readers = ()
 
     def __post_init__(self) -> None:
         """GP531 where there are not enough images to hold any out."""
@@ -189,7 +211,7 @@ class Images:
 
     @property
     def _held(self) -> int:
-        return max(1, min(len(self.labels) // 10, HELD_BATCHES * self.rows))
+        return held_units(len(self.labels), self.rows, self.readers)
 
     @cached_property
     def _order(self) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from growplan.check.task import Task
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.learn.corpus import HELD_BATCHES, IGNORED, Batch, counts
+from growplan.learn.corpus import IGNORED, Batch, Readers, counts, held_units
 from growplan.learn.draws import below, shuffled
 from growplan.learn.forms import LABELLED
 from growplan.learn.overlap import rows_repeated
@@ -38,36 +38,45 @@ class Labelled:
     rows: int
     pad: int
     key: str
+    readers: Readers = ()
 
     def __post_init__(self) -> None:
         """GP531 where there are not enough sequences to hold any out."""
-        if len(self.sequences) < 2:
-            found = f"{len(self.sequences)} labelled sequence: one is drawn and one is held out, at least"
+        if len(self._asked) < 2:
+            found = f"{len(self._asked)} labelled sequence: one is drawn and one is held out, at least"
             fail("GP531", found, help="give more sequences")
 
-    @property
-    def _held(self) -> int:
-        return max(1, min(len(self.sequences) // 10, HELD_BATCHES * self.rows))
+    @cached_property
+    def _asked(self) -> list[int]:
+        """The sequences that ask something of every reader, be it the one that cuts them shortest."""
+        least = min((tokens for _, tokens in self.readers), default=None)
+        every = enumerate(self.targets)
+        return [i for i, target in every if least is None or _asks(self.task, target, least)]
 
     @cached_property
-    def _order(self) -> list[int]:
-        return [int(i) for i in shuffled(len(self.sequences), f"{self.key}/held out")]
+    def _split(self) -> tuple[list[int], list[int]]:
+        """(held out, drawn): the first of an order that the key gives, and all others."""
+        order = [self._asked[int(i)] for i in shuffled(len(self._asked), f"{self.key}/held out")]
+        held = held_units(len(order), self.rows, self.readers)
+        late = sorted(set(range(len(self.targets))) - set(order))
+        return order[:held], order[held:] + late
 
     def batch(self, step: int) -> Batch:
         """Sequences that are not held out, each as likely as any other."""
-        order = self._order[self._held :]
-        return self._read([order[i] for i in below(len(order), f"{self.key}/sequences", step, self.rows)])
+        drawn = self._split[1]
+        return self._read([drawn[i] for i in below(len(drawn), f"{self.key}/sequences", step, self.rows)])
 
     def held_out(self) -> Sequence[Batch]:
-        """The first sequences of an order that the key gives."""
-        groups = range(0, self._held, self.rows)
-        return [self._read(self._order[at : min(at + self.rows, self._held)]) for at in groups]
+        """The sequences that no reader draws."""
+        held = self._split[0]
+        return [self._read(held[at : at + self.rows]) for at in range(0, len(held), self.rows)]
 
     def facts(self) -> dict[str, int]:
         """Sequences in all, those held out, and those of these that are there twice."""
-        rows = [torch.tensor(self.sequences[i]).numpy().tobytes() for i in self._order]
-        repeated = rows_repeated(rows[: self._held], rows[self._held :])
-        return counts("sequences", len(self.sequences), self._held, repeated)
+        held, drawn = (
+            [torch.tensor(self.sequences[i]).numpy().tobytes() for i in part] for part in self._split
+        )
+        return counts("sequences", len(self.sequences), len(held), rows_repeated(held, drawn))
 
     def _read(self, which: Sequence[int]) -> Batch:
         rows = [torch.tensor(self.sequences[i]) for i in which]
@@ -81,6 +90,13 @@ class Labelled:
             return torch.tensor(found)
         rows = [torch.tensor(row) for row in found]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORED)
+
+
+def _asks(task: Task, target: Target, tokens: int) -> bool:
+    """Whether a target asks anything of a model that reads so many tokens of its sequence."""
+    if not isinstance(target, list):
+        return True
+    return target[1] < tokens if task == "answer" else any(label != IGNORED for label in target[:tokens])
 
 
 # reading -------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeGuard
 from growplan.checkpoint.preprocessor import PREPROCESSOR
 from growplan.diagnostics import fail
 from growplan.families.model import Model
-from growplan.learn.corpus import Images
+from growplan.learn.corpus import Images, Readers
 from growplan.learn.forms import Form, fingerprint
 from growplan.learn.pictures import Resizing, check_labels, decoded
 from growplan.methods.operator import Recipe
@@ -23,7 +23,9 @@ from growplan.methods.operator import Recipe
 UNSCALED = 20.0  # no normalised pixel is as far from 0
 
 
-def read_images(path: Path, form: Form, source: Path, model: Model, recipe: Recipe, key: str) -> Images:
+def read_images(
+    path: Path, form: Form, source: Path, model: Model, recipe: Recipe, key: str, readers: Readers
+) -> Images:
     """The images in `path` for `model`. Raises GP522, GP531, GP558, GP559."""
     said, channels = _preprocessor(source), model.sizes["channels"]
     size, classes = model.sizes["image"], model.sizes["labels"]
@@ -36,7 +38,7 @@ def read_images(path: Path, form: Form, source: Path, model: Model, recipe: Reci
         pixels, labels = decoded(path, form, model, Resizing.of(said, size), channels)
         kind = "u"
     scale, mean, std = _normalisation(said, kind, channels)
-    return Images(pixels, labels, fingerprint(path), recipe.batch, size, key, scale, mean, std)
+    return Images(pixels, labels, fingerprint(path), recipe.batch, size, key, scale, mean, std, readers)
 
 
 # arrays --------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from growplan.checkpoint.files import guard
 from growplan.diagnostics import fail
 from growplan.families.model import Model
 from growplan.families.positions import longest_input, padding_token
-from growplan.learn.corpus import Corpus, Tokens
+from growplan.learn.corpus import Corpus, Readers, Tokens
 from growplan.learn.forms import Form, fingerprint, form_of, look_at, mask_of
 from growplan.learn.labelled import Labelled, labelled, labels_by_name
 from growplan.learn.pixels import read_images
@@ -24,27 +24,30 @@ CHECKED = 1 << 24  # ids whose range is looked at in one piece
 WHOLE: tuple[Form, ...] = ("ids", "json")  # ids as a user gives them, nothing put around them
 
 
-def read_corpus(path: Path, source: Path, model: Model, recipe: Recipe, key: str) -> Corpus:
+def read_corpus(
+    path: Path, source: Path, model: Model, recipe: Recipe, key: str, readers: Readers = ()
+) -> Corpus:
     """The corpus in `path` for `model`, whose tokenizer and image settings lie in `source`.
 
+    `readers`: who else reads this data, by the same key; what is held out is the same for all.
     Raises GP521 (no data), GP522 (not what the model reads), GP523 (no task), GP531 (too little), GP557 to
     GP559 and GP562.
     """
     task = look_at(path, source, model, recipe, weights=True)
     form = form_of(path)
     if task == "image":
-        return read_images(path, form, source, model, recipe, key)
+        return read_images(path, form, source, model, recipe, key, readers)
     longest = longest_input(model)
     if longest is not None and recipe.tokens > longest:
         found = f"windows of {recipe.tokens} tokens, and the model has {longest} positions"
         fail("GP531", found, help=f"`tokens {longest}` at most")
     if task in ("causal", "masked"):
-        return _tokens(path, form, source, model, recipe, key, task)
-    return _labelled(path, form, source, model, recipe, key, task)
+        return _tokens(path, form, source, model, recipe, key, task, readers)
+    return _labelled(path, form, source, model, recipe, key, task, readers)
 
 
 def _labelled(
-    path: Path, form: Form, source: Path, model: Model, recipe: Recipe, key: str, task: Task
+    path: Path, form: Form, source: Path, model: Model, recipe: Recipe, key: str, task: Task, readers: Readers
 ) -> Labelled:
     vocab = model.sizes["vocab"]
     records = read_records(path, form, labels_by_name(model).keys())
@@ -54,7 +57,7 @@ def _labelled(
         _check_id(min(ids), path, vocab)
         _check_id(max(ids), path, vocab)
     pad = padding_token(model) or 0  # where a mask says what is none, any token will do
-    return Labelled(sequences, targets, fingerprint(path), task, recipe.batch, pad, key)
+    return Labelled(sequences, targets, fingerprint(path), task, recipe.batch, pad, key, readers)
 
 
 # one long row of tokens ----------------------------------------------------------------------------
@@ -68,6 +71,7 @@ def _tokens(
     recipe: Recipe,
     key: str,
     task: Task,
+    readers: Readers,
 ) -> Tokens:
     vocab = model.sizes["vocab"]
     ids = _ids(path, form, source, model, vocab)
@@ -77,7 +81,8 @@ def _tokens(
         mask = mask_of(source, recipe.mask, vocab)
         around = edges(source) if form not in WHOLE else None
     asked = cast(Literal["causal", "masked"], task)
-    return Tokens(ids, fingerprint(path), asked, recipe.batch, recipe.tokens, key, vocab, mask, around)
+    sha256, rows, length = fingerprint(path), recipe.batch, recipe.tokens
+    return Tokens(ids, sha256, asked, rows, length, key, vocab, mask, around, readers)
 
 
 def _ids(path: Path, form: Form, source: Path, model: Model, vocab: int) -> Any:

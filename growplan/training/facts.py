@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from growplan.check.stages import TypedStage
+from growplan.check.stages import Schedule, TypedStage
 from growplan.checkpoint.files import file_sha256, path_exists
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.preprocessor import PREPROCESSOR
@@ -18,6 +18,7 @@ from growplan.diagnostics import Diagnostic, fail
 from growplan.language.printing import step_text
 from growplan.learn.tokenizer import TOKENIZER
 from growplan.methods.training import Training
+from growplan.training.data import held_for
 from growplan.training.places import STAGE, read_json, write_json
 
 Facts = Mapping[str, str]
@@ -25,11 +26,12 @@ WHERE = "where"
 HARMLESS = ("every", "name", "checkpoint")  # options that no number depends on
 
 
-def facts_of_stage(stage: TypedStage) -> dict[str, str]:
-    """What the plan says of a stage."""
+def facts_of_stage(schedule: Schedule, stage: TypedStage) -> dict[str, str]:
+    """What the plan says of a stage, and of what is held out of its data."""
     parts = {"freeze": ", ".join(stage.stage.freeze), "train-only": ", ".join(stage.stage.train_only)}
     growth = "; ".join(step_text(step, label=True) for step in stage.stage.steps)
-    return {"growth": growth, **parts, **dict(_training(stage.training))}
+    held = {} if stage.training is None else {"held-out": held_for(schedule, stage)}
+    return {"growth": growth, **parts, **dict(_training(stage.training)), **held}
 
 
 def _training(training: Training | None) -> Iterator[tuple[str, str]]:
@@ -85,9 +87,9 @@ def hold_to(path: Path, now: Facts, what: str) -> None:
         write_json(path, {**then, **now})
 
 
-def enter(path: Path, stage: TypedStage, here: Facts) -> Diagnostic | None:
+def enter(path: Path, schedule: Schedule, stage: TypedStage, here: Facts) -> Diagnostic | None:
     """The facts of a stage that begins, or goes on: GP616 where it began in other surroundings."""
-    hold_to(path, facts_of_stage(stage), f"stage `{stage.name}`")
+    hold_to(path, facts_of_stage(schedule, stage), f"stage `{stage.name}`")
     known = read_json(path)
     then = known.setdefault(WHERE, dict(here))
     other = [name for name, value in here.items() if then.get(name, value) != value]

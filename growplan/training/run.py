@@ -193,7 +193,7 @@ def _begin(run: Run, source: Path) -> None:
         path = run.folder(stage).facts
         if path_exists(path):
             with placed(stage.stage.span):
-                hold_to(path, facts_of_stage(stage), f"stage `{stage.name}`")
+                hold_to(path, facts_of_stage(run.schedule, stage), f"stage `{stage.name}`")
     name, text = _text(plan)
     for other in (PLAN, LINES):
         if other != name:
@@ -227,7 +227,7 @@ def _stages(run: Run, source: Path) -> list[Diagnostic]:
             earlier = False
             with guard(folder.path, "create"):
                 folder.path.mkdir(exist_ok=True)
-            warning = enter(folder.facts, stage, here)
+            warning = enter(folder.facts, run.schedule, stage, here)
             found += [] if warning is None else [warning]
             run_stage(run, stage, before)
         if path_exists(folder.checkpoints):  # all of the last one lies in `trained`

@@ -24,6 +24,7 @@ from growplan.learn.resume import folder_of
 from growplan.methods.operator import Recipe
 from growplan.pipeline import placed
 from growplan.publish import Event
+from growplan.training.data import path_of, readers
 from growplan.training.facts import hold_to
 from growplan.training.history import History
 from growplan.training.intact import hold_checkpoint, hold_published
@@ -170,11 +171,11 @@ class _Training:
         self.corpus = self._corpus()
 
     def _corpus(self) -> Corpus:
-        plan = self.run.schedule.plan
-        path = data_path(self.training.on, data_folder(plan))
-        with placed(place(plan, self.stage.stage, "on")):
-            corpus = read_corpus(path, self.start, self.stage.after, self.recipe, self.run.key)
-            hold_to(self.folder.facts, {"data": corpus.sha256}, f"stage `{self.stage.name}`")
+        schedule, stage = self.run.schedule, self.stage
+        path, others = path_of(schedule, stage), readers(schedule, stage)
+        with placed(place(schedule.plan, stage.stage, "on")):
+            corpus = read_corpus(path, self.start, stage.after, self.recipe, self.run.key, others)
+            hold_to(self.folder.facts, {"data": corpus.sha256}, f"stage `{stage.name}`")
         return corpus
 
     def finish(self) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,49 @@ def test_what_is_held_out_is_never_drawn() -> None:
     seen = {x for step in range(200) for x in pictures.batch(step).inputs[:, 0, 0, 0].tolist()}
     out = {x for batch in pictures.held_out() for x in batch.inputs[:, 0, 0, 0].tolist()}
     assert len(out) == 20 and seen == set(map(float, range(200))) - out
+
+
+READERS = ((4, 6), (8, 12), (2, 30))
+
+
+def test_readers_of_one_text_hold_out_the_same_part() -> None:
+    """As much as the largest of them alone would, in batches of their own."""
+    own = {(rows, length): text(4000, rows=rows, length=length) for rows, length in READERS}
+    shared = {each: text(4000, rows=each[0], length=each[1], readers=READERS) for each in READERS}
+    firsts = {each: int(corpus.held_out()[0].inputs.min()) for each, corpus in shared.items()}
+    assert set(firsts.values()) == {min(int(corpus.held_out()[0].inputs.min()) for corpus in own.values())}
+    (begin,) = set(firsts.values())
+    for (rows, length), corpus in shared.items():
+        held = torch.cat([batch.inputs.flatten() for batch in corpus.held_out()])
+        assert held.tolist() == list(range(begin, begin + len(held))) and 4000 - begin - len(held) < length
+        assert all(len(batch.inputs) == rows for batch in corpus.held_out()[:-1])
+        assert max(int(corpus.batch(step).inputs.max()) for step in range(500)) < begin
+    assert firsts[8, 12] < min(int(own[4, 6].held_out()[0].inputs.min()), 4000 - 30)
+
+
+def test_what_is_asked_of_held_out_windows_does_not_depend_on_the_rows() -> None:
+    few, many = (
+        text(3000, task="masked", mask=4999, rows=rows, length=10, edges=(1, 2), readers=((3, 10), (7, 10)))
+        for rows in (3, 7)
+    )
+    for part in ("inputs", "targets"):
+        a, b = (torch.cat([getattr(batch, part) for batch in each.held_out()]) for each in (few, many))
+        assert torch.equal(a, b) and len(a) % 3 != len(a) % 7  # the last batches are not full
+
+
+def test_a_text_too_short_for_one_of_its_readers() -> None:
+    with pytest.raises(DiagnosticError, match=r"GP531: 40 tokens are too few for windows of 30: 60"):
+        text(40, readers=((1, 30),))
+
+
+def test_readers_of_the_same_images_hold_out_the_same_ones() -> None:
+    def numbers(batches: Iterable[Batch]) -> set[float]:
+        return {x for batch in batches for x in batch.inputs[:, 0, 0, 0].tolist()}
+
+    few, many = (images(200, rows=rows, readers=((1, 0), (2, 0))) for rows in (1, 2))
+    assert numbers(few.held_out()) == numbers(many.held_out()) and len(numbers(few.held_out())) == 16
+    assert len(numbers(images(200, rows=1).held_out())) == 8
+    assert not numbers(few.held_out()) & numbers(few.batch(step) for step in range(300))
 
 
 def test_masked_tokens_are_hidden_changed_or_left() -> None:

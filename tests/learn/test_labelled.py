@@ -123,6 +123,36 @@ def test_what_is_held_out_is_never_drawn(tmp_path: Path) -> None:
     assert len(held) == 2 and drawn == set(range(1, 30)) - held
 
 
+@pytest.mark.parametrize("task", ["token", "answer"])
+def test_readers_that_cut_elsewhere_hold_out_the_same_sequences(task: str, tmp_path: Path) -> None:
+    """Some ask something only of who reads them to the end: they are drawn, and never held out."""
+    source = source_of(f"bert-{task}", tmp_path / "m")
+    found = [
+        {
+            "ids": [i + 1] * 12,
+            "start": (i % 3) * 5,
+            "end": (i % 3) * 5,
+            "labels": ([-100] * (i % 3) * 5 + [1] * 12)[:12],
+        }
+        for i in range(29)
+    ]
+    path, readers = write(tmp_path / "d.jsonl", found), ((2, 12), (8, 4))
+    corpora = [
+        read_corpus(path, source, bound(source), Recipe(batch=rows, tokens=tokens), "k", readers)
+        for rows, tokens in readers
+    ]
+    held, drawn = (
+        [{int(x) for batch in batches for x in batch.inputs[:, 0]} for batches in each]
+        for each in (
+            [corpus.held_out() for corpus in corpora],
+            [[corpus.batch(step) for step in range(200)] for corpus in corpora],
+        )
+    )
+    assert held[0] == held[1] and len(held[0]) == 1 and all(x % 3 == 1 for x in held[0])
+    assert drawn[0] == set(range(1, 30)) - held[0]  # whole
+    assert drawn[1] == {x for x in range(1, 30) if x % 3 == 1} - held[0]
+
+
 def test_labels_by_name_and_other_words(tmp_path: Path) -> None:
     source = source_of("bert-sequence", tmp_path / "m", id2label={0: "no", 1: "yes", 2: "maybe"})
     found = [{"input_ids": [5, 6], "labels": 2}, {"ids": [5, 6, 7], "label": "yes"}]

@@ -76,7 +76,7 @@ def test_another_plan(old: str, new: str, name: str, done: tuple[Path, Path]) ->
     changed.write_text(text.replace(old, new))
     with refused("GP611") as found:
         run(changed, out)
-    assert [note[0] for note in found[0].notes] == [name]
+    assert [note[0] for note in found[0].notes] == [name] + ["held-out"] * (name == "batch")
     assert bytes_of(out) == before
     if name in ("lr", "train-only"):  # of the second stage: it may begin anew
         shutil.rmtree(out / "02-b")
@@ -100,6 +100,24 @@ def test_a_stage_that_has_not_begun_may_change(folder: Path, tmp_path: Path, don
     shutil.rmtree(out / "02-b")
     shutil.rmtree(out / "03-c")
     assert [line["stage"] for line in run(other, out).history if line["kind"] == "end"] == ["a", "z"]
+
+
+def test_a_later_stage_may_not_hold_out_more(folder: Path, tmp_path: Path, done: tuple[Path, Path]) -> None:
+    """What stages that are done have drawn, it would hold out."""
+    _, out = done
+    for train, held in (("batch: 8", "8 x 12"), ("tokens: 24", "4 x 24")):
+        more = f"\n{{name: c, train: {{for: 1 steps, {train}}}}}"
+        with refused("GP611") as found:
+            run(write_plan(folder, STAGES + more, "larger"), out)
+        (note,) = found[0].notes
+        assert note[0] == "held-out" and "batches of 4 x 12, " in note[1] and held in note[1]
+    other = tmp_path / "other.npy"
+    shutil.copyfile(folder / "data.npy", other)
+    more = f"\n{{name: c, train: {{for: 1 steps, batch: 8, on: '{other}'}}}}"
+    assert len(losses(run(write_plan(folder, STAGES + more, "elsewhere"), out))) == 5
+    shutil.rmtree(out / "03-c")
+    more = "\n{name: c, train: {for: 1 steps, batch: 2, tokens: 6}}"
+    assert len(losses(run(write_plan(folder, STAGES + more, "smaller"), out))) == 5
 
 
 def test_a_pattern_that_matches_nothing_is_refused_before_anything_is_trained(

@@ -112,6 +112,30 @@ def test_stages_that_only_train_are_one_training(dropout: str, folder: Path, tmp
     ).read_bytes()
 
 
+def test_stages_of_other_batches_hold_out_the_same_rows(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage begins with the loss that the one before it ended with, and trains on nothing of it."""
+    stages = """
+{name: a, train: {for: 2 steps, batch: 2}}
+{name: b, train: {for: 2 steps, batch: 6}}
+{name: c, train: {for: 2 steps, batch: 3, tokens: 6}}
+"""
+    windows, starts, out = Tokens._windows, dict[str, set[int]](), dict[str, set[int]]()
+
+    def seen(self: Tokens, at: Any, key: str, step: int) -> Any:
+        into = out if key.endswith("held mask") else starts
+        into.setdefault(f"{self.rows}", set()).update(n + i for n in at for i in range(self.length))
+        return windows(self, at, key, step)
+
+    monkeypatch.setattr(Tokens, "_windows", seen)
+    found = run(write_plan(folder, stages, "batches", dropout="none"), tmp_path / "run")
+    assert held_out(found, "b", "begin") == pytest.approx(held_out(found, "a", "end"), rel=1e-6)
+    assert out["2"] == out["6"] and min(out["3"]) == min(out["2"]) and len(out["2"]) > 150
+    drawn = set[int]().union(*starts.values())
+    assert starts.keys() == out.keys() and max(drawn) < min(out["2"])
+
+
 def test_dropout_is_on_where_the_plan_wants_it(folder: Path, tmp_path: Path) -> None:
     stages = "{name: a, train: {for: 1 steps}}"
     with_it = run(write_plan(folder, stages, "with", dropout="model"), tmp_path / "with")
