@@ -234,3 +234,17 @@ def test_an_image_has_as_many_tokens_as_the_model_has_positions() -> None:
         Plan(train=Train(on="images", options={"batch": 4}), stages=(stage("a", train=3),)), source
     )
     assert found.tokens == 3 * 4 * 197
+
+
+def test_the_epsilon_of_a_stock_load_ends_with_the_training_behind_masks() -> None:
+    """RMSNorm: the checkpoint of the growth has eps n/n*, the trained one eps."""
+    plan = Plan(
+        train=DATA, stages=(stage("wide", "mask-in hidden x2 over 4 steps", 5), stage("more", train=5))
+    )
+    found = check_stages(plan, model("llama"))
+    (grown, after) = found["wide"].typed, found["wide"].after
+    assert (
+        grown is not None and grown.target.config["rms_norm_eps"] == grown.source.config["rms_norm_eps"] / 2
+    )
+    assert after.config["rms_norm_eps"] == found["more"].after.config["rms_norm_eps"]
+    assert after.config["rms_norm_eps"] == grown.source.config["rms_norm_eps"]

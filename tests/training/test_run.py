@@ -209,6 +209,7 @@ def test_sub_models(folder: Path, tmp_path: Path) -> None:
     [
         ("bert", "BertForMaskedLM", "ids", "mask-in depth 2→3 over 2 steps"),
         ("llama", "LlamaForCausalLM", "ids", "mask-in ffn 80→120 over 2 steps"),
+        ("llama", "LlamaForCausalLM", "ids", "mask-in hidden 48→72 over 2 steps"),
         ("vit", "ViTForImageClassification", "images", "widen ffn 80→120 via fpi"),
         ("bert", "BertForSequenceClassification", "labels", "widen ffn 80→120 via fpi"),
         ("mixtral", "MixtralForCausalLM", "ids", "deepen depth x2 via identity"),
