@@ -241,7 +241,7 @@ def test_the_epsilon_of_a_stock_load_ends_with_the_training_behind_masks() -> No
     plan = Plan(
         train=DATA, stages=(stage("wide", "mask-in hidden x2 over 4 steps", 5), stage("more", train=5))
     )
-    found = check_stages(plan, model("llama"))
+    found = check_stages(plan, model("smollm"))
     (grown, after) = found["wide"].typed, found["wide"].after
     assert (
         grown is not None and grown.target.config["rms_norm_eps"] == grown.source.config["rms_norm_eps"] / 2
