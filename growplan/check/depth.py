@@ -17,9 +17,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from growplan.check.blocks import in_line_norms, last_module, writers
-from growplan.check.claims import StepProof, weaker
+from growplan.check.claims import StepProof
 from growplan.check.norms import twice_bound
 from growplan.check.predictors import predictor_cost
+from growplan.check.refused import weaker
 from growplan.check.resolve import Request
 from growplan.check.twins import copied_readers, lost_at
 from growplan.check.typed import Proof, TypedStep, Violation

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from growplan.check.claims import StepProof, weaker
+from growplan.check.claims import StepProof
 from growplan.check.cost import cost
 from growplan.check.layouts import Layout, layout
+from growplan.check.refused import weaker
 from growplan.check.resolve import Request
 from growplan.check.start import begun_as, check_together, typed_start
 from growplan.check.typed import OperatorCost, Proof, TypedStep
