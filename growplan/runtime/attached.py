@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from growplan.runtime.fingerprint import check_fingerprint, fingerprint, sampled
 from growplan.runtime.parts import Parts
 from growplan.runtime.places import Place, Places
 from growplan.runtime.ramps import value_at
-from growplan.runtime.raw import Raw
+from growplan.runtime.raw import Raw, put_again
 from growplan.runtime.state import GrowthState, read_state, write_state
 
 
@@ -33,6 +34,7 @@ class Attached:
     state: GrowthState
     gates: Mapping[str, hooks.Gate]  # step id -> its mask
     places: Sequence[Place]
+    reload: Callable[[], None]  # raw values again, where what the checkpoint holds was loaded anew
     undo: list[hooks.Undo] = field(default_factory=list)
     done: int = 0
 
@@ -130,7 +132,7 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
         for site in mask.sites:
             places.add(site, gates[mask.step])
     made = places.all()
-    attached = Attached(model, state, gates, made)
+    attached = Attached(model, state, gates, made, partial(put_again, parts, state, directory))
     raw.put()
     attached.restore(state.step)
     return attached

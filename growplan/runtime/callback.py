@@ -69,6 +69,8 @@ class MaskCallback(RecordingCallback):
         return self.begun if begun is None or not resumed else begun
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step:  # weights of a checkpoint were loaded: of the growth itself, perhaps
+            self.attached.reload()
         self.begun = self.begun_at(state.global_step)
         self._at(state.global_step)
 

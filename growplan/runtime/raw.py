@@ -6,7 +6,7 @@ c gain, c^2 eps       ->   gain, eps    of the norms of a stream that is wider i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,50 +39,79 @@ class Raw:
         """
         if state.held == "raw":
             return cls(parts.model, (), (), {})
-        return cls(
-            parts.model,
-            tuple(_values(parts, state, directory)),
-            tuple(_norms(parts, state.config)),
-            state.config,
-        )
+        values = []
+        for each in _values(parts, state, directory):
+            each.check()
+            values.append((each.held, each.raw))
+        return cls(parts.model, tuple(values), tuple(_norms(parts, state.config)), state.config)
 
     def put(self) -> None:
         """Put it into the model."""
-        with torch.no_grad():
-            for held, values in self.values:
-                held.copy_(values)
+        _put(self.values)
         for module, name, eps in self.norms:
             setattr(module, name, eps)
         for key, value in self.config.items():
             setattr(self.model.config, key, value)
 
 
-def _values(parts: Parts, state: GrowthState, directory: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each tensor of the model that is another one behind masks, with its raw values."""
+def put_again(parts: Parts, state: GrowthState, directory: Path) -> None:
+    """Raw values in the place of what the checkpoint in `directory` holds, where that was loaded anew.
+
+    A Trainer does so that resumes from it. What was trained since is left as it is.
+    """
+    if state.held == "raw" or not all(each.as_stored for each in _values(parts, state, directory)):
+        return
+    _put((each.held, each.raw) for each in _values(parts, state, directory))
+
+
+def _put(values: Iterable[tuple[Tensor, Tensor]]) -> None:
+    with torch.no_grad():
+        for held, raw in values:
+            held.copy_(raw)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A tensor of the model, what the checkpoint has of it, and what it is behind masks."""
+
+    name: str
+    held: Tensor
+    stored: Tensor
+    raw: Tensor
+
+    @property
+    def fits(self) -> bool:
+        return self.held.shape == self.stored.shape == self.raw.shape
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether the model holds what the checkpoint does, in whatever type and on whatever device."""
+        return self.fits and torch.equal(self.held, self.stored.to(self.held.device, self.held.dtype))
+
+    def check(self) -> None:
+        """Raises GP583 where the model holds something else."""
+        if self.as_stored:
+            return
+        what = "has been changed since" if self.fits else "has another shape"
+        fail(
+            "GP583",
+            f"`{self.name}` of this model {what}: it is not the one that `growplan apply` wrote",
+            help="attach the masks to the model as `from_pretrained` loads it, before training",
+        )
+
+
+def _values(parts: Parts, state: GrowthState, directory: Path) -> Iterator[_Value]:
+    """Each tensor of the model that is another one behind masks."""
     from safetensors import SafetensorError, safe_open
 
     headers = read_headers(directory)
     try:
         with safe_open(directory / RAW, "pt") as file:
             for name in state.raw:
-                held, raw = parts.tensor(name), file.get_tensor(name)
                 with safe_open(directory / headers.tensors[name].file, "pt") as stored:
-                    _check_written(name, held, stored.get_tensor(name), raw)
-                yield held, raw.to(held.device, held.dtype)
+                    yield _Value(name, parts.tensor(name), stored.get_tensor(name), file.get_tensor(name))
     except (OSError, SafetensorError, KeyError) as error:
         fail("GP583", f"{directory / RAW} cannot be used: {error}", help="apply the plan again")
-
-
-def _check_written(name: str, held: Tensor, stored: Tensor, raw: Tensor) -> None:
-    """What the model holds is what the checkpoint does, in whatever type and on whatever device."""
-    same = held.shape == stored.shape == raw.shape
-    if not same or not torch.equal(held, stored.to(held.device, held.dtype)):
-        what = "has another shape" if not same else "has been changed since"
-        fail(
-            "GP583",
-            f"`{name}` of this model {what}: it is not the one that `growplan apply` wrote",
-            help="attach the masks to the model as `from_pretrained` loads it, before training",
-        )
 
 
 def _norms(parts: Parts, config: Mapping[str, float]) -> Iterator[tuple[nn.Module, str, float]]:

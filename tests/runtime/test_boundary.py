@@ -16,6 +16,7 @@ from growplan.language import parse_text
 from growplan.language.plan import Plan
 from growplan.runtime import GrowthCallback, MaskCallback, attach
 from growplan.runtime.state import read_state
+from tests.runtime.grown import CLASSES
 from tests.runtime.test_trainer import trained, watcher
 from tests.tiny import tiny_checkpoint
 
@@ -83,6 +84,39 @@ def test_masks_begin_at_the_growth(source: Path, tmp_path: Path) -> None:
         seen = watcher(lambda attached=attached: attached.done)
         trained(model, tmp_path / "c", [MaskCallback(attached), seen], str(state.parent))
         assert seen.seen == {5: 2} and attached.done == 3
+
+
+@pytest.mark.parametrize(
+    ("family", "line"),
+    [("gpt2", "mask-in ffn x2 over 3 steps"), ("llama", "mask-in hidden 48→72 over 3 steps; mask-in ffn x2")],
+)
+def test_resuming_from_the_growth_trains_raw_weights(family: str, line: str, tmp_path: Path) -> None:
+    """Where a stock load is exact the checkpoint holds other tensors, which the Trainer loads anew."""
+    import transformers
+
+    cls = getattr(transformers, CLASSES[family])
+    source = tiny_checkpoint(family, tmp_path / "m", architecture=CLASSES[family], dtype="float32")
+    growth = GrowthCallback(plan(line), AT, tmp_path / "grown")
+    before = watcher(lambda: None)
+    trained(cls.from_pretrained(source), tmp_path / "a", [growth, before])
+    assert read_state(growth.grown).held == "effective"
+    model = cls.from_pretrained(growth.grown)
+    masks = attach(model, growth.grown)
+    raw = {name: value.clone() for name, value in model.state_dict().items()}
+    same: list[bool] = []
+    look = watcher(lambda: same.append(all(torch.equal(v, raw[n]) for n, v in model.state_dict().items())))
+    trained(model, tmp_path / "b", [MaskCallback(masks), look], growth.grown)
+    assert same == [True, False, False] and min(look.losses) == AT + 1
+    checkpoint = tmp_path / "b" / "checkpoint-5"
+    shutil.copytree(tmp_path / "b" / "checkpoint-6", checkpoint)
+    state = checkpoint / "trainer_state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "global_step": 5}))
+    wanted = cls.from_pretrained(checkpoint).state_dict()
+    again = cls.from_pretrained(growth.grown)
+    seen: list[bool] = []
+    look = watcher(lambda: seen.append(all(torch.equal(v, wanted[n]) for n, v in again.state_dict().items())))
+    trained(again, tmp_path / "c", [MaskCallback(attach(again, growth.grown)), look], str(checkpoint))
+    assert seen == [True]  # what was trained since is left as it is
 
 
 def test_a_run_killed_in_the_growth_goes_on(source: Path, tmp_path: Path) -> None:
