@@ -31,7 +31,7 @@ class Labelled:
     is what a target is counted in: `sequence`, `token`, `answer`.
     """
 
-    sequences: Sequence[Sequence[int]]
+    sequences: Sequence[Any]  # numpy arrays of ids; may lie on disk
     targets: Sequence[Target]
     sha256: str
     task: Task
@@ -73,17 +73,18 @@ class Labelled:
 
     def facts(self) -> dict[str, int]:
         """Sequences in all, those held out, and those of these that are there twice."""
-        held, drawn = (
-            [torch.tensor(self.sequences[i]).numpy().tobytes() for i in part] for part in self._split
-        )
+        held, drawn = ([self._ids(i).numpy().tobytes() for i in part] for part in self._split)
         return counts("sequences", len(self.sequences), len(held), rows_repeated(held, drawn))
 
     def _read(self, which: Sequence[int]) -> Batch:
-        rows = [torch.tensor(self.sequences[i]) for i in which]
+        rows = [self._ids(i) for i in which]
         inputs = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.pad)
         lengths = torch.tensor([len(row) for row in rows])
         mask = torch.arange(inputs.shape[1]) < lengths[:, None]
         return Batch(inputs, self._targets([self.targets[i] for i in which]), mask.to(torch.int64))
+
+    def _ids(self, number: int) -> Tensor:
+        return torch.from_numpy(self.sequences[number].astype("int64"))
 
     def _targets(self, found: Sequence[Target]) -> Tensor:
         if self.task != "token":
@@ -103,16 +104,16 @@ def _asks(task: Task, target: Target, tokens: int) -> bool:
 
 
 def labelled(
-    path: Path, found: Iterator[tuple[str, list[int], Record]], model: Model, task: Task
-) -> tuple[list[list[int]], list[Target]]:
+    path: Path, found: Iterator[tuple[str, Any, Record]], model: Model, task: Task
+) -> tuple[list[Any], list[Target]]:
     """(sequences, targets) of encoded records; those that ask nothing are left out.
 
     Raises GP522 for a record without tokens, GP558 for one without a label that the model has.
     """
     names = labels_by_name(model)
-    sequences, targets = list[list[int]](), list[Target]()
+    sequences, targets = list[Any](), list[Target]()
     for where, ids, record in found:
-        if not ids:
+        if not len(ids):
             fail("GP522", f"{path}, {where}, has no tokens", help="take it out")
         target = _target(path, where, ids, record, model, task, names)
         if target is not None:

@@ -3,6 +3,7 @@
 DIR/run.json                    what the run trains
 DIR/plan.grow.yaml              the plan as it was given; plan.grow, where it is lines
 DIR/history.jsonl               the losses
+DIR/tokens/                     texts as token ids, until the run is done
 DIR/01-NAME/stage.json          what the numbers of a stage depend on
 DIR/01-NAME/grown/              the model that the stage begins with, where it grows
 DIR/01-NAME/checkpoints/        checkpoints of the Trainer; one is whole when its marker lies in it
@@ -30,6 +31,7 @@ from growplan.checkpoint.swap import recover
 from growplan.diagnostics import fail
 
 RUN, HISTORY, STAGE, MODEL = "run.json", "history.jsonl", "stage.json", "model"
+TOKENS = "tokens"
 PLAN, LINES = "plan.grow.yaml", "plan.grow"
 MARKER = "growth-checkpoint.json"
 CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -122,7 +124,7 @@ def sweep(folder: Path) -> None:
         if path.name.startswith(REMOVED) or path.name.endswith(LEFT):
             with guard(path, "delete"):
                 _delete(path)
-        elif STAGE_FOLDER.fullmatch(path.name) or path.name == "checkpoints":
+        elif STAGE_FOLDER.fullmatch(path.name) or path.name in ("checkpoints", TOKENS):
             sweep(path)
 
 

@@ -37,6 +37,7 @@ from growplan.training.places import (
     PLAN,
     RUN,
     STAGE_FOLDER,
+    TOKENS,
     discard,
     entries,
     published,
@@ -46,7 +47,7 @@ from growplan.training.places import (
 from growplan.training.stage import Run, Step, Tell, run_stage
 
 FLOAT = 4  # bytes
-OWN = (RUN, PLAN, LINES, HISTORY, MODEL, f"{MODEL}.partial")
+OWN = (RUN, PLAN, LINES, HISTORY, MODEL, f"{MODEL}.partial", TOKENS)
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,8 @@ def _stages(run: Run, source: Path) -> list[Diagnostic]:
         if path_exists(folder.checkpoints):  # all of the last one lies in `trained`
             discard(folder.checkpoints)
         before = run.left(stage)
+    if path_exists(run.out / TOKENS):
+        discard(run.out / TOKENS)
     model = run.out / MODEL
     if is_last_model(model, before):
         return [*found, *_changed_since(model)]

@@ -18,6 +18,7 @@ from growplan.checkpoint.training import OPTIMIZER
 from growplan.diagnostics import DiagnosticError, fail
 from growplan.learn.corpus import Batch, Corpus
 from growplan.learn.forms import fingerprint
+from growplan.learn.kept import Kept
 from growplan.learn.place import data_folder, data_path
 from growplan.learn.reading import read_corpus
 from growplan.learn.resume import folder_of
@@ -33,7 +34,7 @@ from growplan.training.lineage import publish_trained
 from growplan.training.loaded import Asks, Loaded, load
 from growplan.training.moments import moments_beside
 from growplan.training.parts import callbacks, rewarm_of
-from growplan.training.places import StageFolder, published
+from growplan.training.places import TOKENS, StageFolder, published
 from growplan.training.trainer import Batches, StageTrainer
 
 READS = ("vocab", "positions", "image", "channels", "labels")  # sizes of what a model reads and says
@@ -174,7 +175,8 @@ class _Training:
         schedule, stage = self.run.schedule, self.stage
         path, others = path_of(schedule, stage), readers(schedule, stage)
         with placed(place(schedule.plan, stage.stage, "on")):
-            corpus = read_corpus(path, self.start, stage.after, self.recipe, self.run.key, others)
+            kept = Kept(self.run.out / TOKENS)
+            corpus = read_corpus(path, self.start, stage.after, self.recipe, self.run.key, others, kept)
             hold_to(self.folder.facts, {"data": corpus.sha256}, f"stage `{stage.name}`")
         return corpus
 
