@@ -120,7 +120,7 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
         fail("GP584", "this model has its masks already", help="call `finish()` first, or load it again")
     state = read_state(directory)
     parts = Parts.of(model, directory, family)
-    _check_sizes(state, parts.bound, directory)
+    check_sizes(state, parts.bound, directory)
     _check_shapes(parts, directory)
     check_fingerprint(state, directory)
     _check_values(parts, directory)
@@ -138,7 +138,7 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     return attached
 
 
-def _check_sizes(state: GrowthState, model: Model, directory: Path) -> None:
+def check_sizes(state: GrowthState, model: Model, directory: Path) -> None:
     """GP582 where the state was written for another model than the one beside it."""
     if state.family != model.family.name:
         fail(

@@ -17,8 +17,10 @@ from growplan.checkpoint.output import Target
 from growplan.checkpoint.sidecars import Leave, carry_sidecars, plan_sidecars
 from growplan.diagnostics import fail
 from growplan.families import bind_stored, detect, load_family
-from growplan.families.model import Model
+from growplan.families.model import Model, Module
+from growplan.runtime.attached import check_sizes
 from growplan.runtime.fingerprint import check_fingerprint
+from growplan.runtime.places import lacks
 from growplan.runtime.ramps import value_at
 from growplan.runtime.saving import saving
 from growplan.runtime.state import GrowthState, MaskSite, read_state
@@ -47,6 +49,7 @@ def export(
     check_fingerprint(state, directory)
     config, headers = read_config(directory), read_headers(directory)
     model = bind_stored(load_family(family) if family is not None else detect(config), config, headers)
+    check_sizes(state, model, directory)
     factors, sidecars = _factors(state, model), plan_sidecars(directory)
     with Target.open(out, sources=[directory], force=force) as target:
         for file in headers.files:
@@ -82,9 +85,7 @@ def _factors(state: GrowthState, model: Model) -> dict[str, list[Factor]]:
 
 
 def _of_site(site: MaskSite, model: Model, m: float) -> Iterator[tuple[str, Factor]]:
-    module = model.modules.get(site.module)
-    if module is None:
-        fail("GP582", f"the model has no module `{site.module}`", help="take the checkpoint beside the state")
+    module = _module(site, model)
     for param in module.params:
         for layer in site.layers if site.layers is not None else (None,):
             name = model.tensor_name(param, layer)
@@ -92,6 +93,19 @@ def _of_site(site: MaskSite, model: Model, m: float) -> Iterator[tuple[str, Fact
                 yield name, (param.row_dim, [[0, model.shape(param)[param.row_dim]]], m)
             elif param.cols is not None:
                 yield name, (param.col_dim, site.at, m)
+
+
+def _module(site: MaskSite, model: Model) -> Module:
+    """The module of a site, if the model has the place. Raises GP582."""
+    module = model.modules.get(site.module)
+    if module is None:
+        lacks(f"module `{site.module}`")
+    if module.in_layer != (site.layers is not None) or max(site.layers or [0]) >= model.depth:
+        lacks(f"`{site.module}` in layers {site.layers}")
+    size = 0 if module.is_norm or module.ins is None else module.ins.size(model.sizes)
+    if any(stop > size for _, stop in site.at):
+        lacks(f"such units of `{site.module}`")
+    return module
 
 
 def _write(

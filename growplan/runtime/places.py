@@ -46,7 +46,7 @@ class Places:
                 else axis.size(self.bound.sizes)
             )
             if any(stop > size for _, stop in site.at):
-                self._lacks(f"such units of `{site.module}`")
+                lacks(f"such units of `{site.module}`")
             if site.kind == "norm":
                 self._norms.setdefault((site.module, layer), []).append((gate, site.at))
             else:
@@ -64,21 +64,23 @@ class Places:
 
     def _described(self, name: str) -> Module:
         if name not in self.bound.modules:
-            self._lacks(f"module `{name}`")
+            lacks(f"module `{name}`")
         return self.bound.modules[name]
 
     def _module(self, name: str, layer: int | None) -> nn.Module:
         described = self._described(name)
         if described.in_layer != (layer is not None) or (layer or 0) >= self.bound.depth:
-            self._lacks(f"`{name}` in layer {layer}" if layer is not None else f"`{name}` outside of layers")
+            lacks(f"`{name}` in layer {layer}" if layer is not None else f"`{name}` outside of layers")
         if all(param.leaf != "weight" for param in described.params):
-            self._lacks(f"module of its own that is `{name}`")
+            lacks(f"module of its own that is `{name}`")
         return self.parts.module(name, layer)
 
     def _block(self, layer: int | None) -> nn.Module:
         if layer is None or layer >= self.bound.depth:
-            self._lacks(f"layer {layer}")
+            lacks(f"layer {layer}")
         return self.parts.block(layer)
 
-    def _lacks(self, what: str) -> NoReturn:
-        fail("GP582", f"the model has no {what}", help="take the checkpoint beside the state")
+
+def lacks(what: str) -> NoReturn:
+    """GP582 for a place of a mask that a model does not have."""
+    fail("GP582", f"the model has no {what}", help="take the checkpoint beside the state")

@@ -16,6 +16,7 @@ import torch
 
 from growplan.diagnostics import DiagnosticError
 from growplan.runtime import attach
+from growplan.runtime.export import export
 from growplan.runtime.hooks import attached_to
 from growplan.runtime.state import STATE
 from tests.runtime.grown import Grown
@@ -135,3 +136,27 @@ def test_a_state_that_fits_no_model(name: str, grown: Grown, tmp_path: Path) -> 
     (tmp_path / STATE).write_text(json.dumps(document))
     assert refusal(model, tmp_path) == code
     assert not attached_to(model)
+
+
+@pytest.mark.parametrize(
+    "name", ["too far", "no such layer", "outside of layers", "another model", "embedding"]
+)
+def test_an_export_holds_a_state_to_its_model_too(name: str, tmp_path: Path) -> None:
+    grown = Grown.by("mask-in ffn x2 over 10 steps", "gpt2", tmp_path)
+    model, masks = grown.attached()
+    masks.at(4)
+    model.save_pretrained(tmp_path / "half")
+    masks.save(tmp_path / "half")
+    document = json.loads((tmp_path / "half" / STATE).read_text())
+    changes: dict[str, Callable[[Any], None]] = {
+        "too far": _set("input", "at", [[192, 10**9]]),
+        "no such layer": _set("input", "layers", [7]),
+        "outside of layers": _set("input", "layers", None),
+        "another model": lambda d: d["sizes"].update(ffn=192),
+        "embedding": lambda d: _site(d, "input").update(module="wte", layers=None),
+    }
+    changes[name](document)
+    (tmp_path / "half" / STATE).write_text(json.dumps(document))
+    with pytest.raises(DiagnosticError) as error:
+        export(tmp_path / "half", tmp_path / "out")
+    assert error.value.diagnostics[0].code == "GP582" and not list(tmp_path.glob("out*"))
