@@ -22,7 +22,8 @@ class Piece:
     """Lines of output that stand for a range of the source.
 
     `before` are the comments above it (an empty string is a blank line), `after` the one behind its
-    last line. A piece without lines hands its comments to the next.
+    last line, `below` those that end the block it is the last of. A piece without lines hands its comments
+    to the next.
     """
 
     start: int
@@ -31,13 +32,15 @@ class Piece:
     indent: str = ""
     before: list[str] = field(default_factory=list)
     after: str = ""
+    below: list[str] = field(default_factory=list)
     apart: bool = False  # with a blank line above its comments
     rank: tuple[int, ...] = ()  # where it is printed among the others; those of one rank as written
 
 
 def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment]) -> list[str]:
     """Give every comment to a piece: behind it if it stands on its last line, else above it or the
-    next one. Pieces come in the order of the source. Returns what is left below the last one."""
+    next one; or below the one before, where it is indented as that is and the next one is not. Pieces come
+    in the order of the source. Returns what is left below the last one."""
     footer: list[str] = []
     last_line = 0
     places = sorted(
@@ -55,6 +58,8 @@ def attach(source: Source, pieces: Sequence[Piece], comments: Sequence[Comment])
             host.after = item.text
         else:
             above = host.before if host else footer
+            if not any(above) and (ended := _ended_by(source, pieces, item, host)):
+                above = ended.below
             if line > last_line + 1 and last_line:
                 above.append("")
             above.append(item.text)
@@ -71,6 +76,27 @@ def _host(source: Source, pieces: Sequence[Piece], comment: Comment, line: int) 
         if line <= last:
             return piece, line == last and comment.start >= piece.end
     return (pieces[following] if following < len(pieces) else None), False
+
+
+def _ended_by(source: Source, pieces: Sequence[Piece], comment: Comment, host: Piece | None) -> Piece | None:
+    """The piece whose block a comment ends, with `host` the one that follows."""
+    following = bisect_right(pieces, comment.start, key=lambda p: p.start)
+    if not following or not pieces[following - 1].lines or host is pieces[following - 1]:
+        return None
+    piece = pieces[following - 1]
+    inner, own = _before(source, piece.start), _before(source, comment.start)
+    outer = "" if host is None else _before(source, host.start)
+    ends = _blanks(outer) < _blanks(inner) <= _blanks(own)
+    return piece if ends and not inner.strip("- ") and not own.strip() else None
+
+
+def _before(source: Source, at: int) -> str:
+    """What stands before a place in its line."""
+    return source.text[source.text.rfind("\n", 0, at) + 1 : at]
+
+
+def _blanks(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
 
 
 def settle(pieces: Sequence[Piece], footer: list[str]) -> None:
@@ -123,6 +149,7 @@ def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
         lines += [piece.indent + line for line in piece.lines]
         if piece.after:
             lines[-1] += f"  {piece.after}"
+        lines += [piece.indent + text if text else "" for text in piece.below]
     lines += [*carried, *footer]
     kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
     return "\n".join(kept).strip("\n") + "\n" if kept else ""

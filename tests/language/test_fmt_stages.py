@@ -173,6 +173,26 @@ def test_late_headers(golden: Callable[[str], None], source: str, target: str) -
     assert plan_hash(parse_text(formatted, syntax=target)) == plan_hash(parse_text(text, syntax=source))
 
 
+@pytest.mark.parametrize("source", ["yaml", "dsl"])
+def test_a_comment_that_ends_a_block_stays_in_it(source: str) -> None:
+    yaml = (
+        "stages:\n  - name: a\n    steps:\n      - widen ffn x2\n      # of the steps\n"
+        "    train: {for: 3 steps}\n    # of the stage\n  # of b\n    # this too\n  - name: b\n"
+        "    train: {}\n"
+        "# of all\ntrain: {for: 2 steps}\n"
+    )
+    dsl = "stage a\n  widen ffn x2\n  train for 3 steps\n\n  # of a\n# of b\nstage b\n  widen ffn x2\n  # end"
+    text = yaml if source == "yaml" else dsl
+    formatted = format_plan(text, source, source)
+    expected = yaml.replace("    # this too", "  # this too")
+    if source == "dsl":
+        expected = (
+            "stage a\nwiden ffn x2\ntrain for 3 steps\n\n# of a\n\n# of b\nstage b\nwiden ffn x2\n# end\n"
+        )
+    assert formatted == expected
+    assert format_plan(formatted, source, source) == formatted
+
+
 @pytest.mark.parametrize(
     ("text", "formatted"),
     [
