@@ -93,17 +93,18 @@ def train(
     read_headers(source)
     where = _device(device)
     with placed(plan.place("target") if out is None else None):
-        place = _checked(resolve_target(target_directory(plan, out)), source, plan, force)
+        given = target_directory(plan, out)
+        place = _checked(given, source, plan, force)
         check_free_space(place, _room(schedule), reclaimable=size_of(place))
     if dry_run:
         return TrainResult(place, schedule, dry_run=True)
     with _claimed(place, force):
         run = Run(
-            place,
+            given,  # what is said of it names it as the user does
             schedule,
             base_model_name(source),
             where,
-            History(place / HISTORY),
+            History(given / HISTORY),
             stock,
             progress or _silent,
         )
@@ -130,20 +131,21 @@ def _device(name: str) -> torch.device:
 # the directory -------------------------------------------------------------------------------------
 
 
-def _checked(place: Path, source: Path, plan: Plan, force: bool) -> Path:
-    """The directory of the run. Raises GP402, GP405, GP431, and GP610 for one that holds something else."""
+def _checked(given: Path, source: Path, plan: Plan, force: bool) -> Path:
+    """The directory of the run, absolute. Raises GP402, GP405, GP431, and GP610 for something else."""
+    place = resolve_target(given)
     protect = [Path(plan.path)] if plan.path else []
     check_relations(place, partial_of(place), [source], protect)
     check_parent(place)
     if not path_exists(place):
         return place
     if not place.is_dir():
-        fail("GP610", f"{place} is no directory", help="choose another `--out`")
+        fail("GP610", f"{given} is no directory", help="choose another `--out`")
     names = [path.name for path in entries(place) if not path.name.startswith(".")]
     if names and not (place / RUN).is_file():
         fail(
             "GP610",
-            f"{place} is not empty, and holds no run of `growplan train`",
+            f"{given} is not empty, and holds no run of `growplan train`",
             notes=[("found", ", ".join(names[:4]))],
             help="choose another `--out`, or empty it yourself" if force else "choose another `--out`",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,44 @@ def test_a_stage_that_has_not_begun_may_change(folder: Path, tmp_path: Path, don
     shutil.rmtree(out / "02-b")
     shutil.rmtree(out / "03-c")
     assert [line["stage"] for line in run(other, out).history if line["kind"] == "end"] == ["a", "z"]
+
+
+def test_paths_are_named_as_they_were_given(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative to where the command runs; the run is the same."""
+    whole = run(write_plan(folder, STAGES), tmp_path / "whole").out
+    monkeypatch.chdir(tmp_path)
+    plan = os.path.relpath(write_plan(folder, STAGES))
+    result = run(Path(plan), Path("sub/run"))
+    assert result.out == tmp_path / "sub" / "run" and result.model.is_dir()
+    assert bytes_of(Path("sub/run")) == bytes_of(whole)
+    card = (whole / "model" / "README.md").read_text()
+    assert Path("sub/run/model/README.md").read_text() == card and "sub/run" not in card
+    said = []
+    for old, new in (
+        ("a, train: {for: 2", "a, train: {for: 3"),
+        ("name: b", "name: z"),
+        ("batch: 4", "batch: 2"),
+    ):
+        other = folder / "named.grow.yaml"
+        other.write_text(Path(plan).read_text().replace(old, new))
+        with refused("GP611") as found:
+            run(other, Path("sub/run"))
+        said.append(found[0])
+    Path("sub/run/run.json").write_text("{")
+    with refused("GP615") as found:
+        run(Path(plan), Path("sub/run"))
+    said.append(found[0])
+    for name in ("letter.txt", "full/x"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("x")
+        with refused("GP610") as found:
+            run(Path(plan), Path(name).parents[-2] if "/" in name else Path(name))
+        said.append(found[0])
+    texts = [text for each in said for text in (each.message, *each.help, *(note[1] for note in each.notes))]
+    assert not [text for text in texts if str(tmp_path) in text]
+    assert sum("sub/run" in text for text in texts) == 5
 
 
 def test_a_later_stage_may_not_hold_out_more(folder: Path, tmp_path: Path, done: tuple[Path, Path]) -> None:
