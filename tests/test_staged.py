@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from growplan.apply import ApplyResult, apply
+from growplan.checkpoint.growth import Parent
 from growplan.checkpoint.growth_reader import read_growth
 from growplan.checkpoint.verify import verify
 from growplan.diagnostics import Diagnostic, DiagnosticError
@@ -125,7 +126,35 @@ def test_growth_json_without_a_stage_is_read_as_before(source: Path, wide: Path,
     (old / "growth.json").write_text(json.dumps(document))
     growth = read_growth(old)
     assert growth is not None and growth.parent is not None
-    assert (growth.stage, growth.parent.stage) == ("", "")
+    assert (growth.stage, growth.parent.stage, growth.parent.trained) == ("", "", {})
+
+
+def test_what_earlier_stages_were_trained_on_is_shown_as_far_as_it_is_recorded(
+    source: Path, wide: Path, tmp_path: Path
+) -> None:
+    growth = read_growth(ended(wide, tmp_path / "trained"))
+    assert growth is not None
+    facts = {"steps": 20, "data": "corpus.txt", "tokens": 320, "flops": 7 * 10**8, "held_out": 2.5}
+    first = Parent("0", "1", "trained", (), stage="small", trained=facts)
+    last = replace(growth, claim="trained", extra={"trained": {**facts, "stage": "wide"}}, parent=first)
+    text = LogReport("d", last).human(PLAIN)
+    assert text.count("20 steps on corpus.txt, 320 tokens, 700M FLOPs, held-out loss 2.5") == 2
+    assert "trained in all: 40 steps, 640 tokens, 1.40G FLOPs" in text
+    older = LogReport("d", replace(last, parent=replace(first, trained={}))).human(PLAIN)
+    assert "stage small" in older and "in all" not in older
+
+
+def test_a_training_in_the_lineage_that_is_no_object_is_refused(
+    source: Path, wide: Path, tmp_path: Path
+) -> None:
+    wrong = ended(wide, tmp_path / "wrong")
+    document = json.loads((wrong / "growth.json").read_text())
+    parent = {"growth_sha256": "0", "plan_hash": "1", "claim": "trained", "steps": [], "parent": None}
+    document["parent"] = {**parent, "trained": [1]}
+    (wrong / "growth.json").write_text(json.dumps(document))
+    with pytest.raises(DiagnosticError) as error:
+        read_growth(wrong)
+    assert error.value.diagnostics[0].code == "GP450" and "parent.trained" in str(error.value)
 
 
 def test_the_first_growth_begins_with_the_source_only_as_the_first_stage(source: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from growplan.language import parse_file
 from growplan.language.plan import Plan
 from growplan.toy.run import run_toys
 from growplan.training.grow import grow
+from growplan.views import numbers
 from growplan.views.record import LogReport
 from growplan.views.style import PLAIN
 from tests.training.runs import read, run, write_plan, write_source
@@ -77,6 +79,14 @@ def test_lineage_names_every_stage(here: Path, trained: Path) -> None:
     places = [text.index(f"stage {name}") for name in ("wide", "deep", "moe", "small")]
     assert places == sorted(places)
     assert "upcycle ffn to 4 experts" in text
+    lines = [json.loads(line) for line in (trained / "history.jsonl").read_text().splitlines()]
+    ends = {line["stage"]: line["held_out"] for line in lines if line["kind"] == "end"}
+    assert list(ends) == ["small", "moe", "deep"]
+    for stage, loss in ends.items():  # each stage has its own numbers below it
+        said = text[text.index(f"trained  stage {stage}") :].splitlines()[1]
+        assert said.startswith("      2 steps on data.npy, 96 tokens, ") and said.endswith(f"loss {loss:.4g}")
+    flops = [line["flops"] for line in lines if line["kind"] == "end"][-1]
+    assert f"trained in all: 6 steps, 288 tokens, {numbers.flops(flops)} FLOPs" in text
     for folder in ("02-moe", "03-deep"):  # `family` is that of the dense model
         plan = (read_growth(trained / folder / "grown") or growth).plan
         assert "family" not in plan

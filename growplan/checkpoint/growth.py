@@ -12,6 +12,7 @@ from typing import Any
 from growplan.checkpoint.files import write_bytes
 
 GROWTH = "growth.json"
+TRAINED = "trained"  # the claim of what a stage has trained, and what its facts stand under
 FORMAT_VERSION = 1
 
 
@@ -54,7 +55,10 @@ class Hint:
 
 @dataclass(frozen=True)
 class Parent:
-    """The growth.json of the source, in brief; `parent` is its own, `stage` that of a plan with stages."""
+    """The growth.json of the source, in brief; `parent` is its own, `stage` that of a plan with stages.
+
+    `trained`: of a stage that was trained, the data, steps, tokens, FLOPs and the loss at the end.
+    """
 
     growth_sha256: str
     plan_hash: str
@@ -62,6 +66,7 @@ class Parent:
     steps: tuple[str, ...]
     parent: Parent | None = None
     stage: str = ""
+    trained: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,9 +89,15 @@ class Growth:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def trained(self) -> Mapping[str, Any]:
+        """What is recorded of the training that made it; nothing where none did."""
+        found = self.extra.get(TRAINED)
+        return found if isinstance(found, Mapping) else {}
+
+    @property
     def stage(self) -> str:
         """The name of the stage that was grown or trained; empty where the plan has none."""
-        for key, name in (("stage", "name"), ("trained", "stage")):
+        for key, name in (("stage", "name"), (TRAINED, "stage")):
             found = self.extra.get(key)
             if isinstance(found, Mapping) and isinstance(found.get(name), str):
                 return str(found[name])

@@ -16,6 +16,7 @@ from growplan.diagnostics import fail
 
 _RESTORE = "restore it from where the checkpoint came from, or apply the plan again"
 _CODES = Codes(syntax="GP450", duplicate="GP450", help=_RESTORE)
+_OF_TRAINING = ("data", "data_sha256", "steps", "tokens", "flops", "held_out")  # what lineage keeps of it
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 T = TypeVar("T")
 
@@ -50,7 +51,8 @@ def parent_of(source: Path) -> Parent | None:
         return None
     digest = hashlib.sha256(read_bytes(source / GROWTH)).hexdigest()
     steps = tuple(step.text for step in growth.steps)
-    return Parent(digest, growth.plan_hash, growth.claim, steps, growth.parent, growth.stage)
+    trained = {key: growth.trained[key] for key in _OF_TRAINING if key in growth.trained}
+    return Parent(digest, growth.plan_hash, growth.claim, steps, growth.parent, growth.stage, trained)
 
 
 @dataclass(frozen=True)
@@ -166,4 +168,5 @@ def _parent(node: _Node) -> Parent:
         steps=node.strings("steps"),
         parent=node.optional("parent", _parent),
         stage=node.text("stage") if "stage" in node.data else "",
+        trained=node.table("trained").data if "trained" in node.data else {},
     )

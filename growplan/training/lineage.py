@@ -15,7 +15,7 @@ from growplan.certificate import versions
 from growplan.checkpoint.card import card_text, write_card
 from growplan.checkpoint.config import read_config, write_config
 from growplan.checkpoint.files import file_sha256, guard
-from growplan.checkpoint.growth import GROWTH, Growth, write_growth
+from growplan.checkpoint.growth import GROWTH, TRAINED, Growth, write_growth
 from growplan.checkpoint.growth_reader import parent_of, read_growth
 from growplan.checkpoint.headers import Headers, read_headers
 from growplan.checkpoint.layout import plan_shards
@@ -28,7 +28,7 @@ from growplan.language import canonical, plan_hash
 from growplan.language.plan import Plan
 from growplan.training.places import published
 
-TRAINED, FROM = "trained", "model_of"
+FROM = "model_of"
 HALF = ("F16", "BF16")
 FLOATS = (*HALF, "F32", "F64")
 
@@ -100,8 +100,7 @@ def _sign(to: Path, growth: Growth, files: Iterable[str], source: Path) -> None:
     """growth.json with the hashes of what lies in `to`, and the card."""
     whole = replace(growth, tensors=tensor_hashes(read_headers(to)), files=_hashes(to, sorted(set(files))))
     write_growth(to, whole)
-    facts = growth.extra.get(TRAINED)
-    body = None if facts is None else _body(whole, facts)
+    body = _body(whole, growth.trained) if growth.trained else None
     write_card(to, card_text(whole, source, title=f"{growth.source}, grown", body=body))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from growplan.checkpoint.growth import Growth, Hint, Parent, StepRecord
+from growplan.checkpoint.growth import TRAINED, Growth, Hint, Parent, StepRecord
 from growplan.diagnostics import Diagnostic
 from growplan.views.diagnostics import in_order, summary, to_data
 from growplan.views.layout import labelled
@@ -54,7 +54,8 @@ class LogReport:
         g = self.growth
         blocks = [self._own(style)]
         blocks += [_ancestor(parent, style) for parent in _ancestors(g.parent)]
-        blocks.append([f"{'source' if g.parent is None else 'grown from'} {printable(g.source)}"])
+        begin = f"{'source' if g.parent is None else 'grown from'} {printable(g.source)}"
+        blocks.append([*_in_all([g, *_ancestors(g.parent)]), begin])
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     def _own(self, style: Style) -> list[str]:
@@ -64,8 +65,7 @@ class LogReport:
             implied = f"  (implied: {step.implied})" if step.implied else ""
             lines.append(f"{number:>4}  {printable(step.text + implied)}")
             lines += labelled(_step_facts(step), indent=6)
-        if said := _trained(g.extra.get("trained")):
-            lines.append(f"      {said}")
+        lines += _trained(g.trained)
         if g.hint is not None:
             lines.append(f"      to train on: {_training(g.hint)}")
         return lines
@@ -81,10 +81,8 @@ def _head(plan_hash: str, claim: str, style: Style, stage: str) -> str:
     return f"{plan}  {style.strength(printable(claim))}{of}"
 
 
-def _trained(facts: object) -> str:
+def _trained(facts: Mapping[str, Any]) -> list[str]:
     """`10 steps on corpus.txt, 640 tokens, 503M FLOPs, held-out loss 4.92`, as far as a record says it."""
-    if not isinstance(facts, Mapping):
-        return ""
     said = []
     if isinstance(steps := facts.get("steps"), int):
         said.append(f"{plural(steps, 'step')} on {facts.get('data')}")
@@ -94,7 +92,17 @@ def _trained(facts: object) -> str:
         said.append(f"{flops(cost)} FLOPs")
     if isinstance(loss := facts.get("held_out"), float):
         said.append(f"held-out loss {loss:.4g}")
-    return printable(", ".join(said))
+    return [f"      {printable(', '.join(said))}"] if said else []
+
+
+def _in_all(line: Sequence[Growth | Parent]) -> list[str]:
+    """What several trainings come to, where each of them is recorded in numbers."""
+    trained = [each.trained for each in line if each.claim == TRAINED]
+    said = [[facts.get(key) for facts in trained] for key in ("steps", "tokens", "flops")]
+    if len(trained) < 2 or not all(isinstance(n, int) for numbers in said for n in numbers):
+        return []
+    steps, tokens, cost = (sum(n for n in numbers if isinstance(n, int)) for numbers in said)
+    return [f"trained in all: {plural(steps, 'step')}, {count(tokens)} tokens, {flops(cost)} FLOPs"]
 
 
 def _training(hint: Hint) -> str:
@@ -118,4 +126,5 @@ def _ancestors(parent: Parent | None) -> Iterator[Parent]:
 
 def _ancestor(parent: Parent, style: Style) -> list[str]:
     head = _head(parent.plan_hash, parent.claim, style, parent.stage)
-    return [head, *(f"{number:>4}  {printable(text)}" for number, text in enumerate(parent.steps, 1))]
+    steps = (f"{number:>4}  {printable(text)}" for number, text in enumerate(parent.steps, 1))
+    return [head, *steps, *_trained(parent.trained)]
