@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "plans"
 PLANS = sorted(FOLDER.glob("*.grow*"))
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.grow*"))
-DEEP = {"fpi-smollm2-360m.grow.yaml", "msg-flm-101b.grow.yaml"}  # depths that share no large divisor
+DEEP = {"fpi-smollm2-360m.grow.yaml"}  # depths that share no large divisor
 ROW = re.compile(r"^\| \[[^]]+\]\((?P<file>[^)]+)\) \|(?P<rest>.*)\|$", re.MULTILINE)
 
 

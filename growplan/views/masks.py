@@ -13,7 +13,10 @@ SHAPES = {"linear": "in a line", "cosine": "by a cosine"}
 
 
 def mask_facts(step: TypedStep, plan: Claim, live: bool) -> Iterator[tuple[str, str]]:
-    """How the mask rises, and whether a stock load is exact before. `plan`: the claim of the whole."""
+    """How the mask rises, and whether a stock load is exact before. `plan`: the claim of the whole.
+
+    A mask that a stock load could do without has to be attached where another of the plan has to be.
+    """
     ramp = step.ramp
     if ramp is None or all(old == new for _, old, new in step.axes):
         return
@@ -22,8 +25,12 @@ def mask_facts(step: TypedStep, plan: Claim, live: bool) -> Iterator[tuple[str, 
         return
     over = f"over {ramp.steps} steps" if ramp.steps is not None else "as the training sets it"
     after = f", {ramp.delay} steps later" if ramp.delay else ""
-    stock = plan.where == "stock"
-    exact = "a stock load is exact too" if stock else "exact with masks attached alone"
+    exact = "exact with masks attached alone"
+    if step.proof.claim.where == "stock":
+        stock = plan.where == "stock"
+        exact = (
+            "a stock load is exact too" if stock else "exact with masks attached, as another step's must be"
+        )
     yield "mask", f"0 to 1 {SHAPES[ramp.shape]} {over}{after}; at 0 {exact}"
 
 
