@@ -34,15 +34,14 @@ def compare(
 
     Needs the sources' config.json for sizes, claims, costs and tensors; without one the plans
     are compared as written and `notes` say so. `tensors=False` skips the comparison of the
-    lowered programs.
+    lowered programs; a plan that is not there on one side has none.
     """
     from growplan.language import plan_hash
 
     given = [side.plan for side in (old, new) if side.plan is not None]
     same = len(given) == 2 and plan_hash(given[0]) == plan_hash(given[1])
-    left, right = (
-        compiled(side, model_dir=model_dir, family=family, lower=tensors and not same) for side in (old, new)
-    )
+    lower = tensors and not same and len(given) == 2
+    left, right = (compiled(side, model_dir=model_dir, family=family, lower=lower) for side in (old, new))
     missing = [side for side in (left, right) if side.problems]
     before, after = (facts(side, symbolic=bool(missing)) for side in (left, right))
     stages = stage_edits(*(stage_facts(side, symbolic=bool(missing)) for side in (left, right)))
@@ -54,7 +53,7 @@ def compare(
         edits(before, after, stages),
         totals(left),
         totals(right),
-        _tensors(left, right, names(stages)) if tensors and not same else (() if same else None),
+        _tensors(left, right, names(stages)) if lower else (() if same else None),
         tuple(_note(side) for side in missing),
         stages,
     )
