@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from growplan.algebra import Root
 from growplan.check.learned_lints import learned_lints
+from growplan.check.ramp_lints import ramp_lints
 from growplan.check.recipe_lints import dropout_keys
 from growplan.check.roles import attention_roles
 from growplan.check.size_lints import size_lints
@@ -32,6 +33,7 @@ def lint(steps: Sequence[TypedStep], source: Model, target: Model, claim: Claim)
     yield from _dead(steps)
     yield from _dead_dims(steps)
     yield from _rounding(steps)
+    yield from ramp_lints(steps)
     yield from _dropout(target, claim)
     yield from size_lints(steps, source, target)
 

@@ -144,9 +144,15 @@ def _lints(stages: Sequence[TypedStage]) -> Iterator[Diagnostic]:
         said |= {lint.code for lint in found}
 
 
+WAYS = {
+    "GP912": "or train with `dropout none`",
+    "GP630": "and train the stage for as many steps: its masks must be gone when it ends",
+}
+
+
 def _with_way(lint: Diagnostic) -> Diagnostic:
-    """A note on dropout with the way out that a plan with stages has."""
-    return replace(lint, help=(*lint.help, "or train with `dropout none`")) if lint.code == "GP912" else lint
+    """A finding with what a plan with stages has to say of its way out."""
+    return replace(lint, help=(*lint.help, WAYS[lint.code])) if lint.code in WAYS else lint
 
 
 @dataclass

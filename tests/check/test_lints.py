@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from growplan.check.ramp_lints import stride
 from growplan.diagnostics import Diagnostic
+from growplan.methods.base import Ramp
+from growplan.runtime.ramps import value_at
 from tests.check.models import check
 
 
@@ -135,6 +138,54 @@ def test_heads_of_small_models_and_those_that_never_divided() -> None:
         "no longer divides, as it did: `kv_heads` 12 by 8; tensor parallelism gives each device whole heads"
     ]
     assert codes("smollm", "widen hidden x2", **{**LARGE, "num_attention_heads": 32}) == []
+
+
+# ramps ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ramp", "moved"),
+    [
+        (" over 2 steps", "0.5"),
+        (" over 49 steps", "0.02"),
+        (" over 50 steps", ""),
+        (" over 49 steps, delay 1000", "0.02"),
+        (" over 10 steps, ramp cosine", "0.16"),
+        (" over 78 steps, ramp cosine", "0.02"),
+        (" over 79 steps, ramp cosine", ""),
+        ("", ""),  # 5000 steps
+    ],
+)
+def test_ramps_too_short(ramp: str, moved: str) -> None:
+    """A mask that moves by more than 0.02 in a step; a cosine is steepest in its middle."""
+    shown = [d for d in found("gpt2", f"mask-in ffn x2{ramp}") if d.code == "GP630"]
+    assert [(d.severity, d.message.partition(":")[0]) for d in shown] == [
+        ("warning", f"the mask of `mask-in-ffn` moves by {moved} in a step")
+    ] * bool(moved)
+    for finding in shown:
+        assert finding.span is not None and finding.help and "`over 1000 steps`" in finding.help[0]
+        assert codes("gpt2", "mask-in ffn x2 over 1000 steps") == []
+
+
+def test_short_ramps_are_one_finding() -> None:
+    steps = "mask-in ffn x2 over 4 steps; mask-in heads 12→16 over 50 steps; mask-in depth x2 over 10 steps"
+    (lint,) = found("gpt2", f"{steps}; widen hidden to 1024", n_embd=768)
+    assert lint.message.startswith("the masks of `mask-in-ffn`, `mask-in-depth` move by up to 0.25 in a step")
+
+
+def test_masks_that_are_given_up_have_no_ramp() -> None:
+    assert codes("gpt2", "mask-in ffn x2 over 2 steps") == ["GP630"]
+    assert codes("gpt2", "mask-in ffn x2 over 2 steps; widen ffn x2") == []
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine"])
+@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+def test_what_a_mask_moves_by(shape: Literal["linear", "cosine"], steps: int) -> None:
+    """No step of a ramp is larger; one of an even number of steps, about the middle, is as large."""
+    ramp = Ramp(steps, shape, 3)
+    moves = [value_at(ramp, done + 1) - value_at(ramp, done) for done in range(steps + 5)]
+    assert max(moves) <= stride(ramp) + 1e-12
+    assert max(moves) >= stride(ramp) * (0.7 if shape == "cosine" and steps < 3 else 0.97)
 
 
 # dropout --------------------------------------------------------------------------------------------

@@ -149,6 +149,16 @@ def test_dropout_is_noted_where_a_stage_trains_with_it(dropout: str, noted: list
     assert all("`dropout none`" in lint.help[-1] for lint in notes)
 
 
+def test_a_short_ramp_of_a_stage_is_warned_of() -> None:
+    """Once, at the first; and what the help says goes."""
+    short = [stage(name, "mask-in ffn x2 over 4 steps", 5) for name in ("a", "b")]
+    (lint,) = checked(*short).lints
+    assert (lint.code, lint.severity) == ("GP630", "warning") and lint.help[1].startswith(
+        "and train the stage"
+    )
+    assert not checked(stage("a", "mask-in ffn x2 over 1000 steps", 1000)).lints
+
+
 def test_a_warmup_as_long_as_the_training_is_warned_of() -> None:
     (lint,) = checked(stage("a", train=5, options={"warmup": 5})).lints
     assert (lint.code, lint.severity) == ("GP538", "warning")
