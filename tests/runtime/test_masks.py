@@ -186,10 +186,26 @@ def test_gradient_checkpointing_and_compilation(tmp_path: Path) -> None:
         grads.append({name: p.grad for name, p in model.named_parameters()})
     assert all(torch.allclose(grads[0][n], grads[1][n], atol=1e-14) for n in grads[0])
     model, attached = grown.attached()
-    compiled = torch.compile(model, backend="eager")
-    for step in (0, 5, 20):
+    graphs = []
+
+    def backend(graph: Any, _: Any) -> Any:
+        graphs.append(graph)
+        return graph
+
+    compiled = torch.compile(model, backend=backend)
+    for step, made in (
+        (0, 1),
+        (5, 1),
+        (9, 1),
+        (10, 2),
+        (12, 2),
+        (13, 3),
+    ):  # masks are 1 from 10 and from 13 on
         attached.at(step)
+        if step == attached.end:
+            attached.finish()
         assert torch.allclose(compiled(grown.inputs).logits, grown.logits(model), atol=1e-12)
+        assert len(graphs) == made, step
 
 
 def test_new_units_learn_as_soon_as_the_mask_moves(tmp_path: Path) -> None:
