@@ -44,9 +44,16 @@ def join_stages(files: Sequence[Sequence[StageDraft]], errors: Errors) -> list[S
     return joined
 
 
-def join_trains(trains: Sequence[TrainDraft | None]) -> TrainDraft | None:
-    """One `train` from those of a plan's files, root first: a later file's keys count."""
-    given = [train for train in trains if train is not None]
+def join_trains(files: Sequence[FileDraft]) -> TrainDraft | None:
+    """One `train` from those of a plan's files, root first: a later file's keys count.
+
+    Where a file with stages has lost something that may have been one, there is one that lacks it.
+    """
+    given = [each.train for each in files if each.train is not None]
+    lost = next((each for each in files if each.broken and each.stages), None)
+    if lost is not None:
+        place = Span(lost.source, 0, 0)
+        given.insert(0, TrainDraft(Word("train", place), place, broken=True))
     if not given:
         return None
     entries: dict[str, Entry] = {}

@@ -149,7 +149,8 @@ def render(pieces: Sequence[Piece], footer: Sequence[str]) -> str:
         lines += [piece.indent + line for line in piece.lines]
         if piece.after:
             lines[-1] += f"  {piece.after}"
-        lines += [piece.indent + text if text else "" for text in piece.below]
+        last = piece.indent + " " * _blanks(piece.lines[-1])  # a block that grew out of one line
+        lines += [last + text if text else "" for text in piece.below]
     lines += [*carried, *footer]
     kept = [line for i, line in enumerate(lines) if line or (i and lines[i - 1])]
     return "\n".join(kept).strip("\n") + "\n" if kept else ""

@@ -91,7 +91,10 @@ class StageDraft:
 
 @dataclass
 class FileDraft:
-    """One plan file: its headers, its steps or stages, and the keys that are the user's own."""
+    """One plan file: its headers, its steps or stages, and the keys that are the user's own.
+
+    `broken`: something of the plan itself, outside of its stages, was reported, and left out.
+    """
 
     source: Source
     headers: dict[str, Entry] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class FileDraft:
     stages: list[StageDraft] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     span: Span | None = None
+    broken: bool = False
 
     @property
     def every_step(self) -> list[StepDraft]:

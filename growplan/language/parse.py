@@ -114,7 +114,7 @@ def _plan(
 
     whole = FileDraft(last.source)
     whole.stages = join_stages([each.stages for _, each in files], errors)
-    whole.train = join_trains([each.train for _, each in files])
+    whole.train = join_trains([each for _, each in files])
     names = [stage.name for stage in whole.stages]
     whole.steps = join_steps([each.steps for _, each in files], errors, names)
     join_steps([[step for stage in whole.stages for step in stage.steps]], errors, names)

@@ -83,8 +83,8 @@ class Statements:
         if word.text == "stage":
             self.stage = StageDraft(Word("", word.span), word.span)
             self.draft.stages.append(self.stage)
-        if self.stage is not None:
-            self.stage.broken = True
+        home = self.stage or self.draft
+        home.broken = True
 
 
 def enter_parts(stage: StageDraft, parts: PartsDraft, errors: Errors) -> None:

@@ -78,6 +78,7 @@ def read_yaml(source: Source, root: Node | None, variables: Variables, errors: E
         elif key.text != "vars":
             help_lines = did_you_mean(key.text, KEYS, "a key of your own begins with `x-`")
             errors.add("GP008", f"unknown key `{key.text}`", key.span, help=help_lines)
+            draft.broken = True
     return draft
 
 

@@ -178,6 +178,21 @@ def test_one_mistake_of_a_stage_makes_no_other(stages: str, expected: list[str],
     assert sorted(code for code, _ in found(text, "yaml", tmp_path)) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("syntax", "text", "expected"),
+    [
+        ("yaml", "trian: {on: corpus.txt, for: 9 steps}\nstages: [{name: a, freeze: head}]", ["GP008"]),
+        ("dsl", "trian on corpus.txt for 9 steps\nstage a\nfreeze head\nstage b", ["GP021"]),
+        ("dsl", "train on corpus.txt for 9\nstage a\nfreeze top 99\nstage b", ["GP020", "GP590"]),
+        ("yaml", "sted: 3\nsteps: [widen ffn 5→6]", ["GP008"]),
+    ],
+)
+def test_what_may_have_been_a_training_is_not_missed(
+    syntax: str, text: str, expected: list[str], tmp_path: Path
+) -> None:
+    assert [code for code, _ in found(text, syntax, tmp_path)] == expected
+
+
 def test_a_header_that_cannot_be_read_hides_no_size(tmp_path: Path) -> None:
     for steps in ("steps: [widen ffn 5→6]", "stages: [{name: a, steps: [widen ffn 5→6]}]"):
         assert [code for code, _ in found(f"seed: off\n{steps}\n", "yaml", tmp_path)] == ["GP009", "GP102"]

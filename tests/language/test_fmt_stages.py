@@ -193,6 +193,15 @@ def test_a_comment_that_ends_a_block_stays_in_it(source: str) -> None:
     assert format_plan(formatted, source, source) == formatted
 
 
+def test_a_comment_below_a_line_that_becomes_a_block_stays_below_it() -> None:
+    long = ", ".join(f"option{i}: value{i}" for i in range(8))
+    step = f"  - {{widen: ffn, by: 2, {long}}}\n  # end\n"
+    text = f"stages:\n- name: a\n  steps:\n{step}- {{name: b, train: {{}}}}\n"
+    formatted = format_plan(text, "yaml", "yaml")
+    assert "        option7: value7\n        # end\n  - {name: b" in formatted
+    assert format_plan(formatted, "yaml", "yaml") == formatted
+
+
 @pytest.mark.parametrize(
     ("text", "formatted"),
     [
