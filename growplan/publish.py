@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growplan.certificate import write_certificate
-from growplan.check.masks import as_trained, attachable, growth_masks, stored_config
+from growplan.check.masks import as_trained, growth_masks, stored_config
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.config import write_config
 from growplan.checkpoint.headers import Headers, read_headers
@@ -317,7 +317,7 @@ def _load_stock(job: Job, out: Path, wanted: bool | None, tell: Tell) -> tuple[S
 
     attached = job.typed.claim.where == "attached"
     found = compare(behind_masks if attached else None)
-    if attachable(job.typed) and not attached:
+    if growth_masks(job.typed) and not attached:
         compare(behind_masks)
     return found
 

@@ -19,7 +19,7 @@ from growplan.check.fitted import fit_of
 from growplan.check.idle import idle_options
 from growplan.check.learned import learned_proof
 from growplan.check.lints import lint
-from growplan.check.masks import refuse_behind_masks, refuse_half_attachable
+from growplan.check.masks import refuse_behind_masks, refuse_unattachable
 from growplan.check.resolve import Relation, Request, holds, relations_in_force
 from growplan.check.settle import axes_named, implied, settle
 from growplan.check.steps import assembled
@@ -75,7 +75,7 @@ def check_plan(
         peak_memory=peak_memory(before, after, source.dtype),
         lints=tuple(lint(steps, source, walk.model, claim)),
     )
-    refuse_half_attachable(typed)
+    refuse_unattachable(typed)
     return typed
 
 

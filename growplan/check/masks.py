@@ -58,7 +58,7 @@ def growth_masks(typed: TypedPlan) -> tuple[GrowthMask, ...]:
             new=new,
             ramp=step.ramp,
             stock=step.proof.claim.where == "stock",
-            sites=tuple(_sites(step, axis, (old, new), typed.target)),
+            sites=tuple(_sites(step, typed.target)),
         )
         for step in typed.steps
         for axis, old, new in step.axes[:1]
@@ -90,40 +90,36 @@ def stored_config(typed: TypedPlan) -> Mapping[str, object]:
     return {**config, **raw_config(typed)} if typed.claim.where == "attached" else config
 
 
-def attachable(typed: TypedPlan) -> bool:
-    """Whether there are masks, and none inside experts of a mixture, which have no module of their own."""
-    modules, masks = typed.target.modules, growth_masks(typed)
-    inside = (s.module for mask in masks for s in mask.sites if s.module and modules[s.module].in_expert)
-    return bool(masks) and not any(inside)
+def in_experts(step: TypedStep) -> bool:
+    """Whether a mask of a step stands inside experts of a mixture, which have no module of their own."""
+    if _masked(step) is None:
+        return False
+    modules = step.after.modules
+    return any(site.module and modules[site.module].in_expert for site in _sites(step, step.after))
 
 
-def refuse_half_attachable(typed: TypedPlan) -> None:
-    """GP586 where masks must be attached, and some cannot be: the plan's model could never be run."""
-    if typed.claim.where != "attached" or attachable(typed):
-        return
-    modules = typed.target.modules
-    inside = [
-        m for m in growth_masks(typed) if any(s.module and modules[s.module].in_expert for s in m.sites)
-    ]
-    step = next(step for step in typed.steps if step.id == inside[0].step)
-    needs = next(step for step in typed.steps if step.proof.claim.where == "attached")
-    fail(
-        "GP586",
-        f"the mask of `{step.id}` stands inside experts, and cannot be attached",
-        step.span,
-        notes=[("attached too", needs.text)],
-        help="grow one of the two in a plan of its own",
-    )
+def refuse_unattachable(typed: TypedPlan) -> None:
+    """GP586 where a mask must be attached, and cannot be: the plan's model could never be run."""
+    for step in typed.steps:
+        if step.proof.claim.where == "attached" and in_experts(step):
+            fail(
+                "GP586",
+                f"the mask of `{step.id}` stands inside experts, and cannot be attached",
+                step.span,
+                notes=[("why", f"{step.text} is exact with its mask attached alone")],
+                help="grow it without a mask: `growplan methods` lists what serves `widen` and `deepen`",
+            )
 
 
-def _sites(step: TypedStep, axis: str, sizes: tuple[int, int], target: Model) -> Iterator[Site]:
+def _sites(step: TypedStep, target: Model) -> Iterator[Site]:
+    axis, old, new = step.axes[0]
     if axis == "depth":
         yield from _blocks(step, target)
         return
     if axis == "hidden":
         for module in target.modules.values():
             if module.is_norm and module.outs == STREAM:
-                yield Site("norm", module.name, _layers(module.in_layer, target), (sizes,))
+                yield Site("norm", module.name, _layers(module.in_layer, target), ((old, new),))
     for rewrite in (step.attached or step).rewrites:
         free = rewrite.cols.positions("free") if rewrite.masked and rewrite.cols is not None else ()
         if free:
@@ -145,11 +141,15 @@ def _layers(in_layer: bool, target: Model) -> tuple[int, ...] | None:
 
 
 def live_steps(steps: Sequence[TypedStep]) -> frozenset[int]:
-    """The steps (by index) whose masks can rise: no later step moves or copies the units behind them."""
+    """The steps (by index) whose masks can rise.
+
+    No later step moves or copies the units behind them, and they do not stand inside experts.
+    """
     return frozenset(
         step.index
         for i, step in enumerate(steps)
         if _masked(step) is not None
+        and not in_experts(step)
         and not any(_moved(step, later.verb, later.axes, later) for later in steps[i + 1 :])
     )
 

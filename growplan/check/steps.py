@@ -28,8 +28,11 @@ def assembled(
 ) -> TypedStep:
     """The typed step number `index`, whose draws begin with `key`.
 
-    `notes`: what else is to be said of it, after the reasons of its proof.
+    `notes`: what else is to be said of it, after the reasons of its proof. What a method promises with masks
+    attached is promised of a stock load where that is proved.
     """
+    if part.proof.claim.where == "stock":
+        promised = replace(promised, where="stock")
     grown = part.after or _resized(before, request, dict(part.config))
     after = grown if part.after else replace(grown, twins=_twins(before, part), **part.behind)
     axes = tuple((axis, old, new) for axis, (old, new) in request.grow.items())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from growplan.check.masks import in_experts
 from growplan.check.typed import TypedStep
 from growplan.methods.base import Claim
 
@@ -21,7 +22,8 @@ def mask_facts(step: TypedStep, plan: Claim, live: bool) -> Iterator[tuple[str, 
     if ramp is None or all(old == new for _, old, new in step.axes):
         return
     if not live:
-        yield "mask", "stays at 0: a later step moves its units, which learn as they are"
+        why = "no hook reaches units of experts" if in_experts(step) else "a later step moves its units"
+        yield "mask", f"stays at 0: {why}; they learn as they are"
         return
     over = f"over {ramp.steps} steps" if ramp.steps is not None else "as the training sets it"
     after = f", {ramp.delay} steps later" if ramp.delay else ""

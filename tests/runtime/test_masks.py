@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from growplan.check.masks import growth_masks
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.methods.base import Ramp
@@ -285,26 +287,68 @@ def test_another_model_of_the_same_sizes(tmp_path: Path) -> None:
     assert attach(again, tmp_path / "half").active
 
 
-def test_experts_have_no_place_for_a_mask(tmp_path: Path) -> None:
-    grown = Grown.by("mask-in ffn x2", "mixtral", tmp_path)
-    assert refusal(grown.load("g"), tmp_path / "g") == "GP586"
+@pytest.mark.parametrize("line", ["mask-in ffn x2", "mask-in depth 2→3"])
+def test_masks_inside_experts_stay_at_0(line: str, tmp_path: Path) -> None:
+    grown = Grown.by(line, "mixtral", tmp_path)
+    assert not growth_masks(grown.result.typed) and refusal(grown.load("g"), tmp_path / "g") == "GP581"
     assert grown.error(grown.load("g")) < 1e-10
 
 
-def test_masks_that_could_never_be_attached_together(tmp_path: Path) -> None:
-    """A mixture with LayerNorms, whose stream has a mask only while it is attached."""
-    tiny_checkpoint("mixtral", tmp_path / "m", architecture=CLASSES["mixtral"])
-    (tmp_path / "m" / "model.safetensors").unlink()  # a config alone
+def test_a_mask_beside_those_inside_experts_rises(tmp_path: Path) -> None:
+    grown = Grown.by(f"{LINES['ffn']}; {LINES['hidden']}", "mixtral", tmp_path)
+    model, attached = grown.attached()
+    assert list(attached.masks) == ["mask-in-hidden", "mask-in-hidden/heads"]
+    assert grown.error(model) < 1e-10 > grown.error(grown.load("g"))
+    down = model.model.layers[0].mlp.experts.down_proj
+    assert not down[:, :48, 80:].any() and bool(down[:, :, :80].all())
+
+
+def test_a_state_with_masks_inside_experts_is_refused(tmp_path: Path) -> None:
+    grown = Grown.by(LINES["hidden"], "mixtral", tmp_path)
+    document = json.loads((tmp_path / "g" / STATE).read_text())
+    document["masks"][0]["sites"][0] |= {"kind": "input", "module": "layers.experts.w2"}
+    (tmp_path / "g" / STATE).write_text(json.dumps(document))
+    assert refusal(grown.load("g"), tmp_path / "g") == "GP586"
+
+
+def centred(folder: Path, *lines: str) -> Path:
+    """A family of mixtures with LayerNorms, whose stream has a mask only while it is attached."""
+    tiny_checkpoint("mixtral", folder / "m", architecture=CLASSES["mixtral"])
+    (folder / "m" / "model.safetensors").unlink()  # a config alone
     norms = ("layers.input_layernorm", "layers.post_attention_layernorm", "norm")
-    lines = [f"  {name}: layernorm hidden, eps rms_norm_eps" for name in norms]
-    family = tmp_path / "centred.yaml"
-    family.write_text("\n".join(["family: centred", "extends: mixtral", "modules:", *lines, ""]))
+    modules = ["modules:", *(f"  {name}: layernorm hidden, eps rms_norm_eps" for name in norms)]
+    family = folder / "centred.yaml"
+    family.write_text("\n".join(["family: centred", "extends: mixtral", *modules, *lines, ""]))
+    return family
+
+
+def test_a_mask_that_must_be_attached_does_not_stand_inside_experts(tmp_path: Path) -> None:
+    family = centred(tmp_path)
     for line in ("mask-in hidden 48→72; mask-in depth 2→3", "mask-in ffn x2; mask-in hidden 48→72"):
         plan = parse_text(f"source {tmp_path / 'm'}\n{line}", "p.grow", "dsl")
-        with pytest.raises(DiagnosticError, match="stands inside experts") as error:
-            check(plan, family=family)
-        assert error.value.diagnostics[0].code == "GP586"
-        assert check(plan).claim.where == "stock"
+        typed = check(plan, family=family)
+        assert (typed.claim.where, check(plan).claim.where) == ("attached", "stock")
+        assert {mask.axis for mask in growth_masks(typed)} == {"hidden", "heads"}
+
+
+BARE = """block: |
+  y = layers.input_layernorm(x)
+  q, k, v = layers.self_attn.q_proj(y), layers.self_attn.k_proj(y), layers.self_attn.v_proj(y)
+  x = x + layers.self_attn.o_proj(attention(rope(q), rope(k), v, causal=True))
+  z = layers.experts.w2(act(layers.experts.w1(x)) * layers.experts.w3(x))
+  x = x + route(layers.block_sparse_moe.gate(layers.post_attention_layernorm(x)), z)"""
+
+
+def test_a_mask_that_could_never_be_attached(tmp_path: Path) -> None:
+    """Experts that read the stream with no norm between."""
+    family = centred(tmp_path, BARE)
+    plan = parse_text(f"source {tmp_path / 'm'}\nmask-in hidden 48→72", "p.grow", "dsl")
+    with pytest.raises(DiagnosticError, match="stands inside experts") as error:
+        check(plan, family=family)
+    assert error.value.diagnostics[0].code == "GP586" and error.value.diagnostics[0].help
+    family.write_text(family.read_text().replace("layernorm hidden", "rmsnorm hidden"))
+    typed = check(plan, family=family)
+    assert typed.claim.where == "stock" and {mask.axis for mask in growth_masks(typed)} == {"heads"}
 
 
 def test_a_half_grown_source_is_refused(tmp_path: Path) -> None:
