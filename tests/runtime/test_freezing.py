@@ -100,6 +100,7 @@ def test_adamw_neither_moves_nor_decays_what_is_frozen(gpt2: Grown) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
     backward(gpt2, model)
     frozen = freeze(model, selected(model, gpt2.folder / "g", "top 1"))
+    assert {name.split(".")[2] for name, p in model.named_parameters() if p.grad is not None} == {"3"}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     backward(gpt2, model)
     optimizer.step()
@@ -131,6 +132,8 @@ def test_a_sub_model_is_a_prefix_and_trains_its_top(gpt2: Grown) -> None:
     keys = list(model.state_dict())
     drawn = [models.depth(step) for step in range(40)]
     assert set(drawn) == {2, 4} and drawn == [models.depth(step) for step in range(40)]
+    other = SubModels.of(model, gpt2.folder / "g", 2, seed=5)
+    assert drawn != [other.depth(step) for step in range(40)]
     step = drawn.index(2)
     with models.at(step) as depth:
         grads = backward(gpt2, model)
