@@ -98,7 +98,11 @@ METHOD = Msg(
     axes=("heads", "ffn", "hidden", "depth"),
     verbs=("mask-in",),
     options=(
-        Option("init", "like", "how new units are drawn: `like` the old ones, or `normal(STD)`"),
+        Option(
+            "init",
+            "like",
+            "how new units are drawn: `like` the old ones, or `normal(STD)`; small ones jump less",
+        ),
         Option("ramp", "linear", "how the mask rises in training", ("linear", "cosine")),
         Option(
             "delay",
