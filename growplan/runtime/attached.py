@@ -86,6 +86,7 @@ class Attached:
         self.at(done)
         if not self.active:
             self.undo += [place() for place in self.places]
+            hooks.forget_compiled()
 
     def save(self, directory: Path | str, *, begun: int | None = None) -> None:
         """Write the growth state beside a checkpoint that `save_pretrained` wrote there.
@@ -115,7 +116,7 @@ def attach(model: Any, directory: Path | str, *, family: Family | str | Path | N
     The masks stand at the step of the growth state: 0 after `growplan apply`. `family` as `--family`.
     Raises GP581 to GP584; then the model is as it was.
     """
-    directory = Path(directory)
+    directory, model = Path(directory), getattr(model, "_orig_mod", model)  # out of torch.compile
     if hooks.attached_to(model):
         fail("GP584", "this model has its masks already", help="call `finish()` first, or load it again")
     state = read_state(directory)

@@ -9,6 +9,7 @@ average of its weights, a replica) has masks of its own modules, moved by the sa
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,12 @@ def hooks_of(model: nn.Module) -> Iterator[Hook]:
 def attached_to(model: nn.Module) -> bool:
     """Whether a part of `model` has masks."""
     return any(True for _ in hooks_of(model))
+
+
+def forget_compiled() -> None:
+    """Have torch.compile compile anew: what it has compiled knows nothing of hooks that came later."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
 
 
 def below_1(model: nn.Module) -> int:

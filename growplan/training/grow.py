@@ -165,8 +165,12 @@ def _save(model: Any, folder: Path, origin: str | os.PathLike[str] | None) -> No
 
 def _load(like: Any, directory: Path, family: Family) -> tuple[Any, Attached | None]:
     """The grown model as the old one is held, behind its masks where it has some."""
-    attention = like.config._attn_implementation
-    new = type(like).from_pretrained(directory, dtype=like.dtype, attn_implementation=attention)
+    new = type(like).from_pretrained(
+        directory,
+        dtype=like.dtype,
+        attn_implementation=like.config._attn_implementation,
+        experts_implementation=like.config._experts_implementation,
+    )
     new.to(like.device).train(like.training)
     keywords = recomputation(like)
     if keywords is not None:

@@ -25,6 +25,7 @@ from tests.matrix.run import write_source
 from tests.real.assets import EXAMPLES
 from tests.runtime.gradients import BY_NAME
 from tests.runtime.trained import named_state, train
+from tests.tiny import tiny_checkpoint
 
 STEPS = "widen ffn 80→160 via fpi, split even; deepen depth x2 via identity"
 INPUTS = torch.arange(40).view(2, 20) % 31
@@ -236,3 +237,11 @@ def test_the_loop_of_the_examples(tmp_path: Path) -> None:
     last = grown[-1][0]
     assert (last.config.n_embd, last.config.n_layer, last.config.n_inner) == (72, 4, 384)
     assert not attached_to(last) and losses[-1] < losses[0] - 0.5
+
+
+def test_experts_are_computed_as_they_were(tmp_path: Path) -> None:
+    """In float64 only the eager implementation of transformers computes them at all."""
+    model = load_float64(tiny_checkpoint("mixtral", tmp_path / "start"), "MixtralForCausalLM")
+    made = grow(plan("mask-in hidden 48→72 over 10 steps"), model, stock=False)
+    assert made.masks is not None and made.masks.masks["mask-in-hidden"] == 0
+    assert torch.allclose(logits(made.model), logits(model), atol=1e-12)

@@ -210,6 +210,22 @@ def test_gradient_checkpointing_and_compilation(tmp_path: Path) -> None:
         assert len(graphs) == made, step
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_model_that_was_compiled_before_has_its_masks(family: str, tmp_path: Path) -> None:
+    grown = Grown.by(LINES["ffn"], family, tmp_path)
+    model = grown.load("g")
+    compiled = torch.compile(model, backend="eager")
+    compiled(grown.inputs)
+    attached = attach(compiled, tmp_path / "g")
+    assert grown.error(compiled) < 1e-10
+    for step in (5, 10):
+        attached.at(step)
+        assert torch.allclose(grown.logits(compiled), grown.logits(model), atol=1e-12)
+    assert attached.finish() is model
+    attached.restore(5)
+    assert torch.allclose(grown.logits(compiled), grown.logits(model), atol=1e-12)
+
+
 def test_new_units_learn_as_soon_as_the_mask_moves(tmp_path: Path) -> None:
     grown = Grown.by(LINES["ffn"], "gpt2", tmp_path)
     model, attached = grown.attached()
