@@ -148,14 +148,10 @@ def _width_proof(request: Request, candidate: Candidate, typing: Typing) -> Proo
             f"the best {wider} of {new} scores are the {new // old} copies of the best {k} of {old}"
         )
     where: Where = "stock"
-    if candidate.attached is not None:
-        reasons.append(
-            "behind masks: norms weigh new units by a mask of 0; scale and epsilon are the old ones"
-        )
-    elif candidate.masked == "hidden":
+    if candidate.masked == "hidden" and candidate.attached is None:
         reasons.append("norms of the stream weigh new units by a mask of 0, while masks are attached")
         where = "attached"
-    elif candidate.masked:
+    elif candidate.masked and candidate.attached is None:
         reasons.append(f"new units of `{candidate.masked}` are read through a mask of 0")
     read = tuple(axis for axis, (old, new) in request.grow.items() if new > old and axis in typing.inputs)
     return Proof(Claim("exact", domain_of(read), where), tuple(reasons))

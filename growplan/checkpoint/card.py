@@ -11,6 +11,7 @@ from growplan.checkpoint.files import is_regular, read_bytes, write_bytes
 from growplan.checkpoint.growth import Growth, Hint, SegmentRecord, StepRecord
 
 CARD = "README.md"
+MASKED = "growth-state.json"  # beside a checkpoint that has growth masks
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag", "library_name", "datasets")
 _KEY = re.compile(r"([A-Za-z_][\w-]*):(?=\s|$)")
 
@@ -137,6 +138,13 @@ def _body(growth: Growth, source: Path, plan_text: str) -> Iterable[str]:
     if growth.hint is not None:
         yield from ("", "## Training on", "")
         yield _training(growth.hint)
+    if MASKED in growth.files:
+        yield from ("", "## Growth masks", "")
+        yield (
+            f"`{MASKED}` says how growth masks rise from 0 while the model trains. "
+            "`growplan.runtime.attach(model, DIRECTORY)` puts them, and the weights behind them, into the "
+            "model as `from_pretrained` loads it."
+        )
     yield from (
         "",
         "`growth.json` holds the plan, hashes and measurements in full; `growplan verify` compares the "

@@ -34,6 +34,8 @@ def mask_facts(step: TypedStep, plan: Claim, live: bool) -> Iterator[tuple[str, 
             "a stock load is exact too" if stock else "exact with masks attached, as another step's must be"
         )
     yield "mask", f"0 to 1 {SHAPES[ramp.shape]} {over}{after}; at 0 {exact}"
+    if step.attached is not None:
+        yield "mask", "behind it norms weigh new units by it; their scale and epsilon are the old ones"
 
 
 def mask_data(step: TypedStep) -> dict[str, Any] | None:

@@ -44,6 +44,7 @@ def test_attaching_puts_back_rows_gains_and_epsilon(family: str, tmp_path: Path)
     assert plain.config.rms_norm_eps == pytest.approx(eps * 48 / 72, rel=1e-12)
     assert model.config.rms_norm_eps == model.model.norm.variance_epsilon == eps
     assert read_state(tmp_path / "g").config == {"rms_norm_eps": eps}
+    assert "growplan.runtime.attach(model, DIRECTORY)" in (tmp_path / "g" / "README.md").read_text()
     assert {step.claim for step in read_growth(tmp_path / "g").steps} == {"exact"}  # type: ignore[union-attr]
     scaled = old.model.norm.weight * (48 / 72) ** 0.5
     assert torch.allclose(plain.model.norm.weight[:48], scaled, rtol=1e-12)
