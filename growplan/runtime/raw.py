@@ -57,9 +57,12 @@ class Raw:
 def put_again(parts: Parts, state: GrowthState, directory: Path) -> None:
     """Raw values in the place of what the checkpoint in `directory` holds, where that was loaded anew.
 
-    A Trainer does so that resumes from it. What was trained since is left as it is.
+    A Trainer does so that resumes from it. What was trained since is left as it is. Where the directory is
+    gone (`runtime.grow` without `out`) nothing was loaded from it.
     """
-    if state.held == "raw" or not all(each.as_stored for each in _values(parts, state, directory)):
+    if state.held == "raw" or not directory.is_dir():
+        return
+    if not all(each.as_stored for each in _values(parts, state, directory)):
         return
     _put((each.held, each.raw) for each in _values(parts, state, directory))
 

@@ -74,6 +74,19 @@ def test_in_the_middle_and_at_the_end_the_epsilon_on_disk_is_the_trained_one(
     assert torch.equal(found.logits(load_float64(tmp_path / "done", CLASSES[family])), found.logits(model))
 
 
+def test_raw_values_come_again_where_the_checkpoint_was_loaded_anew(tmp_path: Path) -> None:
+    found = Grown.by(LINE, "llama", tmp_path)
+    model, attached = found.attached()
+    raw = {name: values.clone() for name, values in model.state_dict().items()}
+    model.load_state_dict(found.load("g").state_dict())
+    assert not all(torch.equal(values, raw[name]) for name, values in model.state_dict().items())
+    attached.reload()
+    assert all(torch.equal(values, raw[name]) for name, values in model.state_dict().items())
+    shutil.rmtree(tmp_path / "g")
+    attached.reload()
+    assert all(torch.equal(values, raw[name]) for name, values in model.state_dict().items())
+
+
 def changed(name: str, change: Callable[[Any], None]) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         if name == RAW:
