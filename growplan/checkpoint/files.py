@@ -113,6 +113,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """A small file in one move: what was there before is there until the new one is whole."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        write_bytes(new, data)
+        with guard(path, "write"):
+            new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
 def fsync_directory(path: Path) -> None:
     """Make the directory's entries durable; where a file system cannot, nothing is done."""
     with guard(path, "open"):

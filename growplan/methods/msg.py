@@ -109,7 +109,7 @@ METHOD = Msg(
             "none",
             "steps of training before it begins to",
             ("none",),
-            range=(1, 1e9),
+            range=(0, 1e9),
             whole=True,
         ),
         Option("layers", "copy", "new layers are copies, or drawn", ("copy", "random"), layers=True),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from growplan.check.masks import GrowthMask, Site, growth_masks, raw_config
 from growplan.check.typed import TypedPlan
-from growplan.checkpoint.files import path_exists, read_bytes, write_bytes
+from growplan.checkpoint.files import path_exists, read_bytes, write_whole
 from growplan.diagnostics import fail
 from growplan.methods.base import Ramp
 from growplan.runtime.ramps import value_at
@@ -138,7 +138,7 @@ def state_of(typed: TypedPlan, raw: list[str]) -> GrowthState | None:
 
 def write_state(directory: Path, state: GrowthState) -> str:
     """Write growth-state.json; the file's name."""
-    write_bytes(directory / STATE, (state.model_dump_json(indent=2) + "\n").encode())
+    write_whole(directory / STATE, (state.model_dump_json(indent=2) + "\n").encode())
     return STATE
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import torch
 
 from growplan.checkpoint.config import list_directory
-from growplan.checkpoint.files import guard, read_bytes, write_bytes
+from growplan.checkpoint.files import guard, read_bytes, write_bytes, write_whole
 from growplan.checkpoint.training import (
     FROZEN,
     OPTIMIZER,
@@ -151,7 +151,7 @@ def frozen_parameters(source: Path) -> tuple[str, ...]:
 def record_frozen(directory: Path | str, names: Iterable[str]) -> None:
     """Write beside a checkpoint which parameters did not train, by their names in memory. GP43x."""
     text = json.dumps({"frozen": sorted(names)}, indent=2) + "\n"
-    write_bytes(Path(directory) / FROZEN, text.encode())
+    write_whole(Path(directory) / FROZEN, text.encode())
 
 
 def _frozen_after(

@@ -17,9 +17,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from growplan.checkpoint.files import guard, path_exists
+from growplan.checkpoint.files import guard, path_exists, write_whole
 from growplan.diagnostics import fail
-from growplan.training.places import write_whole
 
 Line = Mapping[str, Any]
 

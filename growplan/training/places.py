@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from growplan.checkpoint.files import fsync_directory, guard, is_directory, read_bytes, write_bytes
+from growplan.checkpoint.files import guard, is_directory, read_bytes, write_whole
 from growplan.checkpoint.output import partial_of, sync_tree
 from growplan.checkpoint.swap import recover
 from growplan.diagnostics import fail
@@ -138,15 +138,6 @@ def _delete(path: Path) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write a small document, whole or not at all."""
     write_whole(path, (json.dumps(data, indent=2) + "\n").encode())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file in one move."""
-    new = path.with_name(f".{path.name}.new")
-    write_bytes(new, data)
-    with guard(path, "write"):
-        new.replace(path)
-    fsync_directory(path.parent)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from growplan.backend.devices import resolve_device
 from growplan.check.cost import cost
 from growplan.check.stages import Schedule, TypedStage
 from growplan.checkpoint.card import base_model_name
-from growplan.checkpoint.files import file_sha256, guard, is_regular, path_exists, read_bytes
+from growplan.checkpoint.files import file_sha256, guard, is_regular, path_exists, read_bytes, write_whole
 from growplan.checkpoint.headers import read_headers
 from growplan.checkpoint.lock import RunLock
 from growplan.checkpoint.output import partial_of, size_of
@@ -42,7 +42,6 @@ from growplan.training.places import (
     entries,
     published,
     sweep,
-    write_whole,
 )
 from growplan.training.stage import Run, Step, Tell, run_stage
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from growplan.check.masks import growth_masks
 from growplan.diagnostics import DiagnosticError
 from growplan.language import parse_text
 from growplan.methods.base import Ramp
+from growplan.methods.msg import METHOD
 from growplan.pipeline import check
 from growplan.runtime import attach
 from growplan.runtime.export import export
@@ -105,6 +107,7 @@ def test_masked_norms_are_the_published_formula() -> None:
 
 
 def test_ramps() -> None:
+    assert METHOD.ramp({"delay": 0}, 4) == METHOD.ramp({}, 4) == Ramp(4)
     assert [value_at(Ramp(4), s) for s in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
     assert [value_at(Ramp(2, delay=3), s) for s in range(7)] == [0, 0, 0, 0, 0.5, 1, 1]
     cosine = [value_at(Ramp(4, "cosine"), s) for s in range(5)]
@@ -382,3 +385,23 @@ def test_what_a_stock_load_computes_may_be_grown_again(tmp_path: Path) -> None:
     grown = Grown.by(LINES["ffn"], "gpt2", tmp_path)
     assert grown.result.typed.claim.where == "stock"
     assert check(parse_text(f"source {tmp_path / 'g'}\nwiden hidden x2", "p.grow", "dsl")).steps
+
+
+def test_a_state_that_cannot_be_written_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from growplan.checkpoint import files
+
+    _, attached = Grown.by(LINES["ffn"], "gpt2", tmp_path).attached()
+    before = (tmp_path / "g" / STATE).read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    attached.at(3)
+    with pytest.raises(DiagnosticError) as error:
+        attached.save(tmp_path / "g")
+    assert error.value.diagnostics[0].code == "GP430"
+    assert (tmp_path / "g" / STATE).read_bytes() == before
+    assert not list((tmp_path / "g").glob(".*"))
