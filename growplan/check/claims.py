@@ -65,9 +65,7 @@ class StepProof:
     predictor_cost: PredictorCost | None = None
     after: Model | None = None  # of another family, where the step makes one
     upcycling: Upcycling | None = None
-    attached: StepProof | None = (
-        None  # of the model behind the runtime's masks, where a stock load has another
-    )
+    attached: StepProof | None = None  # of the model behind masks, where a stock load has another
     behind: Mapping[str, Any] = field(default_factory=dict)  # of the model after: what stands behind masks
 
 

@@ -10,9 +10,7 @@ from growplan.check.typed import TypedStep
 from growplan.diagnostics import Diagnostic
 from growplan.methods.base import UNSAID, Ramp
 
-LARGEST = (
-    0.02  # docs/runtime.md, "How long a ramp": what a mask may move in a step without a jump of the loss
-)
+LARGEST = 0.02  # what a mask may move in a step without a jump: docs/runtime.md, "How long a ramp"
 
 
 def ramp_lints(steps: Sequence[TypedStep]) -> Iterator[Diagnostic]:
