@@ -28,6 +28,16 @@ CLASSES = {
     "mixtral": "MixtralForCausalLM",
 }
 IMAGES = ("vit", "deit")
+LINES = {
+    "hidden": "mask-in hidden 48→72 over 10 steps",
+    "ffn": "mask-in ffn x2 over 10 steps",
+    "depth": "mask-in depth 2→5 over 10 steps, place between",
+    "heads": "mask-in heads 6→9; widen hidden 48→72 via fpi, split even",
+    "all": "mask-in ffn x2 over 10 steps; mask-in depth 2→3 over 10 steps, ramp cosine, delay 3;"
+    " mask-in hidden 48→72 over 10 steps, init normal(1.0)",
+    "twice": "mask-in hidden 48→60; mask-in hidden to 72; mask-in ffn x2; mask-in ffn x2; mask-in depth 2→3;"
+    " mask-in depth 3→4; mask-in heads 6→9",
+}
 
 
 @dataclass
