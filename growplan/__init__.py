@@ -25,6 +25,10 @@ def __getattr__(name: str) -> Any:
         from growplan import api
 
         return getattr(api, name)
+    if name == "runtime":
+        from importlib import import_module
+
+        return import_module("growplan.runtime")
     if name == "__version__":
         from importlib.metadata import version
 
@@ -33,4 +37,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__, "__version__"])
+    return sorted({*globals(), *__all__, "runtime", "__version__"})

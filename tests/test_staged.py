@@ -174,6 +174,7 @@ def test_another_model_is_refused_with_both_sizes(source: Path, tmp_path: Path) 
 def test_a_checkpoint_whose_masks_have_not_risen_is_refused(source: Path, wide: Path) -> None:
     found = refused("deep", source, wide)
     assert found.code == "GP588" and "wide0" in found.message
+    assert "runtime export" not in str(found.help)  # it refuses what a stock load computes
 
 
 def test_a_stage_that_grows_nothing_and_one_that_is_none(source: Path) -> None:

@@ -12,6 +12,7 @@ from growplan.checkpoint.growth import Growth, Hint, SegmentRecord, StepRecord
 
 CARD = "README.md"
 MASKED = "growth-state.json"  # beside a checkpoint that has growth masks
+MASKS = "## Growth masks"  # in the card of such a one
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag", "library_name", "datasets")
 _KEY = re.compile(r"([A-Za-z_][\w-]*):(?=\s|$)")
 
@@ -139,7 +140,7 @@ def _body(growth: Growth, source: Path, plan_text: str) -> Iterable[str]:
         yield from ("", "## Training on", "")
         yield _training(growth.hint)
     if MASKED in growth.files:
-        yield from ("", "## Growth masks", "")
+        yield from ("", MASKS, "")
         yield (
             f"`{MASKED}` says how growth masks rise from 0 while the model trains. "
             "`growplan.runtime.attach(model, DIRECTORY)` puts them, and the weights behind them, into the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from growplan.checkpoint.card import CARD, write_card
+from growplan.checkpoint.card import CARD, MASKS, write_card
 from growplan.checkpoint.files import guard, path_exists, read_bytes
 from growplan.runtime.ramps import value_at
 from growplan.runtime.state import GrowthState
@@ -14,15 +14,29 @@ TITLE = "# In the middle of a growth"
 
 
 def write_half_grown_card(directory: Path, state: GrowthState) -> None:
-    """Write the card where a mask is below 1, in place of an earlier one, of nobody else's. Raises GP43x."""
+    """Write the card where a mask is below 1: over one by growplan, over nobody else's. Raises GP43x.
+
+    The card that `apply` wrote speaks of masks of 0, and of weights that are no longer there.
+    """
     card = directory / CARD
-    if path_exists(card) and TITLE.encode() not in read_bytes(card):
+    text = _text(directory)
+    if text and TITLE not in text and MASKS not in text:
         return
     if any(value_at(mask.ramp, state.step) < 1 for mask in state.masks):
         write_card(directory, "\n".join(_lines(state)) + "\n")
-    else:
+    elif TITLE in text:
         with guard(card, "remove"):
-            card.unlink(missing_ok=True)
+            card.unlink()
+
+
+def has_half_grown_card(directory: Path) -> bool:
+    """Whether the card in `directory` is of a checkpoint in the middle of a ramp."""
+    return TITLE in _text(directory)
+
+
+def _text(directory: Path) -> str:
+    card = directory / CARD
+    return read_bytes(card).decode("utf-8", "replace") if path_exists(card) else ""
 
 
 def _lines(state: GrowthState) -> Iterator[str]:

@@ -10,15 +10,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from growplan.checkpoint.card import CARD
 from growplan.checkpoint.config import read_config
 from growplan.checkpoint.files import guard, path_exists
 from growplan.checkpoint.headers import INDEX, Headers, read_headers
 from growplan.checkpoint.output import Target
-from growplan.checkpoint.sidecars import Leave, carry_sidecars, plan_sidecars
+from growplan.checkpoint.sidecars import Carry, Leave, SidecarAction, carry_sidecars, plan_sidecars
 from growplan.diagnostics import fail
 from growplan.families import bind_stored, detect, load_family
 from growplan.families.model import Model, Module
 from growplan.runtime.attached import check_sizes
+from growplan.runtime.card import has_half_grown_card
 from growplan.runtime.fingerprint import check_fingerprint
 from growplan.runtime.places import lacks
 from growplan.runtime.ramps import value_at
@@ -50,7 +52,7 @@ def export(
     config, headers = read_config(directory), read_headers(directory)
     model = bind_stored(load_family(family) if family is not None else detect(config), config, headers)
     check_sizes(state, model, directory)
-    factors, sidecars = _factors(state, model), plan_sidecars(directory)
+    factors, sidecars = _factors(state, model), _sidecars(directory)
     with Target.open(out, sources=[directory], force=force) as target:
         for file in headers.files:
             _write(directory, target.partial, file, headers, factors)
@@ -61,6 +63,12 @@ def export(
         carry_sidecars(sidecars, directory, target.partial)
         left = tuple(action for action in sidecars if isinstance(action, Leave))
         return Exported(target.publish().path, left)
+
+
+def _sidecars(directory: Path) -> tuple[SidecarAction, ...]:
+    """The files to carry; not the card that says of the masks what will be so no longer."""
+    ended = {CARD} if has_half_grown_card(directory) else set[str]()
+    return tuple(a for a in plan_sidecars(directory) if not isinstance(a, Carry) or a.path not in ended)
 
 
 Factor = tuple[int, list[list[int]], float]  # dimension, units, m

@@ -13,7 +13,6 @@ the lowest trained parameter no graph is kept, and no block runs a second time, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
+from growplan.check.trained import WORDS, layers_named
 from growplan.checkpoint.growth_reader import read_growth
 from growplan.diagnostics import fail
 from growplan.families.model import Family
@@ -28,9 +28,6 @@ from growplan.runtime.parts import Parts
 from growplan.runtime.recomputing import unmark_inputs
 
 Tied = Literal["train", "freeze"]
-RANGE = re.compile(r"layers (\d+):(\d+)")
-TOP = re.compile(r"top (\d+)")
-WORDS = "`new-layers`, `top N`, `layers A:B`, `embeddings`, `head`, `all`, or a pattern such as `*.attn.*`"
 
 
 def selected(
@@ -79,17 +76,12 @@ def _shared(parts: Parts) -> str | None:
 
 def _named(parts: Parts, directory: Path, word: str) -> frozenset[str]:
     places = parts.places
-    layers: Iterable[int] | None = None
     if word == "all":
         return frozenset(places)
     if word in ("embeddings", "head"):
         return frozenset(name for name, (place, _) in places.items() if place == word)
-    if word == "new-layers":
-        layers = _new_layers(directory)
-    elif match := TOP.fullmatch(word):
-        layers = range(parts.bound.depth - int(match[1]), parts.bound.depth)
-    elif match := RANGE.fullmatch(word):
-        layers = range(int(match[1]), int(match[2]))
+    new = _new_layers(directory) if word == "new-layers" else ()
+    layers = layers_named(word, parts.bound.depth, new)
     if layers is None:
         found = frozenset(name for name in places if fnmatchcase(name, word))
     else:

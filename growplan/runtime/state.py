@@ -154,14 +154,13 @@ def refuse_half_grown(directory: Path, *, ended: bool = False) -> None:
         return
     low = {mask.step: m for mask in state.masks if (m := value_at(mask.ramp, state.step)) < 1}
     if low:
+        out = f"or `growplan runtime export {directory} OUT`, where its masks can be in the weights"
+        ways = () if state.stock else (out,)  # whose weights hold masks of 0 already
         fail(
             "GP588",
             f"{directory} is in the middle of a ramp: "
             + ", ".join(f"the mask of `{step}` is {m:.3g}" for step, m in low.items()),
-            help=(
-                "train until every mask is 1, call `finish()`, and save the plain model",
-                f"or `growplan runtime export {directory} OUT`, where its masks can be in the weights",
-            ),
+            help=("train until every mask is 1, call `finish()`, and save the plain model elsewhere", *ways),
         )
 
 

@@ -62,6 +62,12 @@ def test_import_growplan_imports_nothing_else(here: Path) -> None:
     assert modules(code, here) == "['growplan']"
 
 
+def test_the_runtime_is_there_when_it_is_asked_for(here: Path) -> None:
+    """`import growplan` is all that the examples of the documentation import."""
+    code = "import sys, growplan; print('torch' in sys.modules, growplan.runtime.Rewarm, file=sys.stderr)"
+    assert modules(code, here) == "False <class 'growplan.runtime.rewarm.Rewarm'>"
+
+
 def test_a_70b_model_is_checked_from_its_config_alone(here: Path) -> None:
     config = {
         "architectures": ["LlamaForCausalLM"],
