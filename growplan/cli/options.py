@@ -10,16 +10,17 @@ from typing import Any
 import click
 
 from growplan.cli.console import PIPE_CLOSED, Console, OutputFailed, drop, internal_error, output_failed
-from growplan.diagnostics import DiagnosticError
+from growplan.diagnostics import Diagnostic, DiagnosticError
 
 Body = Callable[..., int | None]
+OF_TORCH = ("torch", "transformers", "safetensors", "numpy")  # what the extra `torch` brings
 
 
 def command(cls: type[click.Command] = click.Command) -> Callable[[Body], click.Command]:
     """A click command, named like its module, whose body gets `console` and may return an exit code.
 
-    `DiagnosticError` ends as rendered findings and exit code 1, any other exception as a
-    one-line internal error and exit code 2.
+    `DiagnosticError` ends as rendered findings and exit code 1, and so does a package of the extra
+    `torch` that is not there (GP637); any other exception as a one-line internal error and exit code 2.
     """
 
     def make(body: Body) -> click.Command:
@@ -52,12 +53,21 @@ def _common() -> list[click.Parameter]:
     ]
 
 
+def _lacks(ctx: click.Context, package: str) -> Diagnostic:
+    what = f"`{ctx.command_path}` needs `{package}`, which is not installed"
+    return Diagnostic("GP637", what, help=("pip install 'growplan[torch]'",))
+
+
 def _guarded(ctx: click.Context, console: Console, body: Body, given: dict[str, Any]) -> int:
     try:
         try:
             return body(console=console, **given) or 0
         except DiagnosticError as error:
             return console.rejected(ctx.info_name or "growplan", error.diagnostics)
+        except ModuleNotFoundError as error:
+            if error.name not in OF_TORCH:
+                raise
+            return console.rejected(ctx.info_name or "growplan", (_lacks(ctx, error.name),))
     except BrokenPipeError:  # before click, which would make it exit code 1
         drop(sys.stdout)
         return PIPE_CLOSED

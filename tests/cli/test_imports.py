@@ -62,6 +62,25 @@ def test_import_growplan_imports_nothing_else(here: Path) -> None:
     assert modules(code, here) == "['growplan']"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["runtime", "export", "a", "b"], ["train", "a.grow.yaml"], ["toy", "a.grow.yaml"]]
+)
+def test_a_command_says_that_torch_is_not_installed(arguments: list[str], here: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from growplan.cli import cli; cli.main(args=sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=here,
+        env={"PYTHONPATH": str(REPOSITORY), "PATH": ""},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 1 and "error[GP637]" in done.stderr
+    assert "`torch`, which is not installed" in done.stderr and "pip install 'growplan[torch]'" in done.stderr
+
+
 def test_the_runtime_is_there_when_it_is_asked_for(here: Path) -> None:
     """`import growplan` is all that the examples of the documentation import."""
     code = "import sys, growplan; print('torch' in sys.modules, growplan.runtime.Rewarm, file=sys.stderr)"

@@ -30,6 +30,11 @@ CODES = {
         why="`growplan log` and `growplan verify` read what `apply` recorded beside the weights.",
         fix="Name a directory that `growplan apply` wrote.",
     ),
+    "GP637": Code(
+        what="A command needs torch or transformers, which are not installed.",
+        why="Plans are checked and compared without them; weights are read and written by them.",
+        fix="Install them: `pip install 'growplan[torch]'`.",
+    ),
     "GP620": Code(
         what="The plan's sizes could not be made small enough for a toy.",
         why="`growplan toy` divides an axis by a common divisor of all the sizes it has in the plan, so that "
