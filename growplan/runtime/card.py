@@ -11,18 +11,23 @@ from growplan.runtime.ramps import value_at
 from growplan.runtime.state import GrowthState
 
 TITLE = "# In the middle of a growth"
+KEPT = "README.growth.md"  # the card that `apply` wrote, which the user may have edited
 
 
 def write_half_grown_card(directory: Path, state: GrowthState) -> None:
     """Write the card where a mask is below 1: over one by growplan, over nobody else's. Raises GP43x.
 
-    The card that `apply` wrote speaks of masks of 0, and of weights that are no longer there.
+    The card that `apply` wrote speaks of masks of 0, and of weights that are no longer there: it is kept as
+    README.growth.md.
     """
     card = directory / CARD
     text = _text(directory)
     if text and TITLE not in text and MASKS not in text:
         return
     if any(value_at(mask.ramp, state.step) < 1 for mask in state.masks):
+        if text and TITLE not in text and not path_exists(directory / KEPT):
+            with guard(card, "rename"):
+                card.replace(directory / KEPT)
         write_card(directory, "\n".join(_lines(state)) + "\n")
     elif TITLE in text:
         with guard(card, "remove"):

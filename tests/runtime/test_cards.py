@@ -14,9 +14,13 @@ def test_a_checkpoint_that_is_written_over_the_grown_one_says_so(tmp_path: Path)
     model, attached = Grown.by(LINE, "gpt2", tmp_path).attached()
     card = tmp_path / "g" / "README.md"
     assert "As a whole the plan is **exact**" in card.read_text()
-    attached.at(4)
-    model.save_pretrained(tmp_path / "g")
-    attached.save(tmp_path / "g")
+    edited = card.read_text() + "words of the user's\n"
+    card.write_text(edited)
+    for step in (4, 5):
+        attached.at(step)
+        model.save_pretrained(tmp_path / "g")
+        attached.save(tmp_path / "g")
+    assert (tmp_path / "g" / "README.growth.md").read_text() == edited
     assert "**`from_pretrained` alone gives another model**" in card.read_text()
     assert "**exact**" not in card.read_text()
 
