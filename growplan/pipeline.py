@@ -169,9 +169,13 @@ def rules_of_moments(
     plan: Plan, *, model_dir: str | Path | None = None, family: str | Path | None = None
 ) -> MomentRules:
     """Where the moments of the target's AdamW come from, tensor by tensor."""
+    return moments_of(compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower"))
+
+
+def moments_of(compiled: Compiled) -> MomentRules:
+    """The rules of moments of a lowered plan: of the tensors that are trained, behind masks."""
     from growplan.ir.moment_rules import moment_rules
 
-    compiled = compile_plan(plan, model_dir=model_dir, family=family, stop_after="lower")
     assert compiled.typed is not None and compiled.raw is not None
     return moment_rules(compiled.raw, as_trained(compiled.typed))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from growplan.certificate import write_certificate
-from growplan.check.masks import as_trained, growth_masks, stored_config
+from growplan.check.masks import growth_masks, stored_config
 from growplan.check.typed import TypedPlan, TypedStep
 from growplan.checkpoint.config import write_config
 from growplan.checkpoint.headers import Headers, read_headers
@@ -28,7 +28,7 @@ from growplan.checkpoint.sidecars import (
 from growplan.checkpoint.training import OptimizerMode, left_behind
 from growplan.checkpoint.writer import Writer
 from growplan.diagnostics import Diagnostic
-from growplan.pipeline import Compiled
+from growplan.pipeline import Compiled, moments_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,11 +183,9 @@ def _trainer_files(compiled: Compiled, source: Path, mode: OptimizerMode | None)
     """The state of a Trainer beside the source; None where it is left out."""
     if mode is None or mode == "drop":
         return None
-    from growplan.ir.moment_rules import moment_rules
     from growplan.runtime.trainer_files import read_trainer_files
 
-    assert compiled.raw is not None and compiled.typed is not None
-    return read_trainer_files(source, moment_rules(compiled.raw, as_trained(compiled.typed)), mode)
+    return read_trainer_files(source, moments_of(compiled), mode)
 
 
 def _write_operators(out: Path, values: Found) -> tuple[str, ...]:

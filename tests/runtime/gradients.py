@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from growplan.check.masks import as_trained
 from growplan.families.model import Model
-from growplan.ir.moment_rules import MomentRules, moment_rules
+from growplan.ir.moment_rules import MomentRules
 from growplan.ir.moments import Moved
 from growplan.ir.slices import Axis
 from growplan.language import parse_text
 from growplan.learn.model import names_in_memory
-from growplan.pipeline import Compiled, compile_plan
+from growplan.pipeline import Compiled, compile_plan, moments_of
 from tests.float64 import load_float64, no_float32_islands
 from tests.matrix.cases import VARIANTS
 from tests.matrix.run import grow, inputs_for, write_source
@@ -53,8 +52,7 @@ def case(name: str, steps: str, folder: Path) -> Case:
 
 def compiled_case(source: Path, target: Path, steps: str) -> Case:
     compiled = compile_plan(parse_text(steps, "<test>", "dsl"), model_dir=source, stop_after="lower")
-    assert compiled.raw is not None and compiled.typed is not None
-    return Case(source, target, compiled, moment_rules(compiled.raw, as_trained(compiled.typed)))
+    return Case(source, target, compiled, moments_of(compiled))
 
 
 def loss(module: Any, inputs: Tensor, seed: int = 1) -> Tensor:
